@@ -1,0 +1,50 @@
+"""The `stackyard` command: one typer application, each command in a module of its own.
+
+Command modules import their rooms inside the functions, so that `--help` pays for none of them.
+Exit codes: 0 done, 1 an error, 2 a plan with changes, 64 a command line that makes no sense.
+"""
+
+import sys
+
+import typer
+
+from stackyard.errors import StackyardError
+
+USAGE = 64
+
+app = typer.Typer(
+    name="stackyard",
+    help="YAML VM definitions in, running clusters and their kubeconfigs out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Run the command line; a `StackyardError` becomes its sentence and its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except StackyardError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except typer.TyperException as error:
+        typer.echo(f"error: {error.format_message()} (see stackyard --help)", err=True)
+        sys.exit(USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+@app.callback()
+def stackyard() -> None:
+    """YAML VM definitions in, running clusters and their kubeconfigs out."""
+
+
+# One line a command, in the order of --help:
+
+
+if __name__ == "__main__":
+    main()

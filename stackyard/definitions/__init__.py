@@ -1,0 +1,1 @@
+"""VM definitions: YAML in, checked values out."""

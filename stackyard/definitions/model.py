@@ -1,0 +1,114 @@
+"""The VM model: what a definition file says once it is read and checked.
+
+Ground floor of the package. Every other room speaks in these values; nothing here knows Proxmox's
+wire format, a file system or Ansible. Sizes are bytes, memory is MiB, as the field names say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DiskMedia = Literal["disk", "cloudinit", "iso", "passthrough"]
+PowerState = Literal["running", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A value that lives elsewhere, today in an environment variable (`{env: NAME}`)."""
+
+    env: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """What is in one slot of a VM's storage controllers."""
+
+    slot: str  # scsi0..30, virtio0..15, sata0..5, ide0..3
+    media: DiskMedia
+    storage: str | None = None  # of disk and cloudinit
+    size_bytes: int | None = None  # of disk
+    format: str | None = None  # raw, qcow2 or vmdk; None: the storage's own
+    volume: str | None = None  # of iso ("local:iso/talos.iso", or "none") and passthrough (a path)
+    backup: bool | None = None  # None: Proxmox's default, and not compared
+    cache: str | None = None
+    discard: bool | None = None
+    iothread: bool | None = None
+    replicate: bool | None = None
+    ssd: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """One network interface; its place in `Definition.networks` is its number."""
+
+    bridge: str
+    model: str = "virtio"
+    firewall: bool = False
+    mac: str | None = None  # upper case; None: Proxmox makes one and keeps it
+    vlan: int | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IpConfig:
+    """Cloud-init addressing of the interface of the same number."""
+
+    ip: str | None = None  # "192.168.1.20/24" or "dhcp"
+    gw: str | None = None
+    ip6: str | None = None  # CIDR, "dhcp" or "auto"
+    gw6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a definition was read: the file, and the line of each of its top-level keys."""
+
+    path: str
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def at(self, key: str = "name") -> str:
+        """Return `file:line` of a key, or of the file's first line where the key is absent."""
+        return f"{self.path}:{self.lines.get(key, 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One wanted VM. None means: leave what is there, or Proxmox's own default."""
+
+    name: str
+    target_node: str
+    source: Source = field(compare=False)
+    cores: int = 1
+    sockets: int = 1
+    memory_mib: int = 1024
+    balloon_mib: int | None = None
+    cpu_type: str = "host"
+    numa: bool | None = None
+    onboot: bool = True
+    clone: str | None = None
+    full_clone: bool = False
+    boot: str | None = None
+    agent: bool = False
+    vm_state: PowerState | None = None
+    scsihw: str | None = None
+    machine: str | None = None
+    define_connection_info: bool = True
+    automatic_reboot: bool = True
+    args: str | None = None
+    template: bool = False
+    protection: bool | None = None
+    disks: tuple[Disk, ...] = ()  # ordered by slot
+    networks: tuple[Nic, ...] = ()
+    ipconfigs: tuple[IpConfig | None, ...] = ()
+    ciuser: str | None = None
+    sshkeys: str | Reference | None = None  # one key a line, no trailing newline
+    nameserver: str | None = None
+    searchdomain: str | None = None
+    skip_ipv6: bool = False
+    serial: bool = False
+    vmid: int | None = None
+    tags: tuple[str, ...] = ()  # lower case, sorted, as Proxmox keeps them
+    description: str | None = None
+    managed: bool = True
+    groups: tuple[str, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
