@@ -1,0 +1,229 @@
+"""Disks, network cards and addresses of a definition: the keys that hold more than one value."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from stackyard.definitions.document import Mapping
+from stackyard.definitions.keys import DISK_KEYS, FLAT_DISK_KEYS, NIC_KEYS, SLOT, Key
+from stackyard.definitions.model import Disk, DiskMedia, IpConfig, Nic
+from stackyard.definitions.values import BadValueError, Report, check_keys, shown, take
+
+UNITS = {"": 1024**3, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+BUSES = ("scsi", "virtio", "sata", "ide")
+MEDIA_KEYS = ("disk", "cloudinit", "passthrough", "cdrom")
+NEEDED = {"disk": ("storage", "size"), "cloudinit": ("storage",)}
+MEDIA: dict[str, DiskMedia] = {
+    "disk": "disk",
+    "cloudinit": "cloudinit",
+    "passthrough": "passthrough",
+    "cdrom": "iso",
+}
+FILE_KEY = Key("file", "string", "The device's path.", ...)
+ISO_KEY = Key("iso", "string", "The image.", ...)
+IP_PARTS = ("ip", "gw", "ip6", "gw6")
+
+
+def size_in_bytes(text: str) -> int:
+    """Return a size as 50G (K, M, G, T; G where there is no unit) in bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
+    if not match:
+        raise ValueError(text)
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+def slot_order(slot: str) -> tuple[int, int]:
+    """Return a key that sorts slots by bus and number."""
+    bus = slot.rstrip("0123456789")
+    return BUSES.index(bus), int(slot[len(bus) :])
+
+
+def read_disks(mapping: Mapping, report: Report) -> tuple[Disk, ...]:
+    """Return the disks of both forms; forms that describe different disks are a mistake."""
+    nested = list(_nested(mapping, report)) if mapping.get("nested_disks") is not None else None
+    flat = list(_flat(mapping, report)) if mapping.get("disks") is not None else None
+    for disks, key in ((nested, "nested_disks"), (flat, "disks")):
+        _once(disks or [], mapping.lines.get(key, mapping.line), report)
+    if nested and flat and set(nested) != set(flat):
+        report.add(
+            mapping.lines["disks"],
+            f"disks and nested_disks (line {mapping.lines['nested_disks']}) describe different"
+            f" disks in {_different(nested, flat)}: keep one of the two",
+        )
+    return tuple(sorted(nested or flat or (), key=lambda disk: slot_order(disk.slot)))
+
+
+def _different(nested: list[Disk], flat: list[Disk]) -> str:
+    slots = {disk.slot for disk in set(nested) ^ set(flat)}
+    return ", ".join(sorted(slots, key=slot_order))
+
+
+def _once(disks: list[Disk], line: int, report: Report) -> None:
+    seen: set[str] = set()
+    for disk in disks:
+        if disk.slot in seen:
+            report.add(line, f"the slot {disk.slot} is used twice")
+        seen.add(disk.slot)
+
+
+def _nested(mapping: Mapping, report: Report) -> Iterator[Disk]:
+    buses = mapping["nested_disks"]
+    if not isinstance(buses, Mapping):
+        line = mapping.lines["nested_disks"]
+        report.add(line, f"nested_disks must be a mapping of controllers, not {shown(buses)}")
+        return
+    check_keys(buses, BUSES, report, " in nested_disks")
+    for bus in (bus for bus in BUSES if buses.get(bus) is not None):
+        if not isinstance(buses[bus], Mapping):
+            report.add(buses.lines[bus], f"{bus} must be a mapping of slots")
+            continue
+        for slot, content in buses[bus].items():
+            line = buses[bus].lines.get(slot, buses[bus].line)
+            if not re.fullmatch(SLOT, slot) or not slot.startswith(bus):
+                report.add(line, f"{slot} is not a slot of {bus}")
+            elif content is not None:
+                yield from _nested_slot(slot, content, line, report)
+
+
+def _nested_slot(slot: str, content: Any, line: int, report: Report) -> Iterator[Disk]:
+    if not isinstance(content, Mapping) or len(content) != 1:
+        report.add(line, f"{slot} must hold exactly one of {', '.join(MEDIA_KEYS)}")
+        return
+    ((kind, values),) = content.items()
+    check_keys(content, MEDIA_KEYS, report, f" in {slot}")
+    if kind not in MEDIA_KEYS:
+        return
+    if not isinstance(values, Mapping):
+        report.add(content.lines.get(kind, line), f"{kind} of {slot} must be a mapping")
+        return
+    extra = {"passthrough": (FILE_KEY,), "cdrom": (ISO_KEY,)}.get(kind, ())
+    known = {key.name: key for key in (*DISK_KEYS, *extra)}
+    check_keys(values, known, report, f" of {kind} in {slot}")
+    disk = _disk(slot, kind, values, report)
+    if disk:
+        yield disk
+
+
+def _flat(mapping: Mapping, report: Report) -> Iterator[Disk]:
+    entries = mapping["disks"]
+    if not isinstance(entries, list):
+        report.add(mapping.lines["disks"], f"disks must be a list, not {shown(entries)}")
+        return
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            report.add(
+                mapping.lines["disks"], f"each of disks must be a mapping, not {shown(entry)}"
+            )
+            continue
+        check_keys(entry, [key.name for key in FLAT_DISK_KEYS], report, " in disks")
+        slot = take(entry, FLAT_DISK_KEYS[0], report, " in disks")
+        kind = _flat_kind(entry, report)
+        disk = _disk(slot, kind, entry, report) if slot and kind else None
+        if disk:
+            yield disk
+
+
+def _flat_kind(entry: Mapping, report: Report) -> str | None:
+    kind = take(entry, FLAT_DISK_KEYS[1], report, " in disks")
+    if kind == "cdrom" and take(entry, FLAT_DISK_KEYS[2], report, " in disks"):
+        return "cloudinit"
+    return str(kind) if kind else None
+
+
+def _disk(slot: str, kind: str, values: Mapping, report: Report) -> Disk | None:
+    where = f" of {slot}"
+    before = len(report.problems)
+    taken = {key.name: take(values, key, report, where) for key in DISK_KEYS}
+    size = taken.pop("size")
+    volume = None
+    if kind == "passthrough":
+        volume = take(values, FILE_KEY, report, where)
+    elif kind == "cdrom":
+        volume = take(values, ISO_KEY, report, where)
+    for needed, value in (("storage", taken["storage"]), ("size", size)):
+        if needed in NEEDED.get(kind, ()) and value is None:
+            report.add(values.line, f"{needed} is missing{where}")
+    if len(report.problems) > before:
+        return None
+    return Disk(
+        slot=slot,
+        media=MEDIA[kind],
+        size_bytes=size_in_bytes(size) if size and kind == "disk" else None,
+        volume=volume,
+        **taken,
+    )
+
+
+def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
+    """Return the cards of `network` (one) or `networks` (a list); both at once is a mistake."""
+    one, many = mapping.get("network"), mapping.get("networks")
+    if one is not None and many is not None:
+        report.add(mapping.lines["networks"], "network and networks are both given: keep one")
+    line = mapping.lines.get("networks", mapping.lines.get("network", mapping.line))
+    entries = many if many is not None else [one] if one is not None else []
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        report.add(line, "network must be a mapping, and networks a list of such")
+        return ()
+    nics = []
+    for entry in entries:
+        check_keys(entry, [key.name for key in NIC_KEYS], report, " of a network")
+        taken = {key.name: take(entry, key, report, " of a network") for key in NIC_KEYS}
+        taken["mac"] = taken["mac"] and taken["mac"].upper()
+        if taken["bridge"]:
+            nics.append(Nic(**taken))
+    return tuple(nics)
+
+
+def read_ipconfigs(mapping: Mapping, report: Report) -> tuple[IpConfig | None, ...]:
+    """Return what ipconfig0 to ipconfig31 say, by number; None in a gap."""
+    found: dict[int, IpConfig] = {}
+    for name, value in mapping.items():
+        match = re.fullmatch(r"ipconfig(\d+)", name)
+        if match and value is not None:
+            line = mapping.lines.get(name, mapping.line)
+            try:
+                found[int(match[1])] = _ipconfig(value)
+            except BadValueError as error:
+                report.add(line, f"{name} {error}")
+    return tuple(found.get(number) for number in range(max(found, default=-1) + 1))
+
+
+def _ipconfig(value: Any) -> IpConfig:
+    if not isinstance(value, str):
+        raise BadValueError(
+            f"must be a text as ip=192.168.1.20/24,gw=192.168.1.1, not {shown(value)}"
+        )
+    parts: dict[str, str] = {}
+    for part in value.split(","):
+        name, equals, text = part.partition("=")
+        if not equals or name not in IP_PARTS or name in parts:
+            raise BadValueError(f"takes ip=, gw=, ip6= and gw6=, each once, not {shown(part)}")
+        parts[name] = text
+    _check_address(parts, "ip", "gw", ("dhcp",), ipaddress.IPv4Interface)
+    _check_address(parts, "ip6", "gw6", ("dhcp", "auto"), ipaddress.IPv6Interface)
+    return IpConfig(**parts)
+
+
+def _check_address(
+    parts: dict[str, str],
+    ip: str,
+    gw: str,
+    words: tuple[str, ...],
+    interface: type[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
+) -> None:
+    address, gateway = parts.get(ip), parts.get(gw)
+    if gateway is not None and (address is None or address in words):
+        raise BadValueError(f"has {gw}= without an address in {ip}=")
+    if address is None or address in words:
+        return
+    if "/" not in address:
+        raise BadValueError(f"needs {ip}= with a prefix, as 192.168.1.20/24, not {shown(address)}")
+    try:
+        network = interface(address).network
+        # An IPv6 gateway is often link-local, outside the network.
+        inside = gateway is None or ip == "ip6" or ipaddress.IPv4Address(gateway) in network
+    except ValueError:
+        raise BadValueError(f"has no address in {ip}= or {gw}=: {shown(address)}") from None
+    if not inside:
+        raise BadValueError(f"has a gateway, {gateway}, that is not in {network}")

@@ -1,0 +1,133 @@
+"""YAML text to plain values that still know their lines. Knows nothing of virtual machines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import yaml
+
+from stackyard.errors import StackyardError
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MERGE = "tag:yaml.org,2002:merge"
+
+
+class Mapping(dict[str, Any]):
+    """A YAML mapping: a dict that knows the line of each of its keys, counted from 1."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake: where it is and what to do about it."""
+
+    path: str
+    line: int
+    sentence: str
+
+    def __str__(self) -> str:
+        """Return `file:line: sentence`, as editors and CI logs link it."""
+        return f"{self.path}:{self.line}: {self.sentence}"
+
+
+class DocumentError(StackyardError):
+    """A text that is not one YAML document of plain values."""
+
+    def __init__(self, line: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line = line
+
+
+def read_document(text: str) -> Any:
+    """Return the only document of a text, its mappings as `Mapping`; None where there is none.
+
+    Raises:
+        DocumentError: broken YAML, several documents, an unknown tag, a key twice in one mapping,
+            a key that is not a string, an alias of something that holds itself.
+    """
+    try:
+        loader = Loader(text)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else _Reader(loader).value(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise DocumentError(_line(mark), f"not valid YAML: {error.problem}") from None
+    except yaml.reader.ReaderError as error:
+        raise DocumentError(
+            text.count("\n", 0, max(error.position, 0)) + 1, f"not valid YAML: {error.reason}"
+        ) from None
+    except RecursionError:
+        raise DocumentError(1, "nested too deeply to be a definition") from None
+
+
+def _line(mark: yaml.Mark | None) -> int:
+    return mark.line + 1 if mark else 1
+
+
+class _Reader:
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.known: dict[int, Any] = {}
+        self.open: set[int] = set()
+
+    def value(self, node: yaml.Node) -> Any:
+        key = id(node)
+        if key in self.open:
+            raise DocumentError(_line(node.start_mark), "an alias stands inside its own anchor")
+        if key not in self.known:
+            self.open.add(key)
+            self.known[key] = self._build(node)
+            self.open.discard(key)
+        return self.known[key]
+
+    def _build(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item) for item in node.value]
+        try:
+            return self.loader.construct_object(node)
+        except ValueError:
+            line = _line(node.start_mark)
+            raise DocumentError(line, f"{node.value!r} is not a value of its kind") from None
+
+    def _mapping(self, node: yaml.MappingNode) -> Mapping:
+        result = Mapping(_line(node.start_mark))
+        for key_node, value_node in self._pairs(node, result):
+            key = self.value(key_node)
+            line = _line(key_node.start_mark)
+            if not isinstance(key, str):
+                raise DocumentError(line, f"the key {key!r} is not a string: put it in quotes")
+            if key in result.lines:
+                raise DocumentError(
+                    line, f"the key {key} stands here and in line {result.lines[key]}: keep one"
+                )
+            result[key] = self.value(value_node)
+            result.lines[key] = line
+        return result
+
+    def _pairs(
+        self, node: yaml.MappingNode, result: Mapping
+    ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Yield a mapping's own pairs; what `<<` merges goes into the result first."""
+        own = []
+        for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
+            if key_node.tag == MERGE:
+                self._merge(value_node, result)
+            else:
+                own.append((key_node, value_node))
+        yield from own
+
+    def _merge(self, node: yaml.Node, result: Mapping) -> None:
+        values = self.value(node)
+        for merged in reversed(values if isinstance(values, list) else [values]):
+            if not isinstance(merged, Mapping):
+                raise DocumentError(_line(node.start_mark), "<< merges mappings only")
+            result.update(merged)

@@ -1,0 +1,213 @@
+"""A folder of definition files in, checked definitions or every mistake of every file out."""
+
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from stackyard.definitions.devices import read_disks, read_ipconfigs, read_networks
+from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
+from stackyard.definitions.keys import VM_KEYS
+from stackyard.definitions.model import Definition, Source
+from stackyard.definitions.values import Report, check_keys, shown, take
+from stackyard.errors import StackyardError
+
+DEFAULTS = "_defaults.yaml"
+LARGEST_BYTES = 1024 * 1024
+SHAPED = ("disks", "nested_disks", "network", "networks")
+NUMBERED = r"ipconfig([12]?\d|3[01])"
+NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0")
+# What one form says replaces what the defaults say in the other.
+RIVALS = (("disks", "nested_disks"), ("network", "networks"))
+
+
+class DefinitionsError(StackyardError):
+    """All mistakes of a site's files, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def load_definitions(site: Path) -> tuple[Definition, ...]:
+    """Return the definitions in a site's vms/, by name.
+
+    Raises:
+        DefinitionsError: with every mistake of every file.
+    """
+    return load_vms(site / "vms")
+
+
+def load_vms(folder: Path) -> tuple[Definition, ...]:
+    """Return the definitions in a folder, by name.
+
+    Raises:
+        DefinitionsError: with every mistake of every file, or that there is no definition.
+    """
+    definitions, problems = read_vms(folder)
+    if problems:
+        raise DefinitionsError(problems)
+    return definitions
+
+
+def read_vms(folder: Path) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
+    """Return what could be read and every mistake, so that later checks can add theirs."""
+    paths, problems = _files(folder)
+    defaults = Mapping(1)
+    if folder.joinpath(DEFAULTS) in paths:
+        paths.remove(folder / DEFAULTS)
+        defaults, found = _defaults(folder / DEFAULTS)
+        problems += found
+    definitions = []
+    for path in paths:
+        report = Report(str(path))
+        definition = _definition(path, defaults, report)
+        problems += report.problems
+        if definition is not None and not report.problems:
+            definitions.append(definition)
+    problems += _twice(definitions)
+    return tuple(sorted(definitions, key=lambda vm: vm.name)), tuple(problems)
+
+
+def parse_vm(text: str, path: str = "-", defaults: Mapping | None = None) -> Definition:
+    """Return the definition in a text.
+
+    Raises:
+        DefinitionsError: with every mistake of the text.
+    """
+    report = Report(path)
+    definition = _parse(text, defaults or Mapping(1), report)
+    if definition is None or report.problems:
+        raise DefinitionsError(report.problems)
+    return definition
+
+
+def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        return [], [Problem(str(folder), 1, f"cannot be read: {error.strerror}")]
+    paths = [folder / name for name in names if name.endswith((".yaml", ".yml"))]
+    problems = [
+        Problem(str(path), 1, f"a name that starts with _ is kept for {DEFAULTS}: rename the file")
+        for path in paths
+        if path.name.startswith("_") and path.name != DEFAULTS
+    ]
+    kept = [path for path in paths if not path.name.startswith("_") or path.name == DEFAULTS]
+    if not [path for path in kept if path.name != DEFAULTS] and not problems:
+        problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
+    return kept, problems
+
+
+def _text(path: Path, report: Report) -> str | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST_BYTES + 1)
+    except OSError as error:
+        report.add(1, f"cannot be read: {error.strerror}")
+        return None
+    if len(data) > LARGEST_BYTES:
+        report.add(1, "is larger than 1 MiB: a definition is one VM")
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        report.add(data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
+        return None
+
+
+def _read(text: str, report: Report) -> Mapping | None:
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        report.add(error.line, str(error))
+        return None
+    if document is None:
+        report.add(1, "is empty: a definition is a mapping with at least name and target_node")
+        return None
+    if not isinstance(document, Mapping):
+        report.add(1, f"must be a mapping of keys, not {shown(document)}")
+        return None
+    return document
+
+
+def _defaults(path: Path) -> tuple[Mapping, list[Problem]]:
+    """Read and check the defaults on their own, so that their mistakes are named once."""
+    report = Report(str(path))
+    text = _text(path, report)
+    document = _read(text, report) if text is not None else None
+    if document is None:
+        return Mapping(1), report.problems
+    for name in ("name", "vmid"):
+        if name in document:
+            report.add(
+                document.lines.get(name, 1), f"{name} belongs to one VM, not to the defaults"
+            )
+    check_keys(document, NAMES, report, numbered=NUMBERED)
+    _values(_over(document, {"name": "defaults", "target_node": "defaults"}), report)
+    return (Mapping(1) if report.problems else document), report.problems
+
+
+def _over(defaults: Mapping, own: dict[str, Any]) -> Mapping:
+    """Return the mapping with the defaults below it."""
+    merged = Mapping(getattr(own, "line", 1))
+    replaced = {
+        rival
+        for pair in RIVALS
+        if any(own.get(name) is not None for name in pair)
+        for rival in pair
+    }
+    merged.update({name: value for name, value in defaults.items() if name not in replaced})
+    merged.update(own)
+    merged.lines = dict(getattr(own, "lines", defaults.lines))
+    return merged
+
+
+def _definition(path: Path, defaults: Mapping, report: Report) -> Definition | None:
+    text = _text(path, report)
+    return None if text is None else _parse(text, defaults, report)
+
+
+def _parse(text: str, defaults: Mapping, report: Report) -> Definition | None:
+    document = _read(text, report)
+    if document is None:
+        return None
+    check_keys(document, NAMES, report, numbered=NUMBERED)
+    values = _values(_over(defaults, document), report)
+    if report.problems:
+        return None
+    return Definition(source=Source(report.path, document.lines), **values)
+
+
+def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
+    values = {key.field or key.name: take(mapping, key, report) for key in VM_KEYS}
+    for name in ("tags", "groups"):
+        values[name] = values[name] or ()
+    values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))
+    values["variables"] = values["variables"] or {}
+    for name in SHAPED:
+        # What is inherited gets a line of this file, since a mistake must have one.
+        mapping.lines.setdefault(name, mapping.line)
+    values["disks"] = read_disks(mapping, report)
+    values["networks"] = read_networks(mapping, report)
+    values["ipconfigs"] = read_ipconfigs(mapping, report)
+    if values["balloon_mib"] and values["memory_mib"] < values["balloon_mib"]:
+        report.add(
+            mapping.lines.get("balloon", mapping.line),
+            f"balloon must be at most memory, {values['memory_mib']}, not {values['balloon_mib']}",
+        )
+    known = {field.name for field in fields(Definition)}
+    return {name: value for name, value in values.items() if name in known}
+
+
+def _twice(definitions: list[Definition]) -> list[Problem]:
+    seen: dict[str, Definition] = {}
+    problems = []
+    for vm in definitions:
+        first = seen.setdefault(vm.name.lower(), vm)
+        if first is not vm:
+            line = vm.source.lines.get("name", 1)
+            problems.append(
+                Problem(vm.source.path, line, f"{vm.name} is defined in {first.source.at()} too")
+            )
+    return problems

@@ -1,0 +1,157 @@
+"""Checks values against the table of keys; every mistake is reported, none stops the reading."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.keys import REQUIRED, Key
+from stackyard.definitions.model import Reference
+
+ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
+UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
+LONGEST_QUOTE = 60  # characters
+CLEAR_SECRETS = ("cipassword", "ciuser_password", "password")
+
+
+@dataclass
+class Report:
+    """The mistakes found in one file so far."""
+
+    path: str
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, line: int, sentence: str) -> None:
+        """Note a mistake of this file."""
+        self.problems.append(Problem(self.path, line, sentence))
+
+
+class BadValueError(ValueError):
+    """A value that its key does not take; the text says what the key takes."""
+
+
+def check_keys(
+    mapping: Mapping, names: Iterable[str], report: Report, where: str = "", numbered: str = ""
+) -> None:
+    """Report every key that is not in `names` (nor matches `numbered`), with the nearest one."""
+    known = list(names)
+    for name, line in mapping.lines.items():
+        if name in known or (numbered and re.fullmatch(numbered, name)):
+            continue
+        if name in CLEAR_SECRETS:
+            report.add(line, f"{name} is a secret in clear text: never put one into a definition")
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f", did you mean {near[0]}?" if near else ""
+        report.add(line, f"unknown key {name!r}{where}{hint}")
+
+
+def take(mapping: Mapping, key: Key, report: Report, where: str = "") -> Any:
+    """Return a key's checked value or its default; a mistake is reported and gives the default."""
+    value = mapping.get(key.name)
+    line = mapping.lines.get(key.name, mapping.line)
+    if value is None:
+        if key.default is REQUIRED:
+            report.add(line, f"{key.name} is missing{where}")
+            return None
+        return key.default
+    try:
+        return CHECKS[key.type](value, key)
+    except BadValueError as error:
+        report.add(line, f"{key.name}{where} {error}")
+        return None if key.default is REQUIRED else key.default
+
+
+def shown(value: Any) -> str:
+    """Return a value as a sentence may quote it: short, on one line."""
+    text = repr(dict(value) if isinstance(value, Mapping) else value)
+    return text if len(text) <= LONGEST_QUOTE else text[:LONGEST_QUOTE] + "…"
+
+
+def _string(value: Any, key: Key) -> str:
+    if not isinstance(value, str):
+        raise BadValueError(f"must be a text, not {shown(value)}: put it in quotes")
+    if UNPRINTABLE.search(value):
+        raise BadValueError("has a control character in it")
+    if key.choices and value not in key.choices:
+        near = difflib.get_close_matches(value, key.choices, n=1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        raise BadValueError(f"must be one of {', '.join(key.choices)}, not {shown(value)}{hint}")
+    if key.pattern and not re.fullmatch(key.pattern, value):
+        raise BadValueError(f"must be {key.form}, not {shown(value)}")
+    return value
+
+
+def _integer(value: Any, key: Key) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadValueError(f"must be a whole number, not {shown(value)}")
+    if key.minimum is not None and value < key.minimum:
+        raise BadValueError(f"must be at least {key.minimum}, not {value}")
+    if key.maximum is not None and value > key.maximum:
+        raise BadValueError(f"must be at most {key.maximum}, not {value}")
+    return value
+
+
+def _boolean(value: Any, _key: Key) -> bool:
+    if not isinstance(value, bool):
+        raise BadValueError(f"must be true or false, not {shown(value)}")
+    return value
+
+
+def _switch(value: Any, _key: Key) -> bool:
+    if isinstance(value, bool) or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    raise BadValueError(f"must be true or false (or 1 or 0), not {shown(value)}")
+
+
+def _list(value: Any, key: Key) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list):
+        raise BadValueError(f"must be a list, not {shown(value)}")
+    return tuple(_string(item, key) for item in items)
+
+
+def _map(value: Any, _key: Key) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise BadValueError(f"must be a mapping, not {shown(value)}")
+    return {name: plain(item) for name, item in value.items()}
+
+
+def plain(value: Any) -> Any:
+    """Return the value as ordinary dicts and lists."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _keys(value: Any, _key: Key) -> str | Reference:
+    if isinstance(value, Mapping):
+        name = value.get("env")
+        named = isinstance(name, str) and ENVIRONMENT_NAME.fullmatch(name)
+        if set(value) != {"env"} or not named:
+            raise BadValueError("must be keys, or {env: NAME} for keys in an environment variable")
+        return Reference(str(name))
+    lines = value.splitlines() if isinstance(value, str) else value
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        raise BadValueError("must be a text or a list of texts, one public key each")
+    keys = [line.strip() for line in lines if line.strip()]
+    for number, line in enumerate(keys, 1):
+        if "PRIVATE KEY" in line:
+            raise BadValueError("holds a private key: only public keys belong here")
+        if not PUBLIC_KEY.fullmatch(line):
+            raise BadValueError(f"has no public ssh key in its line {number}")
+    return "\n".join(keys)
+
+
+CHECKS: dict[str, Callable[[Any, Key], Any]] = {
+    "string": _string,
+    "integer": _integer,
+    "boolean": _boolean,
+    "switch": _switch,
+    "list": _list,
+    "map": _map,
+    "keys": _keys,
+}

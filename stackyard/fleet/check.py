@@ -1,0 +1,107 @@
+"""Checks across VMs: what each definition allows on its own may be impossible together."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+
+from netaddr import IPAddress, IPNetwork
+
+from stackyard.definitions.document import Problem
+from stackyard.definitions.model import Definition
+from stackyard.fleet.site import Site
+
+
+def check_fleet(definitions: Iterable[Definition], site: Site) -> tuple[Problem, ...]:
+    """Return every mistake across the definitions, and against the site's nodes and networks."""
+    vms = sorted(definitions, key=lambda vm: vm.name)
+    return (
+        *_shared(vms, "vmid", lambda vm: [vm.vmid] if vm.vmid else []),
+        *_shared(vms, "ipconfig0", addresses),
+        *_shared(vms, "networks", lambda vm: [nic.mac for nic in vm.networks if nic.mac]),
+        *(problem for vm in vms if vm.managed for problem in _placement(vm, site)),
+        *(problem for vm in vms for problem in _addressing(vm, site)),
+        *_memory(vms, site),
+    )
+
+
+def addresses(vm: Definition) -> list[str]:
+    """Return a VM's fixed addresses, without their prefixes."""
+    texts = [text for config in vm.ipconfigs if config for text in (config.ip, config.ip6)]
+    return [str(IPNetwork(text).ip) for text in texts if text and "/" in text]
+
+
+def _problem(vm: Definition, key: str, sentence: str) -> Problem:
+    return Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
+
+
+def _shared(
+    vms: list[Definition], key: str, values: Callable[[Definition], Iterable[Hashable]]
+) -> Iterator[Problem]:
+    first: dict[Hashable, Definition] = {}
+    for vm in vms:
+        for value in values(vm):
+            other = first.setdefault(value, vm)
+            if other is not vm:
+                place = other.source.at(key)
+                yield _problem(vm, key, f"{vm.name} has {value}, and so has {other.name} ({place})")
+
+
+def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
+    if not site.nodes:
+        return
+    node = site.nodes.get(vm.target_node)
+    if node is None:
+        known = ", ".join(site.nodes)
+        yield _problem(vm, "target_node", f"unknown node {vm.target_node}: {site.path} has {known}")
+        return
+    for disk in vm.disks:
+        if disk.storage and node.storages and disk.storage not in node.storages:
+            key = "disks" if "disks" in vm.source.lines else "nested_disks"
+            has = ", ".join(node.storages)
+            sentence = f"{disk.slot} is on {disk.storage}, but {node.name} has {has}"
+            yield _problem(vm, key, sentence)
+    if vm.cores * vm.sockets > node.threads:
+        asked = vm.cores * vm.sockets
+        sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
+        yield _problem(vm, "cores", sentence)
+
+
+def _addressing(vm: Definition, site: Site) -> Iterator[Problem]:
+    if not site.networks:
+        return
+    for number, config in enumerate(vm.ipconfigs):
+        if config is None or not config.ip or config.ip == "dhcp":
+            continue
+        key = f"ipconfig{number}"
+        address = IPNetwork(config.ip)
+        network = next((n for n in site.networks.values() if address.ip in n.cidr), None)
+        if network is None:
+            known = ", ".join(f"{n.name} {n.cidr}" for n in site.networks.values())
+            yield _problem(vm, key, f"{address.ip} is in no network of the site ({known})")
+            continue
+        if address.cidr != network.cidr:
+            sentence = f"{config.ip} has another prefix than network {network.name}, {network.cidr}"
+            yield _problem(vm, key, sentence)
+        if network.gateway and address.ip == network.gateway:
+            yield _problem(vm, key, f"{address.ip} is the gateway of network {network.name}")
+        if network.gateway and config.gw and IPAddress(config.gw) != network.gateway:
+            sentence = (
+                f"gw={config.gw} is not the gateway of network {network.name}, {network.gateway}"
+            )
+            yield _problem(vm, key, sentence)
+
+
+def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
+    """Report a node whose VMs, but for those wanted stopped, ask for more memory than it has."""
+    running: dict[str, list[Definition]] = defaultdict(list)
+    for vm in vms:
+        if vm.managed and vm.vm_state != "stopped" and vm.target_node in site.nodes:
+            running[vm.target_node].append(vm)
+    for name, members in running.items():
+        has, asked = site.nodes[name].memory_mib, sum(vm.memory_mib for vm in members)
+        if asked > has:
+            largest = max(members, key=lambda vm: vm.memory_mib)
+            sentence = (
+                f"{name} has {has} MiB of memory, its VMs ask for {asked} MiB, {largest.name} alone"
+                f" for {largest.memory_mib}"
+            )
+            yield _problem(largest, "memory", sentence)

@@ -1,0 +1,70 @@
+"""Which groups a VM belongs to: by its name, its cluster, its node, its tags and its state.
+
+The group of load balancers is `haproxy_servers`, since a host may be called `haproxy` and a group
+must never have a host's name.
+"""
+
+import re
+from dataclasses import dataclass
+
+from stackyard.definitions.model import Definition
+
+LOAD_BALANCERS = "haproxy_servers"
+UNMANAGED = "unmanaged"
+
+# First match wins: k8s-dev-cp1 is a kubeadm control plane and not the K3s cluster "dev-cp1".
+PATTERNS = (
+    (re.compile(r"talos-(?P<cluster>.+)-cp\d+"), "talos_control_plane"),
+    (re.compile(r"talos-(?P<cluster>.+)-w\d+"), "talos_workers"),
+    (re.compile(r"k8s-(?P<cluster>.+)-cp\d+"), "kubeadm_control_plane"),
+    (re.compile(r"k8s-(?P<cluster>.+)-w\d+"), "kubeadm_workers"),
+    (re.compile(r"k8s-(?P<cluster>.+)"), "k3s"),
+    (re.compile(r"haproxy(-.+)?"), LOAD_BALANCERS),
+)
+PARENTS = {
+    "kubeadm": ("kubeadm_control_plane", "kubeadm_workers"),
+    "talos": ("talos_control_plane", "talos_workers"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a VM's name says it is for; both None for a VM without a role."""
+
+    group: str | None = None
+    cluster: str | None = None
+
+
+def role_of(name: str) -> Role:
+    """Return the role and the cluster that a VM's name stands for."""
+    for pattern, group in PATTERNS:
+        match = pattern.fullmatch(name)
+        if match:
+            return Role(group, match.groupdict().get("cluster"))
+    return Role()
+
+
+def valid(name: str) -> str:
+    """Return a group name that Ansible takes without a warning."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", name)
+
+
+def groups_of(definition: Definition) -> tuple[str, ...]:
+    """Return every group a VM is a direct member of, sorted."""
+    role = role_of(definition.name)
+    groups = {f"node_{valid(definition.target_node)}", *definition.groups}
+    groups |= {f"tag_{valid(tag)}" for tag in definition.tags}
+    if role.group:
+        groups.add(role.group)
+    if role.cluster:
+        groups.add(cluster_group(role.cluster))
+    if definition.vm_state:
+        groups.add(f"state_{definition.vm_state}")
+    if not definition.managed:
+        groups.add(UNMANAGED)
+    return tuple(sorted(groups))
+
+
+def cluster_group(cluster: str) -> str:
+    """Return the group of a cluster's hosts."""
+    return f"cluster_{valid(cluster)}"

@@ -1,0 +1,40 @@
+"""Hosts and groups as values that every reader understands."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stackyard.errors import StackyardError
+
+
+class InventoryError(StackyardError):
+    """The definitions make no inventory; the sentence says which host or group is in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host; `address` is None where only DHCP knows it."""
+
+    name: str
+    address: str | None
+    variables: Mapping[str, Any]
+    groups: tuple[str, ...]  # the ones it is a direct member of, sorted
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group; `hosts` are its direct members, sorted."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    variables: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All hosts and groups by name, and the variables of all hosts."""
+
+    hosts: Mapping[str, Host]
+    groups: Mapping[str, Group]
+    variables: Mapping[str, Any]
