@@ -21,15 +21,22 @@ SHAPES = (
     ("nested_disks", "Disks by controller and slot, see below."),
     ("network", "The only network card, see below."),
     ("networks", "Several network cards: net0, net1 …"),
-    ("ipconfig0", "Cloud-init: addresses of net0, as `ip=192.168.1.20/24,gw=192.168.1.1`; up to"
-     " `ipconfig31`."),
-)  # fmt: skip
+    ("ipconfig0", "Addresses of net0, as `ip=192.168.1.20/24,gw=192.168.1.1`; to `ipconfig31`."),
+)
 TYPES: dict[str, Any] = {
     "string": {"type": "string"},
     "integer": {"type": "integer"},
     "boolean": {"type": "boolean"},
     "switch": {"enum": [True, False, 0, 1]},
     "map": {"type": "object"},
+}
+
+
+VALUES = {
+    "keys": "keys",
+    "map": "a mapping",
+    "switch": "true, false",
+    "boolean": "true, false",
 }
 
 
@@ -54,33 +61,52 @@ def json_schema() -> dict[str, Any]:
     }
 
 
+INTRODUCTION = """\
+# VM definitions
+
+One file a VM in `vms/`, named as you like, ending in `.yaml`. What all VMs share stands in
+`vms/_defaults.yaml`; a VM's own key replaces it. `null` is the same as leaving a key out. This page
+is made from the table that checks the files (`stackyard schema --markdown`); `stackyard schema`
+prints a JSON Schema for editors.
+
+## Keys of a VM
+
+"""
+DISKS = """
+## A disk in `disks`
+
+```yaml
+disks:
+  - {slot: scsi0, storage: local-lvm, size: 50G}
+  - {slot: ide1, type: cloudinit, storage: local-lvm}
+  - {slot: ide2, type: cdrom, iso: "local:iso/talos.iso"}
+```
+
+"""
+NESTED = """
+## A disk in `nested_disks`
+
+The same by controller and slot, each holding one of `disk`, `cloudinit`, `cdrom` (with `iso`) or
+`passthrough` (with `file`). A file may have both forms where they describe the same disks.
+
+```yaml
+nested_disks:
+  scsi:
+    scsi0: {disk: {storage: local-lvm, size: 50G}}
+  ide:
+    ide1: {cloudinit: {storage: local-lvm}}
+```
+
+## A network card in `network` and `networks`
+
+"""
+
+
 def reference() -> str:
     """Return the reference of all keys as Markdown."""
-    parts = [
-        "# VM definitions\n",
-        "One file a VM in `vms/`, named as you like, ending in `.yaml`. What all VMs share stands in"
-        " `vms/_defaults.yaml`; a VM's own key replaces it. `null` is the same as leaving a key"
-        " out. This page is made from the table that checks the files:"
-        " `stackyard schema --markdown`; `stackyard schema` prints a JSON Schema for editors.\n",
-        "## Keys of a VM\n",
-        _table(VM_KEYS, SHAPES),
-        "## A disk in `disks`\n",
-        "```yaml\ndisks:\n"
-        "  - {slot: scsi0, storage: local-lvm, size: 50G}\n"
-        "  - {slot: ide1, type: cloudinit, storage: local-lvm}\n"
-        "  - {slot: ide2, type: cdrom, iso: local:iso/talos.iso}\n```\n",
-        _table(FLAT_DISK_KEYS),
-        "## A disk in `nested_disks`\n",
-        "The same by controller and slot, holding one of `disk`, `cloudinit`, `cdrom` (with `iso`)"
-        " or `passthrough` (with `file`). A file may have both forms if they describe the same"
-        " disks.\n",
-        "```yaml\nnested_disks:\n  scsi:\n"
-        "    scsi0: {disk: {storage: local-lvm, size: 50G}}\n"
-        "  ide:\n    ide1: {cloudinit: {storage: local-lvm}}\n```\n",
-        "## A network card in `network` and `networks`\n",
-        _table(NIC_KEYS),
-    ]
-    return "\n".join(parts)
+    tables = (_table(VM_KEYS, SHAPES), _table(FLAT_DISK_KEYS), _table(NIC_KEYS))
+    texts = (INTRODUCTION, DISKS, NESTED)
+    return "".join(text + table for text, table in zip(texts, tables, strict=True))
 
 
 def _object(keys: Iterable[Key]) -> dict[str, Any]:
@@ -156,12 +182,7 @@ def _values(key: Key) -> str:
     if key.minimum is not None:
         top = f" to {key.maximum}" if key.maximum is not None else " or more"
         return f"{key.minimum}{top}"
-    return {
-        "keys": "keys",
-        "map": "a mapping",
-        "switch": "true, false",
-        "boolean": "true, false",
-    }.get(key.type, "a text")
+    return VALUES.get(key.type, "a text")
 
 
 def _default(key: Key) -> str:
