@@ -65,7 +65,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         """Take YAML files only; what they say is checked when they are parsed."""
         return super().verify_file(path) and path.endswith((".yml", ".yaml"))
 
-    def parse(self, inventory, loader, path, cache=True) -> None:  # type: ignore[no-untyped-def]
+    def parse(self, inventory, loader, path, cache=True) -> None:
         """Fill Ansible's inventory.
 
         Raises:

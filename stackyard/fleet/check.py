@@ -84,10 +84,8 @@ def _addressing(vm: Definition, site: Site) -> Iterator[Problem]:
         if network.gateway and address.ip == network.gateway:
             yield _problem(vm, key, f"{address.ip} is the gateway of network {network.name}")
         if network.gateway and config.gw and IPAddress(config.gw) != network.gateway:
-            sentence = (
-                f"gw={config.gw} is not the gateway of network {network.name}, {network.gateway}"
-            )
-            yield _problem(vm, key, sentence)
+            wanted = f"the gateway of network {network.name} is {network.gateway}"
+            yield _problem(vm, key, f"{wanted}, not {config.gw}")
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
@@ -101,7 +99,7 @@ def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
         if asked > has:
             largest = max(members, key=lambda vm: vm.memory_mib)
             sentence = (
-                f"{name} has {has} MiB of memory, its VMs ask for {asked} MiB, {largest.name} alone"
-                f" for {largest.memory_mib}"
+                f"{name} has {has} MiB of memory, its VMs ask for {asked} MiB,"
+                f" most {largest.name} ({largest.memory_mib})"
             )
             yield _problem(largest, "memory", sentence)

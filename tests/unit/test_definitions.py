@@ -1,0 +1,206 @@
+"""What a user reads about a definition: its values when it is right, a sentence when it is not."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackyard.definitions.devices import size_in_bytes
+from stackyard.definitions.document import Problem
+from stackyard.definitions.keys import VM_KEYS
+from stackyard.definitions.load import DefinitionsError, load_definitions, parse_vm
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.definitions.schema import json_schema, reference
+
+CASES = Path(__file__).parent / "cases" / "definitions"
+ROOT = Path(__file__).parents[2]
+GIB = 1024**3
+
+
+def vms(tmp_path: Path, **files: str) -> Path:
+    folder = tmp_path / "vms"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_bytes(text.encode())
+    return tmp_path
+
+
+def mistakes(site: Path) -> list[str]:
+    with pytest.raises(DefinitionsError) as caught:
+        load_definitions(site)
+    return [line.removeprefix(f"{site}/vms/") for line in str(caught.value).splitlines()]
+
+
+def problems_of(text: str) -> tuple[Problem, ...]:
+    """Return the mistakes of a text; any other exception than theirs fails the test."""
+    try:
+        parse_vm(text)
+    except DefinitionsError as error:
+        return error.problems or (Problem("-", 0, ""),)
+    return ()
+
+
+@pytest.mark.parametrize(
+    "case",
+    yaml.safe_load((CASES / "mistakes.yaml").read_text()),
+    ids=lambda case: str(case["it"]).replace(" ", "-"),
+)
+def test_a_mistake_is_one_sentence_with_its_place(case: dict[str, Any], tmp_path: Path) -> None:
+    site = vms(tmp_path, vm=case["text"])
+    assert mistakes(site) == [f"vm.yaml:{sentence}" for sentence in case["says"]]
+
+
+def test_every_key_of_the_first_block() -> None:
+    vm = parse_vm((CASES / "full.yaml").read_text())
+    assert (vm.name, vm.target_node, vm.cores, vm.sockets) == ("k8s-observability", "node03", 4, 2)
+    assert (vm.memory_mib, vm.cpu_type, vm.onboot, vm.agent) == (16384, "host", False, True)
+    assert (vm.clone, vm.full_clone, vm.vm_state) == ("ubuntu24-template", True, "running")
+    assert vm.disks == (
+        Disk("scsi0", "disk", "data2", 130 * GIB, "raw"),
+        Disk("scsi1", "passthrough", volume="/dev/disk/by-id/some-disk", replicate=False),
+        Disk("ide1", "cloudinit", "data2"),
+    )
+    assert vm.networks == (Nic("vmbr0", "virtio", firewall=False),)
+    assert vm.ipconfigs == (IpConfig("192.168.1.20/24", "192.168.1.1", "dhcp"),)
+    assert (vm.ciuser, vm.nameserver, vm.skip_ipv6, vm.serial) == (
+        "suporte",
+        "192.168.1.3",
+        True,
+        True,
+    )
+
+
+def test_defaults_are_those_of_the_table() -> None:
+    vm = parse_vm("name: a\ntarget_node: n\n")
+    for key in VM_KEYS:
+        if key.default is not ... and key.type not in {"list", "map"}:
+            assert getattr(vm, key.field or key.name) == key.default, key.name
+
+
+def test_flat_disks_and_both_forms_alike() -> None:
+    flat = (
+        "name: a\ntarget_node: n\ndisks:\n"
+        "  - {slot: scsi0, type: disk, size: 50G, storage: slowdata, format: raw}\n"
+        "  - {slot: ide1, type: cdrom, cloudinit: true, storage: slowdata}\n"
+        "  - {slot: ide2, type: cdrom, iso: 'local:iso/talos.iso'}\n"
+    )
+    nested = (
+        "nested_disks:\n"
+        "  scsi: {scsi0: {disk: {storage: slowdata, size: 50G, format: raw}}}\n"
+        "  ide:\n    ide1: {cloudinit: {storage: slowdata}}\n"
+        "    ide2: {cdrom: {iso: 'local:iso/talos.iso'}}\n"
+    )
+    both, one = parse_vm(flat + nested), parse_vm(flat)
+    assert both.disks == one.disks
+    assert [disk.media for disk in one.disks] == ["disk", "cloudinit", "iso"]
+
+
+def test_mistakes_of_all_files_at_once(tmp_path: Path) -> None:
+    site = vms(tmp_path, a="nam: a\n", b="- 1\n", c="name: c\ntarget_node: n\nfoo: 1\n")
+    files = [line.split(":")[0] for line in mistakes(site)]
+    assert files == ["a.yaml", "a.yaml", "a.yaml", "b.yaml", "c.yaml"]
+
+
+def test_a_name_twice_names_both_files(tmp_path: Path) -> None:
+    site = vms(tmp_path, a="name: x\ntarget_node: n\n", b="target_node: n\nname: x\n")
+    assert mistakes(site) == [f"b.yaml:2: x is defined in {site}/vms/a.yaml:1 too"]
+
+
+def test_defaults_lie_below_each_file(tmp_path: Path) -> None:
+    site = vms(
+        tmp_path,
+        _defaults="ciuser: me\ncores: 2\ndisks: [{slot: scsi0, storage: s, size: 1G}]\n",
+        a="name: a\ntarget_node: n\ncores: 3\n",
+        b="name: b\ntarget_node: n\nnested_disks: {scsi: {scsi1: {cdrom: {iso: none}}}}\n",
+    )
+    a, b = load_definitions(site)
+    assert (a.ciuser, a.cores, a.disks[0].slot) == ("me", 3, "scsi0")
+    assert (b.cores, [disk.slot for disk in b.disks]) == (2, ["scsi1"])
+
+
+def test_a_mistake_in_the_defaults_is_said_once(tmp_path: Path) -> None:
+    one = "target_node: n\nname: "
+    site = vms(tmp_path, _defaults="name: x\nmemory: 1\n", a=one + "a\n", b=one + "b\n")
+    assert mistakes(site) == [
+        "_defaults.yaml:1: name belongs to one VM, not to the defaults",
+        "_defaults.yaml:2: memory must be at least 16, not 1",
+    ]
+
+
+def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
+    site = vms(tmp_path, bom="\ufeffname: bom\r\ntarget_node: n\r\n")
+    assert load_definitions(site)[0].name == "bom"
+    (site / "vms" / "bytes.yaml").write_bytes(b"name: a\ntarget_node: \xff\n")
+    (site / "vms" / "large.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
+    (site / "vms" / "gone.yaml").symlink_to("nowhere")
+    assert mistakes(site) == [
+        "bytes.yaml:2: is not UTF-8 text",
+        "gone.yaml:1: cannot be read: No such file or directory",
+        "large.yaml:1: is larger than 1 MiB: a definition is one VM",
+    ]
+
+
+def test_a_folder_without_definitions_is_an_error(tmp_path: Path) -> None:
+    site = vms(tmp_path)
+    assert mistakes(site) == [f"{site}/vms:1: no definition here: each VM is a file NAME.yaml"]
+    assert "cannot be read" in mistakes(tmp_path / "absent")[0]
+
+
+def test_keys_may_come_from_the_environment() -> None:
+    vm = parse_vm("name: a\ntarget_node: n\nsshkeys: {env: MY_KEYS}\n")
+    assert vm.sshkeys == Reference("MY_KEYS")
+
+
+def test_merge_keys_and_anchors() -> None:
+    vm = parse_vm(
+        "name: a\ntarget_node: n\nnetworks:\n  - &one {bridge: vmbr0}\n  - {<<: *one, vlan: 5}\n"
+    )
+    assert vm.networks == (Nic("vmbr0"), Nic("vmbr0", vlan=5))
+
+
+def test_jinja_is_never_evaluated() -> None:
+    vm = parse_vm('name: a\ntarget_node: n\nvariables: {x: \'{{ lookup("env", "HOME") }}\'}\n')
+    assert vm.variables == {"x": '{{ lookup("env", "HOME") }}'}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1G", GIB), ("4.5G", 4.5 * GIB), ("512M", GIB / 2), ("2", 2 * GIB)]
+)
+def test_sizes(text: str, size: float) -> None:
+    assert size_in_bytes(text) == size
+
+
+KEYS = st.sampled_from([key.name for key in VM_KEYS] + ["disks", "nested_disks", "network", "x"])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_any_mapping_is_a_definition_or_mistakes(content: dict[str, Any]) -> None:
+    text = yaml.safe_dump(content, allow_unicode=False)
+    assert all(problem.line >= 1 and problem.sentence for problem in problems_of(text))
+
+
+@given(st.text())
+def test_any_text_is_a_definition_or_mistakes(text: str) -> None:
+    assert all(str(problem) for problem in problems_of(text))
+
+
+def test_the_committed_reference_is_the_table() -> None:
+    assert (ROOT / "docs" / "definitions.md").read_text() == reference()
+
+
+def test_the_schema_knows_every_key() -> None:
+    schema = json_schema()
+    assert {key.name for key in VM_KEYS} < set(schema["properties"])
+    assert schema["additionalProperties"] is False
+    assert os.linesep not in schema["$schema"]

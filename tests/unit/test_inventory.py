@@ -1,0 +1,91 @@
+"""Hosts, groups and variables that plays, AWX and Nornir get from the definitions."""
+
+from pathlib import Path
+
+import pytest
+
+from stackyard.definitions.load import parse_vm
+from stackyard.inventory import Inventory, InventoryError, build_inventory
+
+
+def inventory(*texts: str) -> Inventory:
+    return build_inventory([parse_vm(text, f"{n}.yaml") for n, text in enumerate(texts)])
+
+
+def vm(name: str, more: str = "") -> str:
+    return f"name: {name}\ntarget_node: node-1\n{more}"
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("k8s-tools", {"k3s", "cluster_tools"}),
+        ("k8s-dev-cp1", {"kubeadm_control_plane", "cluster_dev"}),
+        ("k8s-dev-w12", {"kubeadm_workers", "cluster_dev"}),
+        ("talos-my-prod-cp1", {"talos_control_plane", "cluster_my_prod"}),
+        ("talos-prod-w2", {"talos_workers", "cluster_prod"}),
+        ("haproxy", {"haproxy_servers"}),
+        ("haproxy-dmz", {"haproxy_servers"}),
+        ("postgres", set()),
+    ],
+)
+def test_groups_come_from_the_name(name: str, groups: set[str]) -> None:
+    host = inventory(vm(name)).hosts[name]
+    assert set(host.groups) == groups | {"node_node_1"}
+
+
+def test_groups_of_tags_state_and_choice() -> None:
+    more = "tags: [Blue-Team]\nvm_state: stopped\ngroups: [databases]\nmanaged: false\n"
+    groups = inventory(vm("postgres", more)).hosts["postgres"].groups
+    assert set(groups) == {
+        "tag_blue_team",
+        "state_stopped",
+        "databases",
+        "unmanaged",
+        "node_node_1",
+    }
+
+
+def test_a_cluster_is_a_group_with_its_name() -> None:
+    made = inventory(vm("k8s-dev-cp1"), vm("k8s-dev-w1"))
+    assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "k8s-dev-w1")
+    assert made.groups["cluster_dev"].variables == {"cluster_name": "dev"}
+    assert made.groups["kubeadm"].children == ("kubeadm_control_plane", "kubeadm_workers")
+    assert made.hosts["k8s-dev-w1"].variables["cluster_name"] == "dev"
+
+
+def test_connection_variables() -> None:
+    more = "ipconfig0: ip=192.168.1.20/24,gw=192.168.1.1\nciuser: suporte\nvariables: {x: 1}\n"
+    host = inventory(vm("a", more)).hosts["a"]
+    assert host.address == "192.168.1.20"
+    assert host.variables["ansible_host"] == "192.168.1.20"
+    assert host.variables["ansible_user"] == "suporte"
+    assert host.variables["x"] == 1
+    hidden = inventory(vm("a", more + "define_connection_info: false\n")).hosts["a"]
+    assert not {"ansible_host", "ansible_user"} & set(hidden.variables)
+    leased = inventory(vm("a", "ipconfig0: ip=dhcp\n")).hosts["a"]
+    assert leased.address is None
+    assert "ansible_host" not in leased.variables
+
+
+def test_host_keys_are_pinned() -> None:
+    made = build_inventory([parse_vm(vm("a"))], Path("/my site/known_hosts"))
+    assert made.variables["ansible_ssh_common_args"] == (
+        "-o UserKnownHostsFile='/my site/known_hosts' -o StrictHostKeyChecking=yes"
+    )
+
+
+def test_a_group_named_like_a_host_is_refused() -> None:
+    with pytest.raises(InventoryError, match=r"^1\.yaml:3: a group is named like the host a$"):
+        inventory(vm("a"), vm("b", "groups: [a]\n"))
+
+
+def test_clusters_that_would_share_a_group_are_refused() -> None:
+    with pytest.raises(InventoryError, match="share the group cluster_a_b: rename one"):
+        inventory(vm("k8s-a-b"), vm("k8s-a.b"))
+
+
+def test_keys_are_no_variables() -> None:
+    host = inventory(vm("a", "sshkeys: {env: KEYS}\n")).hosts["a"]
+    assert "sshkeys" not in host.variables["stackyard_definition"]
+    assert host.variables["stackyard_definition"]["memory_mib"] == 1024
