@@ -1,0 +1,128 @@
+"""What becomes of VMs: removal, larger disks, templates, moves."""
+
+import asyncio
+
+from stackyard.lab.api.call import Call
+from stackyard.lab.api.cluster import Cluster
+from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.tasks import Task
+from stackyard.lab.api.update import check_skiplock
+from stackyard.lab.api.vm import (
+    Vm,
+    format_size,
+    is_cdrom,
+    parse_drive,
+    parse_size,
+    print_drive,
+)
+
+
+async def destroy(call: Call) -> str:
+    """DELETE …/V: a running or protected VM is refused at once, what else fails in the task."""
+    cluster = call.cluster
+    skip = check_skiplock(call)
+    vm = call.vm()
+    if vm.config.get("protection") == "1":
+        raise ApiError(f"can't remove VM {vm.vmid} - protection mode enabled")
+    if cluster.running(vm):
+        raise ApiError(f"VM {vm.vmid} is running - destroy failed")
+
+    async def worker(_task: Task) -> None:
+        target = call.vm()
+        async with cluster.locked(target):
+            target = call.vm()
+            if not cluster.quorum:
+                path = f"/etc/pve/nodes/{vm.node}/qemu-server/{vm.vmid}.conf.tmp.1000"
+                raise ApiError(f"unable to open file '{path}' - Permission denied")
+            target.check_lock(skip=skip)
+            if cluster.running(target):
+                raise ApiError(f"VM {target.vmid} is running - destroy failed")
+            for _, drive in target.disks():
+                if cluster.volumes.in_use(target.node, drive["file"]):
+                    raise ApiError(
+                        f"base volume '{drive['file']}' is still in use by linked cloned"
+                    )
+            await asyncio.sleep(cluster.platform.latency.delete)
+            await cluster.machines.destroy(target.vmid)
+            cluster.forget(target)
+
+    return call.start_task("qmdestroy", worker)
+
+
+async def resize(call: Call) -> str:
+    """PUT …/resize: `+1G` adds, `3G` is the total; what it refuses fails in the task."""
+    cluster = call.cluster
+    skip = check_skiplock(call)
+
+    async def worker(_task: Task) -> None:
+        vm = call.vm()
+        async with cluster.locked(vm):
+            vm = call.vm()
+            vm.check_digest(call.params.get("digest"))
+            vm.check_lock(skip=skip)
+            await asyncio.sleep(cluster.platform.latency.resize)
+            _grow(cluster, vm, call.params["disk"], call.params["size"])
+
+    return call.start_task("resize", worker)
+
+
+def _grow(cluster: Cluster, vm: Vm, slot: str, size: str) -> None:
+    if slot not in vm.config:
+        raise ApiError(f"disk '{slot}' does not exist")
+    drive = parse_drive(slot, vm.config[slot])
+    if is_cdrom(drive):
+        raise ApiError("you can't resize a cdrom")
+    volume = cluster.volumes.get(vm.node, drive["file"])
+    if volume is None:
+        raise ApiError(f"volume '{drive['file']}' does not exist")
+    wanted = parse_size(size.removeprefix("+")) + (volume.size if size.startswith("+") else 0)
+    wanted = -(-wanted // 1024) * 1024
+    if wanted < volume.size:
+        raise ApiError("shrinking disks is not supported")
+    cluster.volumes.grow(vm.node, volume.volid, wanted)
+    vm.config[slot] = print_drive(drive | {"size": format_size(wanted)})
+    vm.changed()
+
+
+async def template(call: Call) -> str:
+    """POST …/template: its disks become base images."""
+    cluster = call.cluster
+    vm = call.vm()
+    vm.check_lock()
+    if vm.template:
+        raise ApiError("you can't convert a template to a template")
+    if cluster.running(vm):
+        raise ApiError("you can't convert a VM to template if VM is running")
+
+    async def worker(_task: Task) -> None:
+        async with cluster.locked(vm):
+            convert(cluster, vm)
+
+    return call.start_task("qmtemplate", worker)
+
+
+def convert(cluster: Cluster, vm: Vm) -> None:
+    """Make a VM a template."""
+    for slot, drive in list(vm.disks()):
+        base = cluster.volumes.make_base(vm.node, drive["file"])
+        vm.config[slot] = print_drive(drive | {"file": base})
+    vm.config["template"] = "1"
+    vm.changed()
+
+
+async def migrate(call: Call) -> str:
+    """POST …/migrate: as recorded on nodes without ssh between them, the worker gives up."""
+    cluster, target = call.cluster, call.params["target"]
+    if target == call.node:
+        raise invalid(target="target is local node.")
+    cluster.check_target(target)
+    vm = call.vm()
+    vm.check_lock()
+
+    async def worker(task: Task) -> None:
+        await asyncio.sleep(cluster.platform.latency.migrate)
+        task.log(f"starting migration of VM {vm.vmid} to node '{target}'")
+        task.log("ERROR: migration aborted: the nodes of this cluster have no ssh between them")
+        raise ApiError("migration aborted")
+
+    return call.start_task("qmigrate", worker)

@@ -1,0 +1,179 @@
+"""Changes of a VM's configuration: PUT and POST …/config."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+
+from stackyard.lab.api.call import Call
+from stackyard.lab.api.devices import words
+from stackyard.lab.api.drives import (
+    Place,
+    check_drive,
+    make_drive,
+    remove_option,
+    set_option,
+)
+from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed, rule_of
+from stackyard.lab.api.passwords import encrypted
+from stackyard.lab.api.tasks import Task
+from stackyard.lab.api.vm import Vm, normal_tags, with_mac
+
+ROOT_OPTIONS = ("args", "lock")
+_CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay")
+_AT_ONCE = frozenset(
+    words(
+        "description hookscript lock migrate_downtime migrate_speed name onboot "
+        "protection shares startup tags vmstatestorage autostart balloon cpulimit "
+        "cpuunits template"
+    )
+)
+_HOTPLUG = frozenset(("net", "scsi", "virtio", "usb", "unused"))
+
+
+async def put_config(call: Call) -> None:
+    """PUT …/config: the change is made when it answers."""
+    change = _Change(call)
+    change.check()
+    await change.make()
+
+
+async def post_config(call: Call) -> str:
+    """POST …/config: the change is made by a worker."""
+    change = _Change(call)
+    change.check()
+
+    async def worker(_task: Task) -> None:
+        await change.make()
+
+    return call.start_task("qmconfig", worker)
+
+
+def check_root_options(call: Call, names: Mapping[str, str] | list[str]) -> None:
+    """Refuse options that only root itself may set, not even root's token."""
+    for name in ROOT_OPTIONS:
+        if name in names and not call.identity.root:
+            raise ApiError(f"only root can set '{name}' config")
+
+
+def check_skiplock(call: Call) -> bool:
+    """Return whether locks are to be ignored, which only root itself may ask for."""
+    if call.flag("skiplock") and not call.identity.root:
+        raise invalid(skiplock="Only root may use this option.")
+    return call.flag("skiplock")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in re.split(r"[\s,;]+", text) if name]
+
+
+class _Change:
+    """What one call wants changed."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.delete = _names(call.params.get("delete", ""))
+        self.revert = _names(call.params.get("revert", ""))
+        self.options = {k: v for k, v in call.params.items() if k not in _CONTROL}
+        self.skiplock = check_skiplock(call)
+
+    def check(self) -> None:
+        """Refuse what can be told without looking at storages or waiting for the lock file."""
+        call = self.call
+        if not (self.options or self.delete or self.revert):
+            raise ApiError("no options specified")
+        vm = call.vm()
+        self._check_names()
+        check_root_options(call, [*self.options, *self.delete])
+        vm.check_digest(call.params.get("digest"))
+        vm.check_lock(skip=self.skiplock)
+        place = self._place(vm)
+        for name, value in self.options.items():
+            if drive_table(name):
+                check_drive(call.cluster.volumes, place, name, value)
+
+    def _check_names(self) -> None:
+        for name in self.delete:
+            if name in self.options:
+                raise invalid(
+                    delete=f"you can't use '-{name}' and -delete {name}' at the same time"
+                )
+            if rule_of(name) is None:
+                raise invalid(delete=f"unknown option '{name}'")
+        for name in self.revert:
+            if name in self.options:
+                raise invalid(
+                    revert=f"you can't use '-{name}' and '-revert {name}' at the same time"
+                )
+            if rule_of(name) is None:
+                raise invalid(revert=f"unknown option '{name}'")
+
+    def _place(self, vm: Vm) -> Place:
+        return Place(vm.node, vm.vmid, self.call.identity.root)
+
+    async def make(self) -> None:
+        """Make the change, holding the VM's lock file."""
+        cluster = self.call.cluster
+        vm = self.call.vm()
+        async with cluster.locked(vm):
+            await asyncio.sleep(cluster.platform.latency.config)
+            vm = self.call.vm()
+            vm.check_digest(self.call.params.get("digest"))
+            vm.check_lock(skip=self.skiplock)
+            if not cluster.quorum:
+                path = f"/etc/pve/nodes/{vm.node}/qemu-server/{vm.vmid}.conf.tmp.1000"
+                raise ApiError(f"unable to open file '{path}' - Permission denied")
+            running = cluster.running(vm)
+            vm.changed()  # also when a disk of several cannot be made: what came before stays
+            for name in self.revert:
+                vm.pending.pop(name, None)
+                vm.pending_delete.discard(name)
+            for name in self.delete:
+                self._delete(vm, name, running=running)
+            for name, value in self.options.items():
+                self._set(vm, name, self._final(vm, name, value), running=running)
+
+    def _delete(self, vm: Vm, name: str, *, running: bool) -> None:
+        vm.pending.pop(name, None)
+        if name not in vm.config:
+            return
+        if drive_table(name) and vm.config.get("protection") == "1":
+            kind = "unused disk" if name.startswith("unused") else "drive"
+            raise ApiError(f"can't remove {kind} '{name}' - protection mode enabled")
+        if running and not _at_once(name):
+            vm.pending_delete.add(name)
+        else:
+            remove_option(vm, self.call.cluster.volumes, name)
+
+    def _final(self, vm: Vm, name: str, value: str) -> str:
+        """Return the value as the configuration keeps it; makes the volume of a new disk."""
+        if drive_table(name):
+            return make_drive(self.call.cluster.volumes, self._place(vm), vm, name, value)
+        return normal_value(name, value)
+
+    def _set(self, vm: Vm, name: str, value: str, *, running: bool) -> None:
+        vm.pending_delete.discard(name)
+        vm.pending.pop(name, None)
+        if vm.config.get(name) == value:
+            return
+        if running and not _at_once(name):
+            vm.pending[name] = value
+        else:
+            set_option(vm, self.call.cluster.volumes, name, value)
+
+
+def normal_value(name: str, value: str) -> str:
+    """Return an option that is no drive as the configuration keeps it."""
+    if name == "tags":
+        return normal_tags(value)
+    if name == "cipassword":
+        return encrypted(value)
+    return with_mac(value) if indexed(name)[0] == "net" else value
+
+
+def _at_once(name: str) -> bool:
+    """Whether a change of this option reaches a running VM at once."""
+    family, _ = indexed(name)
+    return (
+        name in _AT_ONCE or family in _HOTPLUG or name in CLOUD_INIT or f"{family}[n]" in CLOUD_INIT
+    )
