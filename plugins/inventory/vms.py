@@ -45,9 +45,11 @@ options:
 """
 
 EXAMPLES = r"""
+---
 # inventory/vms.yml
 plugin: vms
 
+---
 # From an installed collection, with groups of one's own
 plugin: fullstack.stackyard.vms
 keyed_groups:

@@ -124,9 +124,12 @@ def _inside(console: Console, site: Path) -> None:
 def _prove_clusters(steps: Steps) -> dict[str, str]:
     """Ask each cluster for its nodes, directly and through HAProxy; return context → server."""
     from stackyard.fleet import load_fleet
+    from stackyard.inventory import build_inventory
+    from stackyard.inventory.groups import LOAD_BALANCERS
 
     definitions = {vm.name: vm for vm in load_fleet(steps.site).definitions}
-    proxies = [vm for name, vm in definitions.items() if name.startswith("haproxy")]
+    hosts = build_inventory(definitions.values()).hosts.values()
+    proxies = [host.address for host in hosts if LOAD_BALANCERS in host.groups]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "kubeconfig")
         steps.run("stackyard", "kubeconfig", "show", "--output", str(config))
@@ -137,13 +140,11 @@ def _prove_clusters(steps: Steps) -> dict[str, str]:
         for context in contexts:
             steps.run(*kubectl, "--context", context, "get", "nodes")
         for context in contexts:
-            port = definitions[context].variables.get("k3s_api_frontend_port")
+            port = definitions[context].variables["k3s_api_frontend_port"]
             for proxy in proxies:
-                address = proxy.ipconfigs[0].ip.split("/")[0] if proxy.ipconfigs[0] else ""
-                server = f"https://{address}:{port}"
-                steps.run(
-                    *kubectl, "--context", context, "--server", server, "get", "--raw", "/version"
-                )
+                through = (*kubectl, "--context", context, "--server", f"https://{proxy}:{port}")
+                steps.run(*through, "get", "--raw", "/version", quiet=True)
+                steps.console.print(f"  {context} answers through HAProxy, https://{proxy}:{port}")
     if not contexts:
         raise DemoError(f"no context in {STORE}: the play published no kubeconfig")
     return contexts

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from stackyard.cli import apply, demo, destroy, kubeconfig, lab, plan, ready, run, schema, validate
 from stackyard.errors import StackyardError
 
 USAGE = 64
@@ -44,6 +45,16 @@ def stackyard() -> None:
 
 
 # One line a command, in the order of --help:
+app.command("validate")(validate.validate)
+app.command("schema")(schema.schema)
+app.command("demo")(demo.demo)
+app.command("plan")(plan.plan)
+app.command("apply")(apply.apply)
+app.command("destroy")(destroy.destroy)
+app.command("ready")(ready.ready)
+app.command("run")(run.run)
+app.add_typer(kubeconfig.app, name="kubeconfig")
+app.add_typer(lab.app, name="lab")
 
 
 if __name__ == "__main__":

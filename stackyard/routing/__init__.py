@@ -1,1 +1,17 @@
-"""TODO."""
+"""From a commit message to the plays to run and their hosts: pure, nothing of it meets a shell."""
+
+from stackyard.routing.errors import RoutingError
+from stackyard.routing.routes import Route, configures, main_play, members, route, unfit
+from stackyard.routing.tags import is_name, tagged_names
+
+__all__ = [
+    "Route",
+    "RoutingError",
+    "configures",
+    "is_name",
+    "main_play",
+    "members",
+    "route",
+    "tagged_names",
+    "unfit",
+]

@@ -1,0 +1,67 @@
+"""Publishes a cluster's kubeconfig from the controller: thin, all of it is `stackyard`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+try:
+    import stackyard  # noqa: F401
+except ImportError:
+    # An installed collection brings the package along.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from stackyard.errors import StackyardError
+from stackyard.stores.kubeconfigs import Cluster, keep_cluster, remove_cluster
+from stackyard.stores.open import KUBECONFIGS, open_store
+
+ARGUMENTS = {
+    "context": {"type": "str", "required": True},
+    "content": {"type": "str", "no_log": True},
+    "cluster": {"type": "str"},
+    "server": {"type": "str"},
+    "store": {"type": "str", "default": KUBECONFIGS},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "force": {"type": "bool", "default": False},
+}
+
+
+class ActionModule(ActionBase):
+    """The action plugin `kubeconfig`."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Merge or remove, and tell whether the document had to change.
+
+        Raises:
+            AnsibleActionFail: with the sentence that says why it could not be done.
+        """
+        super().run(tmp, task_vars)
+        _, given = self.validate_argument_spec(
+            ARGUMENTS, required_if=[("state", "present", ["content"])]
+        )
+        # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
+        given = {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}
+        check = bool(self._task.check_mode)
+        try:
+            store = open_store(given["store"], os.environ)
+            if given["state"] == "absent":
+                changed = remove_cluster(store, given["context"], check=check)
+            else:
+                cluster = Cluster(
+                    given["content"],
+                    given["context"],
+                    given["cluster"],
+                    given["server"],
+                    given["force"],
+                )
+                changed = keep_cluster(store, cluster, check=check)
+        except StackyardError as error:
+            raise AnsibleActionFail(str(error)) from None
+        return {"changed": changed, "context": given["context"]}

@@ -1,0 +1,30 @@
+"""`stackyard destroy`: remove one VM that is ours, and its disks."""
+
+from typing import Annotated
+
+import typer
+
+from stackyard.cli.options import HERE, Site
+from stackyard.cli.vms import Audit, Yes
+
+
+def destroy(
+    name: Annotated[str, typer.Argument(help="The VM's name.", metavar="NAME")],
+    site: Site = HERE,
+    yes: Yes = False,
+    audit: Audit = None,
+) -> None:
+    """Remove a VM of ours with all its disks; refused where it is protected."""
+    from stackyard.cli import vms
+    from stackyard.proxmox.converge import apply_and_look, plan_removal
+
+    definitions, fleet_site = vms.load(site)
+    with vms.connected() as client:
+        planned, _observed = plan_removal(client, name, definitions, fleet_site)
+        vms.show_plan(planned)
+        if not vms.agreed(f"Destroy {name}?", yes):
+            typer.echo("nothing was done", err=True)
+            raise typer.Exit(1)
+        with vms.reporting(audit) as processor:
+            outcome = apply_and_look(client, planned, definitions, fleet_site, (processor,))
+    vms.show_outcome(outcome)

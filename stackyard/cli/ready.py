@@ -1,0 +1,88 @@
+"""`stackyard ready`: wait until the running VMs answer by ssh, with their host keys pinned."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackyard.cli.options import HERE, Site
+
+if TYPE_CHECKING:
+    from stackyard.proxmox.client import Client
+    from stackyard.run.probe import Probe
+    from stackyard.run.target import Readiness
+
+Timeout = Annotated[
+    float, typer.Option("--timeout", help="How long to wait.", metavar="SECONDS", min=0)
+]
+
+
+def ready(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only these VMs.", metavar="[NAME]…", show_default="all that run"),
+    ] = None,
+    site: Site = HERE,
+    timeout: Timeout = 300.0,
+) -> None:
+    """Wait until VMs answer by ssh with their pinned host key and cloud-init is done."""
+    from stackyard.cli import vms
+    from stackyard.fleet import known_hosts_of, load_fleet
+    from stackyard.inventory import build_inventory
+    from stackyard.proxmox.observe import observe
+    from stackyard.run.ready import wait_ready
+    from stackyard.run.select import check_names, select_targets
+
+    fleet = load_fleet(site)
+    check_names(names or (), fleet.definitions)
+    inventory = build_inventory(fleet.definitions, known_hosts_of(site, os.environ))
+    with vms.connected() as client:
+        observed = observe(client, (), fleet.site, names=[vm.name for vm in fleet.definitions])
+        selection = select_targets(fleet.definitions, inventory, observed, names or None)
+        results = wait_ready(selection.targets, probe(client, site), timeout, show)
+    rows = [_row(result) for result in results]
+    rows += [(name, "", "no", reason) for name, reason in selection.missing.items()]
+    for line in table(("VM", "address", "ready", ""), sorted(rows)):
+        typer.echo(line)
+    late = sum(row[2] == "no" for row in rows)
+    if late:
+        typer.echo(f"error: {late} of {len(rows)} VMs are not ready; the others are", err=True)
+        raise typer.Exit(1)
+
+
+def probe(client: "Client", site: Path) -> "Probe":
+    """Make the probe that the environment describes."""
+    from stackyard.fleet import known_hosts_of
+    from stackyard.run.knownhosts import KnownHosts
+    from stackyard.run.probe import Probe, agent_key
+    from stackyard.run.ssh import own_key
+
+    return Probe(
+        KnownHosts(known_hosts_of(site, os.environ)), agent_key(client), own_key(os.environ)
+    )
+
+
+def show(result: "Readiness") -> None:
+    """Say on stderr how waiting for one host ended."""
+    name = result.target.name
+    end = "ready" if result.is_ready else result.reason
+    typer.echo(f"[{result.seconds:5.1f} s] {name}: {end}", err=True)
+    for note in result.notes:
+        typer.echo(f"warning: {name}: {note}", err=True)
+
+
+def _row(result: "Readiness") -> tuple[str, str, str, str]:
+    target = result.target
+    return target.name, target.address, "yes" if result.is_ready else "no", result.reason
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lay rows out in columns; the last one is as wide as it likes."""
+    everything = [head, *rows]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(head) - 1)]
+    return [
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in everything
+    ]

@@ -1,0 +1,68 @@
+"""`stackyard run`: carry out what a commit's message asks for."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stackyard.cli.options import HERE, Site
+from stackyard.cli.ready import Timeout, probe, show, table
+from stackyard.cli.vms import Audit
+
+if TYPE_CHECKING:
+    from stackyard.run.play import PlayEvent
+    from stackyard.run.report import Report
+
+
+def run(
+    commit: Annotated[str, typer.Option("--commit", help="The commit.", metavar="REV")],
+    site: Site = HERE,
+    timeout: Timeout = 300.0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what Ansible says.")] = (
+        False
+    ),
+    audit: Audit = None,
+) -> None:
+    """Do what a commit's tags ask for: [ansible NAME], the name of a VM or of a play.
+
+    The VMs are created or updated, waited for, and configured by their plays.
+    """
+    from stackyard.cli import vms
+    from stackyard.run.pipeline import Listener, Means, carry_out
+    from stackyard.run.request import read_request
+
+    request = read_request(site, commit, os.environ)
+    if not request.routes:
+        typer.echo(f"commit {request.commit.short} has no tag [ansible NAME]: nothing to do")
+        return
+    output = sys.stderr.fileno() if verbose else None
+    with vms.connected() as client, vms.reporting(audit) as processor:
+        listener = Listener(_step, _play, show, (processor,))
+        means = Means(
+            client, probe(client, site), site.absolute(), os.environ, output, timeout, listener
+        )
+        report = carry_out(request, means)
+    _print(report)
+
+
+def _step(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _play(event: "PlayEvent") -> None:
+    if event.kind in ("changed", "failed", "unreachable"):
+        said = f": {event.message}" if event.message else ""
+        typer.echo(f"  {event.kind} {event.host}: {event.task}{said}", err=True)
+
+
+def _print(report: "Report") -> None:
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    rows = [
+        (play, host, report.applied.get(host, ""), f"ok={result.ok} changed={result.changed}")
+        for play, hosts in report.played.items()
+        for host, result in sorted(hosts.items())
+    ]
+    for line in table(("play", "VM", "apply", "result"), rows):
+        typer.echo(line)

@@ -1,0 +1,135 @@
+"""What plan, apply, destroy and run share: settings in, progress and results out."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from nornir.core.processor import Processor
+
+    from stackyard.definitions.model import Definition
+    from stackyard.fleet import Site as FleetSite
+    from stackyard.plan import Plan
+    from stackyard.proxmox.apply import Reached
+    from stackyard.proxmox.client import Client
+    from stackyard.proxmox.converge import Outcome
+
+Limit = Annotated[
+    str | None,
+    typer.Option("--limit", help="Only VMs of these names.", metavar="PATTERN[,PATTERN…]"),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Audit = Annotated[
+    Path | None,
+    typer.Option(
+        "--audit",
+        help="Append what was done to this file, a JSON line for each step.",
+        metavar="FILE",
+        envvar="STACKYARD_AUDIT",
+    ),
+]
+
+
+def load(path: Path) -> "tuple[tuple[Definition, ...], FleetSite]":
+    """Load a site and put in what its definitions take from the environment."""
+    from stackyard.fleet import load_fleet, resolve
+
+    fleet = load_fleet(path)
+    return resolve(fleet.definitions, os.environ), fleet.site
+
+
+@contextmanager
+def connected() -> "Iterator[Client]":
+    """Connect to the Proxmox that the environment names."""
+    from stackyard.proxmox.client import Client
+    from stackyard.proxmox.settings import Settings
+
+    with Client(Settings.from_environment(os.environ)) as client:
+        yield client
+
+
+@contextmanager
+def reporting(audit: Path | None) -> "Iterator[Processor]":
+    """Give a processor that shows each step on stderr, and keeps it where that is wanted."""
+    from stackyard.nornir.processor import AuditLog, Event, EventProcessor
+
+    began = time.monotonic()
+
+    def show(event: Event) -> None:
+        if event.state == "done":
+            return
+        seconds = time.monotonic() - began
+        said = event.step if event.state == "started" else f"{event.step} failed: {event.detail}"
+        typer.echo(f"[{seconds:5.1f} s] {event.name}: {said}", err=True)
+
+    if audit is None:
+        yield EventProcessor(show)
+        return
+    log = AuditLog(audit)
+    try:
+        yield EventProcessor(show, log)
+    finally:
+        log.close()
+
+
+def agreed(question: str, yes: bool) -> bool:
+    """Ask, unless told not to.
+
+    Raises:
+        PlanError: there is nobody to ask.
+    """
+    import sys
+
+    from stackyard.plan import PlanError
+
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise PlanError("there is no terminal to ask on: nothing was done, give --yes to do it")
+    return typer.confirm(question, err=True)
+
+
+def show_plan(plan: "Plan") -> None:
+    """Print a plan.
+
+    Raises:
+        Exit: it has problems (1).
+    """
+    from stackyard.plan import render_text
+
+    typer.echo(render_text(plan))
+    if plan.problems:
+        raise typer.Exit(1)
+
+
+def show_outcome(outcome: "Outcome") -> None:
+    """Print what was reached, a line a VM.
+
+    Raises:
+        Exit: something failed (1).
+    """
+    for line in _table(outcome.reached):
+        typer.echo(line)
+    if outcome.failed:
+        count, total = len(outcome.failed), len(outcome.reached)
+        typer.echo(
+            f"error: {count} of {total} VMs did not get there; the rest is kept, apply again",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def _table(reached: "Iterable[Reached]") -> Iterator[str]:
+    rows = [("VM", "VMID", "node", "state", "result")]
+    for action in reached:
+        result = action.error or f"{action.verb}: {', '.join(action.done)}"
+        rows.append((action.name, str(action.vmid), action.node, action.state, result))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[-1]])

@@ -1,0 +1,80 @@
+"""A kubeconfig's text and its checked structure, everything unknown kept.
+
+Shape: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+from stackyard.errors import StackyardError
+
+Kubeconfig = dict[str, Any]
+Entry = dict[str, Any]
+KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class KubeconfigError(StackyardError):
+    """A kubeconfig that cannot be used; the sentence names the entry and never its content."""
+
+
+def parse(text: str, what: str = "the kubeconfig") -> Kubeconfig:
+    """Return a kubeconfig's document; `what` names it in a sentence.
+
+    Raises:
+        KubeconfigError: it is empty, not YAML, not a kubeconfig, or has a name twice.
+    """
+    try:
+        document = yaml.load(text, Loader)  # noqa: S506 - it is a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise KubeconfigError(f"{what} is not valid YAML{line}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise KubeconfigError(f"{what} is not valid YAML") from None
+    if document is None:
+        raise KubeconfigError(f"{what} is empty")
+    if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
+        raise KubeconfigError(f"{what} is not a kubeconfig (a mapping of kind Config)")
+    for kind in KINDS:
+        _check_entries(document, kind, what)
+    return document
+
+
+def dump(document: Kubeconfig) -> str:
+    """Return a kubeconfig as text, its keys in their order."""
+    return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+
+
+def entries(document: Kubeconfig, kind: str) -> list[Entry]:
+    """Return the entries of `clusters`, `users` or `contexts`; none where the key is null."""
+    found: list[Entry] = document.get(kind) or []
+    return found
+
+
+def find(document: Kubeconfig, kind: str, name: str) -> Entry | None:
+    """Return the entry of a name, None where there is none."""
+    return next((entry for entry in entries(document, kind) if entry["name"] == name), None)
+
+
+def names(found: Iterable[Entry]) -> list[str]:
+    """Return the entries' names in their order."""
+    return [str(entry["name"]) for entry in found]
+
+
+def _check_entries(document: Kubeconfig, kind: str, what: str) -> None:
+    found = document.get(kind)
+    if found is None:
+        return
+    if not isinstance(found, list):
+        raise KubeconfigError(f"{kind} of {what} is not a list")
+    seen: set[str] = set()
+    for entry in found:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not isinstance(entry.get(KINDS[kind]), dict | None):
+            raise KubeconfigError(f"{kind} of {what} has an entry without a name or content")
+        if name in seen:
+            raise KubeconfigError(f"{kind} of {what} has {name} twice: which one is meant?")
+        seen.add(name)

@@ -1,0 +1,86 @@
+"""What stands against planning for one VM at all, each as one sentence for a person."""
+
+from collections.abc import Iterator
+
+from stackyard.definitions.model import Definition
+from stackyard.plan.observed import TAG, Observed, ObservedVm
+
+
+def conflict(definition: Definition, observed: Observed, vmid: int) -> str | None:
+    """Return why nothing can be planned for this VM, or None."""
+    return next(_conflicts(definition, observed, vmid), None)
+
+
+def _conflicts(definition: Definition, observed: Observed, vmid: int) -> Iterator[str]:
+    name, ours = definition.name, observed.ours(definition.name)
+    if len(ours) > 1:
+        yield several(name, ours)
+    yield from _node(definition, observed, ours)
+    yield from _vmid(name, observed, vmid)
+    if ours:
+        yield from _existing(definition, ours[0])
+    else:
+        for vm in observed.named(name):
+            yield not_ours(vm, f"rename it, or give it the tag {TAG} to hand it over")
+
+
+def _node(
+    definition: Definition, observed: Observed, ours: tuple[ObservedVm, ...]
+) -> Iterator[str]:
+    node, name = definition.target_node, definition.name
+    if node not in observed.nodes:
+        yield f"{name} is wanted on {node}, which is not a node of this cluster"
+    elif not observed.nodes[node]:
+        yield f"{name} is wanted on {node}, which is offline or does not answer: bring it up first"
+    if ours and ours[0].node != node:
+        yield (
+            f"{name} is VM {ours[0].vmid} on {ours[0].node}, not on {node}: moving a VM between "
+            f"nodes is not supported yet, migrate it by hand or set target_node: {ours[0].node}"
+        )
+
+
+def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
+    for vm in observed.vms:
+        if vm.vmid != vmid or vm.name == name:
+            continue
+        if vm.is_being_made and not vm.name:
+            yield f"{name} (VM {vmid} on {vm.node}) is still being made: wait and plan again"
+        else:
+            yield f"the VMID {vmid} of {name} belongs to {vm.name} on {vm.node}: choose another one"
+
+
+def _existing(definition: Definition, vm: ObservedVm) -> Iterator[str]:
+    name = definition.name
+    if definition.vmid not in (None, vm.vmid):
+        yield f"{name} is VM {vm.vmid}, not {definition.vmid}: a VMID cannot change, set vmid back"
+    if vm.is_being_made:
+        yield f"{name} (VM {vm.vmid} on {vm.node}) is still being made: wait and plan again"
+    if vm.template and not definition.template:
+        yield f"{name} (VM {vm.vmid} on {vm.node}) is a template: set template: true or rename it"
+
+
+def several(name: str, ours: tuple[ObservedVm, ...]) -> str:
+    """Say that a name is there more than once."""
+    places = ", ".join(f"{vm.vmid} on {vm.node}" for vm in ours)
+    return f"there are {len(ours)} VMs of ours named {name} ({places}): keep one of them"
+
+
+def not_ours(vm: ObservedVm, advice: str) -> str:
+    """Say that a VM was not made by this product."""
+    return (
+        f"VM {vm.vmid} on {vm.node} is named {vm.name} and is not ours (it has no tag {TAG}): "
+        f"{advice}"
+    )
+
+
+def missing_template(name: str, node: str, observed: Observed) -> str:
+    """Say where a template is instead of on the node that needs it."""
+    places = sorted(vm.node for vm in observed.named(name) if vm.template)
+    if places:
+        return (
+            f"the template {name} is not on {node} but on {', '.join(places)}: "
+            f"make one on {node}, a clone is made where its template is"
+        )
+    if any(vm.node == node for vm in observed.named(name)):
+        return f"{name} on {node} is a VM, not a template: convert it to a template first"
+    return f"there is no template {name} on {node}, or the token may not see it"

@@ -1,0 +1,32 @@
+"""How a template is cloned for a definition, and what the clone will be like."""
+
+from dataclasses import replace
+
+from stackyard.definitions.model import Definition, Disk
+from stackyard.plan.observed import Config, ObservedVm, marker
+from stackyard.plan.values import Clone
+
+
+def clone_of(template: ObservedVm, definition: Definition) -> Clone:
+    """Choose the copy; a full one puts all disks on the storage of the first both sides have."""
+    name = template.name or str(template.vmid)
+    if not definition.full_clone:
+        return Clone(name, template.vmid, full=False)
+    there = (template.config or Config()).disks()
+    copied = (d for d in definition.disks if d.media == "disk" and d.slot in there)
+    disk = next(copied, Disk(slot="", media="disk"))
+    return Clone(name, template.vmid, full=True, storage=disk.storage, format=disk.format)
+
+
+def after_clone(template: Config, clone: Clone, name: str) -> Config:
+    """Predict the clone: Proxmox keeps everything but names, MAC addresses and storages."""
+    values = dict(template.values)
+    for slot, disk in template.disks().items():
+        if clone.full and disk.media in ("disk", "cloudinit"):
+            storage, form = clone.storage or disk.storage, clone.format or disk.format
+            values[slot] = replace(disk, storage=storage, format=form, volume=None)
+    for key, nic in template.networks().items():
+        values[key] = replace(nic, mac=None)
+    values["name"] = name
+    values["description"] = marker(name)
+    return Config(values=values, keep=template.keep)

@@ -1,0 +1,108 @@
+"""The difference between one definition and one configuration.
+
+Without a decision on power: that is made in `stackyard.plan.steps`.
+"""
+
+from dataclasses import dataclass, replace
+
+from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
+from stackyard.plan.desired import desired_values, same
+from stackyard.plan.disks import compare_disks
+from stackyard.plan.observed import Config
+from stackyard.plan.values import Change, Grow, Value
+
+# What Proxmox takes where a key is absent (qm.conf(5)).
+_PROXMOX_DEFAULTS: dict[str, Value] = {
+    "cores": 1,
+    "sockets": 1,
+    "memory": 512,
+    "numa": False,
+    "onboot": False,
+    "agent": False,
+    "protection": False,
+    "scsihw": "lsi",
+}
+_MACHINE_KEYS = frozenset(
+    {
+        "cores",
+        "sockets",
+        "memory",
+        "cpu_type",
+        "numa",
+        "agent",
+        "scsihw",
+        "machine",
+        "boot",
+        "args",
+        "serial",
+    }
+)
+_GUEST_KEYS = frozenset({"ciuser", "sshkeys", "nameserver", "searchdomain"})
+_COLD_OPTIONS = ("cache", "discard", "iothread", "ssd")  # of a disk: read when QEMU starts
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What separates a VM from its definition."""
+
+    released: tuple[Change, ...]  # cloud-init drives that have to go before a new one is made
+    changes: tuple[Change, ...]
+    grows: tuple[Grow, ...]
+    problems: tuple[tuple[str, str], ...]  # key, sentence
+    notes: tuple[str, ...]
+    waiting: tuple[str, ...]  # keys that are as wanted as soon as the VM restarts
+
+
+def compare(definition: Definition, config: Config, linked: bool = False) -> Difference:
+    """Compare a definition with a configuration, the real one or the one a clone will have."""
+    wanted = desired_values(definition)
+    disks = {disk.slot: disk for disk in definition.disks}
+    work = compare_disks(disks, config.disks(), dict(config.keep), linked)
+    changes = [
+        change
+        for key, value in wanted.items()
+        if not isinstance(value, Disk) and (change := _change(key, value, config))
+    ]
+    changes += work.changes
+    touched = {change.key for change in (*changes, *work.released)}
+    return Difference(
+        released=tuple(work.released),
+        changes=tuple(changes),
+        grows=tuple(work.grows),
+        problems=tuple(work.problems),
+        notes=tuple(_left_alone(wanted, config, touched)),
+        waiting=tuple(sorted((config.pending & wanted.keys()) - touched)),
+    )
+
+
+def _change(key: str, wanted: Value, config: Config) -> Change | None:
+    found = config.values.get(key, _PROXMOX_DEFAULTS.get(key))
+    if isinstance(wanted, Nic) and isinstance(found, Nic):
+        wanted = replace(wanted, mac=wanted.mac or found.mac)
+    if same(key, wanted, found):
+        return None
+    return Change(key, found, wanted, config.keep.get(key, ""))
+
+
+def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> list[str]:
+    devices = {**config.disks(), **config.networks()}
+    extra = sorted(key for key in devices if key not in wanted and key not in touched)
+    return [f"{key} is not in the definition and is left alone" for key in extra]
+
+
+def needs_restart(change: Change) -> bool:
+    """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
+    if isinstance(change.after, Disk):
+        return _disk_needs_restart(change.before, change.after)
+    return change.key in _MACHINE_KEYS or is_for_guest(change)
+
+
+def is_for_guest(change: Change) -> bool:
+    """Tell whether a change is cloud-init data, which the guest reads when it starts."""
+    return change.key in _GUEST_KEYS or isinstance(change.after, IpConfig)
+
+
+def _disk_needs_restart(before: Value, after: Disk) -> bool:
+    if isinstance(before, Disk):
+        return any(getattr(before, name) != getattr(after, name) for name in _COLD_OPTIONS)
+    return after.slot.startswith(("ide", "sata"))  # these buses have no hotplug

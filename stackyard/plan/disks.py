@@ -1,0 +1,122 @@
+"""What may become of a disk: added, enlarged, given other options. Never replaced or removed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from stackyard.definitions.model import Disk
+from stackyard.plan.values import Change, Grow
+
+OPTIONS = ("backup", "cache", "discard", "iothread", "replicate", "ssd")
+
+
+@dataclass(slots=True)
+class DiskWork:
+    """What is to be done to a VM's disks, and what cannot be."""
+
+    released: list[Change] = field(default_factory=list)  # cloud-init drives in the way
+    changes: list[Change] = field(default_factory=list)
+    grows: list[Grow] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)  # slot, what is wrong
+
+
+def compare_disks(
+    wanted: dict[str, Disk], found: dict[str, Disk], keep: dict[str, str], linked: bool
+) -> DiskWork:
+    """Compare all slots; `linked` says that `found` is what a linked clone is going to have."""
+    work = DiskWork()
+    _release_cloudinit(wanted, found, work)
+    there = {slot: disk for slot, disk in found.items() if slot not in _slots(work.released)}
+    for slot, disk in wanted.items():
+        if slot in there:
+            _compare(disk, there[slot], keep.get(slot, ""), linked, work)
+        elif disk.media == "disk" and disk.size_bytes is None:
+            work.problems.append((slot, f"{slot} is a new disk and needs a size"))
+        else:
+            work.changes.append(Change(slot, None, disk))
+    return work
+
+
+def _slots(changes: list[Change]) -> set[str]:
+    return {change.key for change in changes}
+
+
+def _release_cloudinit(wanted: dict[str, Disk], found: dict[str, Disk], work: DiskWork) -> None:
+    """Proxmox keeps one cloud-init drive a VM: one in another place has to go first."""
+    place = next((d for d in wanted.values() if d.media == "cloudinit"), None)
+    if place is None:
+        return
+    for slot, disk in found.items():
+        moved = slot != place.slot or disk.storage != place.storage
+        if disk.media == "cloudinit" and moved:
+            work.released.append(Change(slot, disk, None))
+
+
+def _compare(wanted: Disk, found: Disk, keep: str, linked: bool, work: DiskWork) -> None:
+    problem = _unsupported(wanted, found, linked)
+    if problem:
+        work.problems.append((wanted.slot, problem))
+        return
+    if wanted.media == "cloudinit":
+        return
+    changed = _with_options(wanted, found)
+    if changed != found:
+        work.changes.append(Change(wanted.slot, found, changed, keep))
+    size = wanted.size_bytes
+    if wanted.media == "disk" and size is not None and size != found.size_bytes:
+        work.grows.append(Grow(wanted.slot, found.size_bytes, size))
+
+
+def _unsupported(wanted: Disk, found: Disk, linked: bool) -> str | None:
+    slot = wanted.slot
+    if wanted.media != found.media:
+        return f"{slot} holds {_what(found)}, not {_what(wanted)}: take it out by hand first"
+    if wanted.media == "passthrough" and wanted.volume != found.volume:
+        return f"{slot} passes {found.volume} through, not {wanted.volume}: change it by hand"
+    if wanted.media == "disk":
+        return next(_unsupported_disk(wanted, found, linked), None)
+    return None
+
+
+def _unsupported_disk(wanted: Disk, found: Disk, linked: bool) -> Iterator[str]:
+    slot = wanted.slot
+    if wanted.storage not in (None, found.storage):
+        if linked:
+            yield (
+                f"{slot} of a linked clone stays on its template's storage {found.storage}, "
+                f"not {wanted.storage}: set full_clone: true, or that storage"
+            )
+        yield (
+            f"{slot} is on {found.storage}, not {wanted.storage}: moving a disk between storages "
+            "is not supported yet, move it by hand or set that storage"
+        )
+    if wanted.format and found.format and wanted.format != found.format:
+        yield f"{slot} has the format {found.format}, not {wanted.format}: convert it by hand"
+    if wanted.size_bytes and found.size_bytes and wanted.size_bytes < found.size_bytes:
+        yield (
+            f"{slot} has {size_text(found.size_bytes)} and cannot shrink to "
+            f"{size_text(wanted.size_bytes)}: set its size to {size_text(found.size_bytes)} or more"
+        )
+
+
+def _with_options(wanted: Disk, found: Disk) -> Disk:
+    options = {name: value for name in OPTIONS if (value := getattr(wanted, name)) is not None}
+    changed = replace(found, **options)
+    return replace(changed, volume=wanted.volume) if wanted.media == "iso" else changed
+
+
+def _what(disk: Disk) -> str:
+    names = {
+        "disk": "a disk",
+        "cloudinit": "a cloud-init drive",
+        "iso": "a CD-ROM",
+        "passthrough": "a passed-through device",
+    }
+    return names[disk.media]
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size with the largest unit (KiB to TiB, written K to T) that keeps it whole."""
+    for unit, power in (("T", 40), ("G", 30), ("M", 20), ("K", 10)):
+        if size_bytes and size_bytes % (1 << power) == 0:
+            return f"{size_bytes >> power}{unit}"
+    return str(size_bytes)

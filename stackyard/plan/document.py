@@ -1,0 +1,131 @@
+"""A plan as a JSON document and back, without loss: `from_json(to_json(plan)) == plan`."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, fields
+from typing import Any
+
+from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.plan.errors import PlanError
+from stackyard.plan.values import (
+    Action,
+    Change,
+    Clone,
+    Configure,
+    Create,
+    Delete,
+    Grow,
+    MakeTemplate,
+    Plan,
+    Reboot,
+    Shutdown,
+    Start,
+    Step,
+    Value,
+)
+
+VERSION = 1
+_STEPS: dict[str, type[Step]] = {
+    "clone": Clone,
+    "create": Create,
+    "configure": Configure,
+    "grow": Grow,
+    "start": Start,
+    "shutdown": Shutdown,
+    "reboot": Reboot,
+    "make-template": MakeTemplate,
+    "delete": Delete,
+}
+_STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
+_DEVICES: dict[str, type[Disk | Nic | IpConfig]] = {"disk": Disk, "nic": Nic, "ipconfig": IpConfig}
+
+
+def to_json(plan: Plan) -> str:
+    """Return the plan as indented JSON; `summary` counts actions by verb for those who only ask."""
+    document = {
+        "version": VERSION,
+        "summary": dict(sorted(Counter(action.verb for action in plan.actions).items())),
+        "wanted": plan.wanted,
+        "problems": list(plan.problems),
+        "notes": list(plan.notes),
+        "waves": [[_action(action) for action in wave] for wave in plan.waves],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def from_json(text: str) -> Plan:
+    """Read what `to_json` wrote.
+
+    Raises:
+        PlanError: it is not a plan of this version.
+    """
+    try:
+        document = json.loads(text)
+        if document["version"] != VERSION:
+            raise PlanError(
+                f"the plan has version {document['version']}, not {VERSION}: make it anew"
+            )
+        return Plan(
+            waves=tuple(tuple(_read_action(a) for a in wave) for wave in document["waves"]),
+            problems=tuple(document["problems"]),
+            notes=tuple(document["notes"]),
+            wanted=document["wanted"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanError(f"this is not a plan ({error!r}): make one with `plan --json`") from error
+
+
+def step_name(step: Step) -> str:
+    """Return what a step is called in documents, progress and logs."""
+    return _STEP_NAMES[type(step)]
+
+
+def _action(action: Action) -> dict[str, Any]:
+    plain = {field.name: getattr(action, field.name) for field in fields(action)}
+    return {**plain, "steps": [_step(step) for step in action.steps]}
+
+
+def _step(step: Step) -> dict[str, Any]:
+    plain = {field.name: getattr(step, field.name) for field in fields(step)}
+    if isinstance(step, Configure | Create):
+        plain["changes"] = [_change(change) for change in step.changes]
+    return {"step": step_name(step), **plain}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    plain = {"key": change.key, "before": _value(change.before), "after": _value(change.after)}
+    return {**plain, "keep": change.keep} if change.keep else plain
+
+
+def _value(value: Value) -> Any:
+    for name, kind in _DEVICES.items():
+        if isinstance(value, kind):
+            return {name: {k: v for k, v in asdict(value).items() if v is not None}}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read_action(plain: dict[str, Any]) -> Action:
+    return Action(**{**plain, "steps": tuple(_read_step(step) for step in plain["steps"])})
+
+
+def _read_step(plain: dict[str, Any]) -> Step:
+    arguments = {key: value for key, value in plain.items() if key != "step"}
+    if "changes" in arguments:
+        arguments["changes"] = tuple(_read_change(change) for change in arguments["changes"])
+    return _STEPS[plain["step"]](**arguments)
+
+
+def _read_change(plain: dict[str, Any]) -> Change:
+    return Change(
+        plain["key"],
+        _read_value(plain["before"]),
+        _read_value(plain["after"]),
+        plain.get("keep", ""),
+    )
+
+
+def _read_value(plain: Any) -> Value:
+    if isinstance(plain, dict):
+        ((name, arguments),) = plain.items()
+        return _DEVICES[name](**arguments)
+    return tuple(plain) if isinstance(plain, list) else plain

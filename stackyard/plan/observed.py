@@ -1,0 +1,96 @@
+"""What is really there, in the model's terms: the second half of every plan's input.
+
+Filled by `stackyard.proxmox.observe`; tests write it by hand. A VM is ours by its tag and its name,
+or, between its cloning and its first configuration, by the marker in its description.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState
+from stackyard.plan.values import Value
+
+TAG = "stackyard"
+UNCONFIGURED = "stackyard-unconfigured"  # no play has succeeded on it yet
+RESTART = "stackyard-restart"  # cloud-init data was changed and the guest has not restarted since
+SYSTEM_TAGS = frozenset({TAG, UNCONFIGURED, RESTART})
+BEING_MADE = frozenset({"clone", "create"})  # values of `lock` while Proxmox makes a VM
+
+
+def marker(name: str) -> str:
+    """Return the description of a VM that is cloned and not configured yet."""
+    return f"stackyard: {name} is being created"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One VM's configuration, waiting changes included."""
+
+    digest: str | None = None  # None: of a VM that is not there yet
+    values: Mapping[str, Value] = field(default_factory=dict)  # by key of a definition file
+    keep: Mapping[str, str] = field(default_factory=dict)  # by key: options no definition knows
+    pending: frozenset[str] = frozenset()  # keys whose value waits for a restart
+
+    def disks(self) -> dict[str, Disk]:
+        """Return what is in each slot."""
+        return {key: value for key, value in self.values.items() if isinstance(value, Disk)}
+
+    def networks(self) -> dict[str, Nic]:
+        """Return the interfaces by key (`net0`)."""
+        return {key: value for key, value in self.values.items() if isinstance(value, Nic)}
+
+    def ipconfigs(self) -> dict[str, IpConfig]:
+        """Return the cloud-init addresses by key (`ipconfig0`)."""
+        return {key: value for key, value in self.values.items() if isinstance(value, IpConfig)}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedVm:
+    """A VM on a node; `config` is None where nobody asked for it."""
+
+    vmid: int
+    node: str
+    name: str | None
+    status: PowerState = "stopped"
+    template: bool = False
+    tags: tuple[str, ...] = ()
+    lock: str | None = None
+    config: Config | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this product made it, finished or not."""
+        return TAG in self.tags or self.is_half_made
+
+    @property
+    def is_half_made(self) -> bool:
+        """Whether it was cloned by this product and never configured."""
+        if self.name is None or self.config is None or TAG in self.tags:
+            return False
+        return self.config.values.get("description") == marker(self.name)
+
+    @property
+    def is_being_made(self) -> bool:
+        """Whether Proxmox is still busy making it."""
+        return self.lock in BEING_MADE
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The whole cluster, as far as a plan needs it."""
+
+    nodes: Mapping[str, bool]  # name: online and answering
+    vms: tuple[ObservedVm, ...] = ()
+
+    def named(self, name: str) -> tuple[ObservedVm, ...]:
+        """Return the VMs of that name, templates included, by VMID."""
+        return tuple(sorted((vm for vm in self.vms if vm.name == name), key=lambda vm: vm.vmid))
+
+    def ours(self, name: str) -> tuple[ObservedVm, ...]:
+        """Return the VMs of that name that are ours."""
+        return tuple(vm for vm in self.named(name) if vm.is_ours)
+
+    def template(self, node: str, name: str) -> ObservedVm | None:
+        """Return a template of that name on the node, the one with the lowest VMID."""
+        found = (vm for vm in self.named(name) if vm.template and vm.node == node)
+        return next(found, None)

@@ -1,0 +1,106 @@
+"""From a difference to steps in an order that a kill at any point does not spoil.
+
+Everything a later run needs in order to go on is in Proxmox before it is needed: the tag is set
+with the configuration, a due restart is a tag, and what a disk or the power lacks can be seen.
+"""
+
+from stackyard.definitions.model import Definition, PowerState
+from stackyard.plan.differ import Difference, is_for_guest, needs_restart
+from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
+from stackyard.plan.values import (
+    Change,
+    Configure,
+    MakeTemplate,
+    Reboot,
+    Shutdown,
+    Start,
+    Step,
+)
+
+Tags = tuple[str, ...]
+
+
+def steps_of_new(definition: Definition, difference: Difference, config: Config) -> list[Step]:
+    """Return what a fresh clone with this configuration still needs."""
+    changes = [change for change in difference.changes if change.key != "tags"]
+    before = _tags(config)
+    changes.append(Change("tags", before, _sorted({*definition.tags, TAG, UNCONFIGURED})))
+    if "description" not in {change.key for change in changes}:
+        changes.append(Change("description", config.values.get("description"), None))
+    steps = [*_configure(difference.released, tuple(changes)), *difference.grows]
+    return steps + finish(definition, "stopped")
+
+
+def steps_of_existing(
+    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
+) -> list[Step]:
+    """Return what turns a VM that is ours into the wanted one; empty where it is."""
+    stops = vm.status == "running" and definition.vm_state == "stopped"
+    stays = vm.status == "running" and not stops
+    reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
+    changes = _with_restart_tag(difference, config, reboots, stays)
+    steps: list[Step] = [Shutdown()] if stops else []
+    steps += [*_configure(difference.released, changes), *difference.grows]
+    if reboots:
+        steps += [Reboot(), *_untag(changes, config)]
+    return steps + finish(definition, "running" if stays else "stopped", vm.template)
+
+
+def restart_is_due(difference: Difference, config: Config) -> bool:
+    """Tell whether a running VM is as wanted only after a restart."""
+    return (
+        any(needs_restart(change) for change in difference.changes)
+        or bool(difference.waiting)
+        or RESTART in _tags(config)
+    )
+
+
+def _with_restart_tag(
+    difference: Difference, config: Config, reboots: bool, stays: bool
+) -> tuple[Change, ...]:
+    """Keep a restart that only the guest needs in a tag until it has happened."""
+    found = _tags(config)
+    wanted = next((c.after for c in difference.changes if c.key == "tags"), found)
+    tags = {*(wanted if isinstance(wanted, tuple) else ()), *(set(found) & {UNCONFIGURED})}
+    guest = any(is_for_guest(change) for change in difference.changes)
+    if (reboots and guest) or (stays and RESTART in found):
+        tags.add(RESTART)
+    elif RESTART in tags:
+        tags.remove(RESTART)
+    others = [change for change in difference.changes if change.key != "tags"]
+    if tags != set(found):
+        others.append(Change("tags", found, _sorted(tags)))
+    return tuple(others)
+
+
+def _untag(changes: tuple[Change, ...], config: Config) -> list[Step]:
+    tags = next((c.after for c in changes if c.key == "tags"), _tags(config))
+    if not isinstance(tags, tuple) or RESTART not in tags:
+        return []
+    return [Configure((Change("tags", tags, _sorted(set(tags) - {RESTART})),))]
+
+
+def _configure(released: tuple[Change, ...], changes: tuple[Change, ...]) -> list[Step]:
+    """Put everything into one write, after one that frees the drives in the way.
+
+    Proxmox allocates new volumes of a write before it frees the old ones, and every cloud-init
+    volume of a VM has the same name. The first write leaves a fresh clone marked as half made.
+    """
+    first: list[Step] = [Configure(released)] if released else []
+    return [*first, Configure(changes)] if changes else first
+
+
+def finish(definition: Definition, status: PowerState, is_template: bool = False) -> list[Step]:
+    """Return what comes last: becoming a template, or the power that is wanted."""
+    if definition.template:
+        return [] if is_template else [MakeTemplate()]
+    return [Start()] if definition.vm_state == "running" and status == "stopped" else []
+
+
+def _tags(config: Config) -> Tags:
+    tags = config.values.get("tags")
+    return tags if isinstance(tags, tuple) else ()
+
+
+def _sorted(tags: set[str]) -> Tags:
+    return tuple(sorted(tags))

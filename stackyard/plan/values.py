@@ -1,0 +1,120 @@
+"""The plan as values: what will be done to which VM, in which order.
+
+Made by `stackyard.plan.make`, carried out by `stackyard.proxmox.apply`, and nothing is decided in
+between. Keys are those of a definition file (`memory`, `cpu_type`, `scsi0`, `net0`, `ipconfig0`),
+values those of the model, so that neither a reader nor a test needs Proxmox's wire format.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from stackyard.definitions.model import Disk, IpConfig, Nic
+
+Value = None | bool | int | str | tuple[str, ...] | Disk | Nic | IpConfig
+Verb = Literal["create", "finish", "update", "destroy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key of a VM's configuration: from `before` to `after` (None: not set)."""
+
+    key: str
+    before: Value
+    after: Value
+    keep: str = ""  # options of the property that no definition knows; written back as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Copy a template of the same node; `storage` and `format` are for full copies only."""
+
+    template: str
+    template_vmid: int
+    full: bool
+    storage: str | None = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make a VM from nothing, with everything it needs, in one request."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Set and delete keys in one write."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grow:
+    """Enlarge a disk to a total size."""
+
+    slot: str
+    before_bytes: int | None
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power the VM on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Shut the guest down, by force once its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Restart the guest, so that waiting changes and cloud-init data take effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTemplate:
+    """Turn the VM into a template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove the VM and all its disks."""
+
+
+Step = Clone | Create | Configure | Grow | Start | Shutdown | Reboot | MakeTemplate | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """All that happens to one VM, step after step."""
+
+    name: str
+    node: str
+    vmid: int
+    verb: Verb
+    steps: tuple[Step, ...]
+    about: str  # for people
+    digest: str | None = None  # of the configuration the plan was made against; None: no VM yet
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Waves of actions: those of one wave are independent, waves follow each other."""
+
+    waves: tuple[tuple[Action, ...], ...] = ()
+    problems: tuple[str, ...] = ()  # why it must not be carried out
+    notes: tuple[str, ...] = ()  # what is left alone, and why
+    wanted: int = 0  # VMs that were looked at
+
+    @property
+    def actions(self) -> Iterator[Action]:
+        """Every action, in the order of the waves."""
+        return (action for wave in self.waves for action in wave)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do and nothing wrong."""
+        return not self.waves and not self.problems

@@ -1,0 +1,135 @@
+"""The whole way, for the command line and for a run: observe, plan, apply, and look again."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from nornir.core.processor import Processor
+
+from stackyard.definitions.model import Definition
+from stackyard.fleet import Site
+from stackyard.plan import Observed, Plan, make_plan, plan_destroy, render_text
+from stackyard.proxmox.apply import Reached, apply_plan
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.observe import observe
+from stackyard.proxmox.wire import decode
+
+_TAG_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was planned, what was reached, and what is there now."""
+
+    plan: Plan
+    reached: tuple[Reached, ...]
+    observed: Observed
+
+    @property
+    def failed(self) -> tuple[Reached, ...]:
+        """The actions that did not come to their end, or did not have their effect."""
+        return tuple(action for action in self.reached if action.error)
+
+
+def plan_fleet(
+    client: Client, definitions: Iterable[Definition], site: Site, limit: str | None = None
+) -> tuple[Plan, Observed]:
+    """Observe and plan; reads only.
+
+    Raises:
+        ProxmoxError, PlanError: see `observe` and `make_plan`.
+    """
+    fleet = tuple(definitions)
+    observed = observe(client, fleet, site, limit)
+    return make_plan(fleet, observed, site, limit), observed
+
+
+def plan_removal(
+    client: Client, name: str, definitions: Iterable[Definition], site: Site
+) -> tuple[Plan, Observed]:
+    """Observe one VM and plan its removal; reads only.
+
+    Raises:
+        ProxmoxError, PlanError: see `observe` and `plan_destroy`.
+    """
+    fleet = tuple(definitions)
+    observed = observe(client, (), site, names=(name,))
+    return plan_destroy(name, fleet, observed), observed
+
+
+def apply_and_look(
+    client: Client,
+    plan: Plan,
+    definitions: Iterable[Definition],
+    site: Site,
+    processors: Sequence[Processor] = (),
+) -> Outcome:
+    """Carry out a plan, then read again and tell what is there, whatever the steps said.
+
+    Raises:
+        ProxmoxError, PlanError: nothing was done, or the second look failed.
+    """
+    reached = apply_plan(client, plan, processors)
+    names = {action.name for action in plan.actions}
+    concerned = tuple(d for d in definitions if d.name in names and d.managed)
+    kept = concerned if not any(a.verb == "destroy" for a in plan.actions) else ()
+    observed = observe(client, kept, site, names=names)
+    left = make_plan(kept, observed, site)
+    return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
+
+
+def converge(
+    client: Client,
+    definitions: Iterable[Definition],
+    site: Site,
+    limit: str | None = None,
+    processors: Sequence[Processor] = (),
+) -> Outcome:
+    """Make the real VMs the desired ones, without asking. Errors of single VMs are in the outcome.
+
+    Raises:
+        ProxmoxError, PlanError: no plan could be made, or it has problems; nothing was done.
+    """
+    fleet = tuple(definitions)
+    plan, observed = plan_fleet(client, fleet, site, limit)
+    if plan.is_empty:
+        return Outcome(plan, (), observed)
+    return apply_and_look(client, plan, fleet, site, processors)
+
+
+def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
+    """Take one tag off a VM; False where it had none. Other tags and other writers are respected.
+
+    Raises:
+        ProxmoxError: Proxmox refused, or others kept writing.
+    """
+    path = f"/nodes/{node}/qemu/{vmid}/config"
+    for _ in range(_TAG_ATTEMPTS):
+        config = client.get(path)
+        decoded = decode("tags", config.get("tags", ""))
+        tags = decoded[1][0] if decoded else ()
+        if not isinstance(tags, tuple) or tag not in tags:
+            return False
+        rest = ";".join(other for other in tags if other != tag)
+        change = {"tags": rest} if rest else {"delete": "tags"}
+        try:
+            client.put(path, digest=config["digest"], **change)
+        except ApiError as error:
+            if not error.is_stale:
+                raise
+        else:
+            return True
+    raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
+
+
+def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:
+    vm = next((vm for vm in observed.ours(reached.name) if vm.vmid == reached.vmid), None)
+    state = "not there" if vm is None else ("template" if vm.template else vm.status)
+    if reached.error:
+        return replace(reached, state=state)
+    rest = tuple(tuple(a for a in wave if a.name == reached.name) for wave in left.waves)
+    waves = tuple(wave for wave in rest if wave)
+    if waves or (reached.verb == "destroy" and vm is not None):
+        missing = render_text(Plan(waves=waves)).splitlines()[0] if waves else "it is still there"
+        return replace(reached, state=state, error=f"not as planned after all: {missing}")
+    return replace(reached, state=state)

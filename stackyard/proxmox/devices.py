@@ -1,0 +1,119 @@
+"""Disks, network interfaces and cloud-init addresses as Proxmox writes them, both ways."""
+
+import re
+
+from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.plan.values import Value
+from stackyard.proxmox import properties
+
+Decoded = tuple[Value, str]  # the value, and the options that no definition knows
+
+_DISK_FLAGS = ("backup", "iothread", "replicate", "ssd")
+_NEW_VOLUME = re.compile(r"(?P<storage>[^:/]+):(?P<gib>\d+(\.\d+)?)")
+_CLOUDINIT = re.compile(r"(?P<storage>[^:/]+):(.*/)?(vm-\d+-)?cloudinit(\.\w+)?")
+
+
+def encode_disk(disk: Disk, keep: str) -> str:
+    """Write a disk; one without a volume is asked for by its size and is going to be made."""
+    options: dict[str, str | None] = {
+        **{name: properties.flag(getattr(disk, name)) for name in _DISK_FLAGS},
+        "cache": disk.cache,
+        "discard": None if disk.discard is None else ("on" if disk.discard else "ignore"),
+    }
+    if disk.media == "iso":
+        return properties.render(disk.volume or "none", {"media": "cdrom"}, keep)
+    if disk.media == "cloudinit":
+        return properties.render(f"{disk.storage}:cloudinit", {"format": disk.format}, keep)
+    if disk.volume is None:
+        new = f"{disk.storage}:{properties.gib(disk.size_bytes or 0)}"
+        return properties.render(new, {"format": disk.format, **options}, keep)
+    size = None if disk.size_bytes is None else properties.size(disk.size_bytes)
+    return properties.render(disk.volume, {"size": size, **options}, keep)
+
+
+def decode_disk(slot: str, text: str) -> Decoded:
+    """Read what is in a slot."""
+    options = properties.parse(text, "file")
+    volume, media = options.pop("file", ""), options.pop("media", None)
+    if match := _CLOUDINIT.fullmatch(volume):
+        form = options.pop("format", None)
+        options.pop("size", None)
+        disk = Disk(slot, "cloudinit", storage=match["storage"], format=form)
+        return disk, properties.render("", dict(options))
+    if media == "cdrom":
+        options.pop("size", None)
+        return Disk(slot, "iso", volume=volume), properties.render("", dict(options))
+    return _decode_volume(slot, volume, options)
+
+
+def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
+    new = _NEW_VOLUME.fullmatch(volume)
+    form, size = options.pop("format", None), options.pop("size", None)
+    discard = options.pop("discard", None)
+    device = volume.startswith("/")
+    disk = Disk(
+        slot,
+        "passthrough" if device else "disk",
+        storage=None if device else volume.partition(":")[0],
+        size_bytes=properties.as_gib(new["gib"])
+        if new
+        else properties.as_size(size or "0") or None,
+        format=form or (None if device else _format_of(volume)),
+        volume=None if new else volume,
+        backup=properties.as_flag(options.pop("backup", None)),
+        cache=options.pop("cache", None),
+        discard=None if discard is None else discard == "on",
+        iothread=properties.as_flag(options.pop("iothread", None)),
+        replicate=properties.as_flag(options.pop("replicate", None)),
+        ssd=properties.as_flag(options.pop("ssd", None)),
+    )
+    return disk, properties.render("", dict(options))
+
+
+def _format_of(volume: str) -> str | None:
+    """File storages show the format as the ending; block storages do not have one to tell."""
+    ending = volume.rpartition(".")[2]
+    return ending if ending in ("raw", "qcow2", "vmdk") else None
+
+
+def encode_nic(nic: Nic, keep: str) -> str:
+    """Write an interface; without a MAC address Proxmox makes a new one at each write."""
+    model = f"{nic.model}={nic.mac}" if nic.mac else nic.model
+    options = {
+        "bridge": nic.bridge,
+        "firewall": "1" if nic.firewall else None,
+        "tag": None if nic.vlan is None else str(nic.vlan),
+        "mtu": None if nic.mtu is None else str(nic.mtu),
+    }
+    return properties.render(model, options, keep)
+
+
+def decode_nic(_key: str, text: str) -> Decoded:
+    """Read an interface, in either of its notations."""
+    options = properties.parse(text, "model")
+    if "model" in options:
+        model, mac = options.pop("model"), options.pop("macaddr", None)
+    else:  # virtio=BC:24:11:…
+        model = next(iter(options))
+        mac = options.pop(model)
+    vlan, mtu = options.pop("tag", None), options.pop("mtu", None)
+    nic = Nic(
+        bridge=options.pop("bridge", ""),
+        model=model,
+        firewall=bool(properties.as_flag(options.pop("firewall", None))),
+        mac=mac.upper() if mac else None,
+        vlan=int(vlan) if vlan else None,
+        mtu=int(mtu) if mtu else None,
+    )
+    return nic, properties.render("", dict(options))
+
+
+def encode_ipconfig(ip: IpConfig) -> str:
+    """Write the addresses of an interface."""
+    return properties.render("", {"ip": ip.ip, "gw": ip.gw, "ip6": ip.ip6, "gw6": ip.gw6})
+
+
+def decode_ipconfig(_key: str, text: str) -> Decoded:
+    """Read the addresses of an interface."""
+    options = properties.parse(text, "ip")
+    return IpConfig(*(options.get(name) for name in ("ip", "gw", "ip6", "gw6"))), ""

@@ -1,0 +1,82 @@
+"""Every way Proxmox can say no, as sentences."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from stackyard.errors import StackyardError
+
+
+class ProxmoxError(StackyardError):
+    """The root of this room's errors."""
+
+
+class SettingsError(ProxmoxError):
+    """The environment does not say how to reach Proxmox, or says it twice."""
+
+
+class ConnectionFailedError(ProxmoxError):
+    """No answer came: not reachable, not trusted, or not in time."""
+
+
+class ApiError(ProxmoxError):
+    """Proxmox answered a request with an error.
+
+    Its text is the HTTP reason phrase; `errors` names parameters where some were refused (400).
+    """
+
+    def __init__(
+        self, request: str, status: int, reason: str, errors: Mapping[str, str] | None = None
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.errors = dict(errors or {})
+        details = "; ".join(f"{name}: {' '.join(t.split())}" for name, t in self.errors.items())
+        hint = " (check the credentials in PROXMOX_*)" if status == HTTPStatus.UNAUTHORIZED else ""
+        text = f"{status} {reason.strip()}{f' ({details})' if details else ''}{hint}"
+        super().__init__(f"Proxmox refused {request}: {text}")
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a lock kept the request from doing anything, so that it can be tried again."""
+        return is_lock(self.reason)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the configuration has another digest than the request said."""
+        return "checksum mismatch" in self.reason
+
+    @property
+    def says_taken(self) -> bool:
+        """Whether the VMID of a new VM was taken by someone else."""
+        return is_taken(self.reason)
+
+
+class TaskError(ProxmoxError):
+    """A task ended with something else than OK; `text` is its exit status."""
+
+    def __init__(self, what: str, text: str) -> None:
+        self.text = text.strip()
+        super().__init__(f"the Proxmox task {what} failed: {self.text}")
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a lock kept the task from doing anything, so that it can be tried again."""
+        return is_lock(self.text)
+
+
+class TaskTimeoutError(ProxmoxError):
+    """A task was still running when our patience ended; it goes on without us."""
+
+
+class WorldMovedError(ProxmoxError):
+    """What is there is not what the plan was made against."""
+
+
+def is_lock(text: str) -> bool:
+    """Tell whether an error text means "busy", with nothing done."""
+    return "VM is locked" in text or ("can't lock file" in text and "got timeout" in text)
+
+
+def is_taken(text: str) -> bool:
+    """Tell whether an error text means that a VMID exists."""
+    return "already exists" in text

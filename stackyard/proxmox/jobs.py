@@ -1,0 +1,143 @@
+"""Proxmox's tasks: start one, wait for it on its own node, and know whether it succeeded.
+
+An answer of 200 with a UPID is a beginning: starts, resizes and clones fail in their tasks.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+from stackyard.proxmox.client import LOCK_DEADLINE_SECONDS, Client
+from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
+
+FIRST_POLL_SECONDS = 0.1
+LONGEST_POLL_SECONDS = 1.0
+TASK_DEADLINE_SECONDS = 1800.0
+LOCK_PAUSE_SECONDS = 2.0
+
+
+class _Pace:
+    """How long tasks of one type take: the quickest one of this run, once one has ended."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._is_led = False
+        self._known = threading.Event()
+        self._quickest = float("inf")
+
+    def begin(self) -> bool:
+        """Tell whether the caller is the one to look closely; the others wait for what it finds."""
+        with self._guard:
+            leads = not self._is_led and not self._known.is_set()
+            self._is_led = self._is_led or leads
+            return leads
+
+    def until_known(self, seconds: float) -> float:
+        """Wait for the first task of the type to end; return the quickest time, or infinity."""
+        self._known.wait(seconds)
+        return self._quickest
+
+    def learn(self, seconds: float) -> None:
+        """Note that a task was seen to have ended."""
+        with self._guard:
+            self._quickest = min(seconds, self._quickest)
+            self._known.set()
+
+    def give_up(self) -> None:
+        """Leave the close look to the next one."""
+        with self._guard:
+            self._is_led = False
+
+
+class Jobs:
+    """Runs tasks for many threads at once; `stop` makes all of them give up waiting.
+
+    Tasks of one type take alike long. So one thread looks at its task often, and all others first
+    look when the quickest of the type so far was over: fewer requests than any fixed interval.
+    """
+
+    def __init__(self, client: Client, clones_at_once: int) -> None:
+        self._client = client
+        self._clones: defaultdict[tuple[str, str | None], threading.Semaphore] = defaultdict(
+            lambda: threading.Semaphore(clones_at_once)
+        )
+        self._guard = threading.Lock()
+        self._paces: defaultdict[str, _Pace] = defaultdict(_Pace)
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Make every thread that waits raise; the tasks themselves go on."""
+        self._stopped.set()
+
+    @contextmanager
+    def cloning(self, node: str, storage: str | None) -> Iterator[None]:
+        """Hold one of the few places for a copy to a storage of a node."""
+        with self._guard:
+            places = self._clones[node, storage]
+        with places:
+            yield
+
+    def run(self, what: str, begin: Callable[[], Any]) -> None:
+        """Begin a task and wait for its end, again while only a lock stands against it.
+
+        Raises:
+            TaskError: it ended with an error.
+            TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`.
+        """
+        deadline = time.monotonic() + LOCK_DEADLINE_SECONDS
+        while True:
+            try:
+                return self._wait(what, begin())
+            except TaskError as error:
+                if not error.is_locked or time.monotonic() > deadline:
+                    raise
+            self.pause(LOCK_PAUSE_SECONDS)
+
+    def pause(self, seconds: float) -> None:
+        """Wait a while.
+
+        Raises:
+            ProxmoxError: the run was stopped meanwhile.
+        """
+        if self._stopped.wait(seconds):
+            raise ProxmoxError("stopped before its end; apply again to finish")
+
+    def _wait(self, what: str, upid: object) -> None:
+        if not isinstance(upid, str) or not upid.startswith("UPID:"):
+            return  # calls that are synchronous in some versions answer null
+        _, node, _, _, _, kind, *_ = upid.split(":")
+        path = f"/nodes/{node}/tasks/{quote(upid, safe='')}/status"
+        with self._guard:
+            pace = self._paces[kind]
+        status = self._watch(what, path, pace)
+        text = str(status.get("exitstatus", ""))
+        if text != "OK" and not text.startswith("WARNINGS"):
+            raise TaskError(what, text)
+
+    def _watch(self, what: str, path: str, pace: _Pace) -> dict[str, Any]:
+        begun, pause = time.monotonic(), FIRST_POLL_SECONDS
+        leads = pace.begin()
+        try:
+            if not leads:
+                quickest = pace.until_known(LONGEST_POLL_SECONDS)
+                pause = min(max(begun + quickest - time.monotonic(), 0), LONGEST_POLL_SECONDS)
+            while True:
+                self.pause(pause)
+                status: dict[str, Any] = self._client.get(path)
+                elapsed = time.monotonic() - begun
+                if status["status"] == "stopped":
+                    pace.learn(elapsed)
+                    return status
+                if elapsed > TASK_DEADLINE_SECONDS:
+                    raise TaskTimeoutError(
+                        f"the Proxmox task {what} still runs after {elapsed / 60:.0f} minutes: "
+                        "look at it on its node, then apply again"
+                    )
+                pause = min(max(FIRST_POLL_SECONDS, elapsed / 2), LONGEST_POLL_SECONDS)
+        finally:
+            if leads:
+                pace.give_up()

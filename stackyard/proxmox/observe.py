@@ -1,0 +1,150 @@
+"""What is there, with the fewest calls: the nodes, the VMs of each, and one call a VM that matters.
+
+`GET /nodes/N/qemu` is always fresh, unlike `GET /cluster/resources`, which lags by up to ten
+seconds and shows a reused VMID with the old VM's name.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from stackyard.definitions.model import Definition
+from stackyard.fleet import Site
+from stackyard.plan.make import select
+from stackyard.plan.observed import Config, Observed, ObservedVm
+from stackyard.plan.vmids import assign_vmids
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.transport import POOL_SIZE
+from stackyard.proxmox.wire import decode_pending
+
+CLONE_PATIENCE_SECONDS = 600.0
+_UNREACHABLE = range(595, 600)
+
+
+def observe(
+    client: Client,
+    definitions: Iterable[Definition],
+    site: Site,
+    limit: str | None = None,
+    names: Iterable[str] = (),
+) -> Observed:
+    """Read the cluster as far as a plan for these definitions, and VMs of these names, needs it.
+
+    VMs of theirs that are just being made, by a run that was killed or by another one, are waited
+    for: what they will be cannot be seen before.
+
+    Raises:
+        ProxmoxError: Proxmox refused, did not answer, or a VM stays locked by its cloning.
+        PlanError: the limit matches nothing.
+    """
+    fleet = tuple(definitions)
+    selected = select(fleet, limit) if fleet else ()
+    wanted = {*(definition.name for definition in selected), *names}
+    with ThreadPoolExecutor(POOL_SIZE) as pool:
+        observed = _lists(client, pool)
+        vmids = {
+            vmid
+            for name, vmid in assign_vmids(fleet, observed, site.vmid_range).items()
+            if name in wanted
+        }
+        observed = _when_made(client, pool, observed, wanted, vmids)
+        concerned = [vm for vm in observed.vms if vm.name in wanted]
+        concerned += _templates(selected, observed, {vm.name for vm in concerned if vm.is_ours})
+        read = pool.map(lambda vm: _read(client, vm), concerned)
+        details = {vm.vmid: vm for vm in read if vm is not None}
+        gone = {vm.vmid for vm in concerned} - details.keys()
+    vms = tuple(details.get(vm.vmid, vm) for vm in observed.vms if vm.vmid not in gone)
+    return replace(observed, vms=vms)
+
+
+def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
+    nodes = {str(row["node"]): row.get("status") == "online" for row in client.get("/nodes")}
+    online = [node for node, is_online in nodes.items() if is_online]
+    lists = dict(zip(online, pool.map(_list(client), online), strict=True))
+    nodes.update({node: False for node, vms in lists.items() if vms is None})
+    return Observed(nodes, tuple(vm for vms in lists.values() for vm in vms or ()))
+
+
+def _list(client: Client) -> Callable[[str], list[ObservedVm] | None]:
+    def read(node: str) -> list[ObservedVm] | None:
+        try:
+            return [_listed(node, row) for row in client.get(f"/nodes/{node}/qemu")]
+        except ApiError as error:
+            if error.status in _UNREACHABLE:
+                return None
+            raise
+
+    return read
+
+
+def _listed(node: str, row: dict[str, Any]) -> ObservedVm:
+    vmid, name = int(row["vmid"]), row.get("name")
+    tags = str(row.get("tags") or "").replace(",", ";").replace(" ", ";")
+    return ObservedVm(
+        vmid=vmid,
+        node=node,
+        name=None if name in (None, "", f"VM {vmid}") else str(name),
+        status="running" if row.get("status") == "running" else "stopped",
+        template=str(row.get("template", "")) == "1",
+        tags=tuple(sorted(tag for tag in tags.split(";") if tag)),
+        lock=row.get("lock") or None,
+    )
+
+
+def _when_made(
+    client: Client,
+    pool: ThreadPoolExecutor,
+    observed: Observed,
+    wanted: set[str],
+    vmids: set[int],
+) -> Observed:
+    """Look again until nothing of ours is being made."""
+    deadline = time.monotonic() + CLONE_PATIENCE_SECONDS
+    while busy := list(_being_made(observed, wanted, vmids)):
+        vm = busy[0]
+        if time.monotonic() > deadline:
+            raise ProxmoxError(
+                f"VM {vm.vmid} on {vm.node} is still locked ({vm.lock}) after "
+                f"{CLONE_PATIENCE_SECONDS / 60:.0f} minutes: see its task, unlock or remove it"
+            )
+        time.sleep(1.0)
+        observed = _lists(client, pool)
+    return observed
+
+
+def _being_made(observed: Observed, wanted: set[str], vmids: set[int]) -> Iterator[ObservedVm]:
+    for vm in observed.vms:
+        is_ours = vm.name in wanted if vm.name else vm.vmid in vmids
+        if vm.is_being_made and is_ours:
+            yield vm
+
+
+def _templates(
+    selected: Iterable[Definition], observed: Observed, there: set[str | None]
+) -> list[ObservedVm]:
+    """Return the templates that new VMs are cloned from, each once."""
+    found = {
+        template.vmid: template
+        for definition in selected
+        if definition.clone and definition.name not in there
+        if (template := observed.template(definition.target_node, definition.clone))
+    }
+    return list(found.values())
+
+
+def _read(client: Client, vm: ObservedVm) -> ObservedVm | None:
+    config = read_config(client, vm.node, vm.vmid)
+    return None if config is None else replace(vm, config=config)
+
+
+def read_config(client: Client, node: str, vmid: int) -> Config | None:
+    """Read one VM's configuration with what waits for a restart; None where it is gone."""
+    try:
+        return decode_pending(client.get(f"/nodes/{node}/qemu/{vmid}/pending"))
+    except ApiError as error:
+        if "does not exist" in error.reason:
+            return None
+        raise

@@ -1,0 +1,60 @@
+"""Property strings: `first,key=value,…`, the notation of most of Proxmox's device options."""
+
+from decimal import Decimal, localcontext
+
+_UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
+_GIB = 1 << 30
+
+
+def parse(text: str, default_key: str) -> dict[str, str]:
+    """Return the properties; one without a key belongs to `default_key`."""
+    properties: dict[str, str] = {}
+    for part in text.split(","):
+        key, sign, value = part.partition("=")
+        if sign:
+            properties[key] = value
+        elif part:
+            properties[default_key] = part
+    return properties
+
+
+def render(first: str, properties: dict[str, str | None], keep: str = "") -> str:
+    """Return the notation of `parse`; None is left out, `keep` is appended as it is."""
+    named = [f"{key}={value}" for key, value in properties.items() if value is not None]
+    return ",".join(part for part in [first, *named, keep] if part)
+
+
+def flag(value: bool | None) -> str | None:
+    """Return 1 or 0, or None for None."""
+    return None if value is None else str(int(value))
+
+
+def as_flag(value: object) -> bool | None:
+    """Read a boolean in any of the forms Proxmox has (qm.conf(5)); None stays None."""
+    return None if value is None else str(value).lower() in ("1", "on", "yes", "true")
+
+
+def size(size_bytes: int) -> str:
+    """Return a size with the largest unit that keeps it whole; without one it means bytes."""
+    for unit in ("T", "G", "M", "K"):
+        if size_bytes and size_bytes % (1 << _UNITS[unit]) == 0:
+            return f"{size_bytes >> _UNITS[unit]}{unit}"
+    return str(size_bytes)
+
+
+def as_size(text: str) -> int:
+    """Return the bytes of `8G`, `4.5G` or `8589934592`."""
+    unit = _UNITS.get(text[-1:].upper(), 0)
+    return int(Decimal(text[:-1] if unit else text) * (1 << unit))
+
+
+def gib(size_bytes: int) -> str:
+    """Return GiB without a unit, exactly: how a new volume is asked for (`local-lvm:8`)."""
+    with localcontext(prec=60):
+        return format((Decimal(size_bytes) / _GIB).normalize(), "f")
+
+
+def as_gib(text: str) -> int:
+    """Return the bytes of a number of GiB."""
+    with localcontext(prec=60):
+        return int(Decimal(text) * _GIB)

@@ -1,0 +1,119 @@
+"""How to reach Proxmox: values taken from the environment once, checked, and never printed."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from stackyard.proxmox.errors import SettingsError
+
+DEFAULT_PORT = 8006
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the API is, who we are, and whom we trust; secrets stay out of `repr`."""
+
+    url: str  # https://host:port, no path
+    user: str  # user@realm
+    token_id: str | None = None
+    token_secret: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    ca: Path | None = None  # None, and no fingerprint: the system's authorities
+    fingerprint: str | None = None  # SHA-256 of the certificate, lower-case hex, no colons
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read PROXMOX_URL, _USER, _TOKEN_ID, _TOKEN_SECRET or _PASSWORD, _CA or _FINGERPRINT.
+
+        Raises:
+            SettingsError: a variable is missing, malformed, or contradicts another.
+        """
+        values = {
+            name.removeprefix("PROXMOX_"): value.strip()
+            for name, value in environ.items()
+            if name.startswith("PROXMOX_") and value.strip()
+        }
+        user, token_id = _identity(values)
+        _check_credentials(values, token_id)
+        return cls(
+            url=_url(values.get("URL")),
+            user=user,
+            token_id=token_id,
+            token_secret=values.get("TOKEN_SECRET"),
+            password=None if values.get("TOKEN_SECRET") else values.get("PASSWORD"),
+            ca=_ca(values),
+            fingerprint=_fingerprint(values.get("FINGERPRINT")),
+        )
+
+
+def _url(url: str | None) -> str:
+    if not url:
+        raise SettingsError(
+            "PROXMOX_URL is not set: give the address of a node, like https://node01:8006"
+        )
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
+        raise SettingsError(
+            "PROXMOX_URL must be an https address without credentials, like https://node01:8006"
+        )
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    try:
+        return f"https://{host}:{parts.port or DEFAULT_PORT}"
+    except ValueError as error:
+        raise SettingsError("PROXMOX_URL has a port that is not a number up to 65535") from error
+
+
+def _identity(values: Mapping[str, str]) -> tuple[str, str | None]:
+    """Accept a token as `name`, or as `user@realm!name`, which is how Proxmox shows it."""
+    user, token_id = values.get("USER", ""), values.get("TOKEN_ID")
+    if token_id and "!" in token_id:
+        owner, _, token_id = token_id.partition("!")
+        if user and user != owner:
+            raise SettingsError(
+                f"PROXMOX_USER is {user}, but PROXMOX_TOKEN_ID belongs to {owner}: drop one of them"
+            )
+        user = owner
+    if not user:
+        raise SettingsError("PROXMOX_USER is not set: give a user with its realm, like root@pam")
+    if "@" not in user:
+        raise SettingsError(f"PROXMOX_USER is {user}, without a realm: write {user}@pam or @pve")
+    return user, token_id
+
+
+def _check_credentials(values: Mapping[str, str], token_id: str | None) -> None:
+    secret, password = "TOKEN_SECRET" in values, "PASSWORD" in values
+    if secret and password:
+        raise SettingsError("PROXMOX_TOKEN_SECRET and PROXMOX_PASSWORD are both set: unset one")
+    if secret and not token_id:
+        raise SettingsError("PROXMOX_TOKEN_SECRET is set without PROXMOX_TOKEN_ID: set that too")
+    if token_id and not secret:
+        raise SettingsError("PROXMOX_TOKEN_ID is set without PROXMOX_TOKEN_SECRET: set that too")
+    if not secret and not password:
+        raise SettingsError(
+            "no credentials for Proxmox: set PROXMOX_TOKEN_ID and PROXMOX_TOKEN_SECRET, "
+            "or PROXMOX_PASSWORD"
+        )
+
+
+def _ca(values: Mapping[str, str]) -> Path | None:
+    if "CA" not in values:
+        return None
+    if "FINGERPRINT" in values:
+        raise SettingsError("PROXMOX_CA and PROXMOX_FINGERPRINT are both set: unset one of them")
+    path = Path(values["CA"]).expanduser()
+    if not path.is_file():
+        raise SettingsError(f"PROXMOX_CA names {path}, which is not a file: give a PEM file")
+    return path
+
+
+def _fingerprint(text: str | None) -> str | None:
+    if text is None:
+        return None
+    digits = text.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]{64}", digits):
+        raise SettingsError(
+            "PROXMOX_FINGERPRINT must be the SHA-256 of a certificate: 64 hex digits"
+        )
+    return digits

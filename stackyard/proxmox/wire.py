@@ -1,0 +1,131 @@
+"""The model's values and Proxmox's, both ways, by family of keys: `decode(encode(x)) == x`.
+
+Facts of notation are those of qm.conf(5): what is absent there is absent here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import quote, unquote
+
+from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.plan.observed import Config
+from stackyard.plan.values import Change, Value
+from stackyard.proxmox import devices, properties
+from stackyard.proxmox.devices import Decoded
+
+Wire = str | int
+
+_NAMES = {"cpu_type": "cpu", "serial": "serial0"}  # of ours; all others are called the same
+_OURS = {wire: name for name, wire in _NAMES.items()}
+_INTEGERS = frozenset({"cores", "sockets", "balloon"})
+_FLAGS = frozenset({"onboot", "numa", "protection"})
+_TEXTS = frozenset(
+    {"name", "boot", "scsihw", "machine", "args", "ciuser", "nameserver", "searchdomain"}
+)
+_SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
+_NETWORK = re.compile(r"net\d+")
+_IPCONFIG = re.compile(r"ipconfig\d+")
+
+
+def encode(change: Change) -> tuple[str, Wire]:
+    """Return the parameter that sets a key to what the change wants it to be."""
+    return _NAMES.get(change.key, change.key), _encode(change.key, change.after, change.keep)
+
+
+def parameters(changes: tuple[Change, ...]) -> dict[str, Wire]:
+    """Return the parameters of one write: what is set, and under `delete` what is not any more."""
+    wire = dict(encode(change) for change in changes if change.after is not None)
+    gone = [_NAMES.get(c.key, c.key) for c in changes if c.after is None]
+    if gone:
+        wire["delete"] = ",".join(gone)
+    return wire
+
+
+def decode(key: str, value: object) -> tuple[str, Decoded] | None:
+    """Return our key, its value and its unknown options, or None for a key we have no name for."""
+    name, text = _OURS.get(key, key), str(value)
+    decoder = _DECODERS.get(name) or _decoder_of_family(name)
+    return (name, decoder(name, text)) if decoder else None
+
+
+def decode_pending(rows: list[dict[str, object]]) -> Config:
+    """Read `GET …/pending`: the configuration as it is after the next restart.
+
+    A row has `value` (what runs), `pending` (what waits) or `delete` (waits to be removed).
+    """
+    values: dict[str, Value] = {}
+    keep: dict[str, str] = {}
+    pending = set()
+    for row in rows:
+        key = str(row["key"])
+        if "pending" in row or "delete" in row:
+            pending.add(_OURS.get(key, key))
+        after = row.get("pending", row.get("value"))
+        decoded = None if "delete" in row or after is None else decode(key, after)
+        if decoded:
+            name, (values[name], keep[name]) = decoded
+    digest = next((str(row["value"]) for row in rows if row["key"] == "digest"), None)
+    return Config(digest, values, {k: v for k, v in keep.items() if v}, frozenset(pending))
+
+
+def _encode(key: str, value: Value, keep: str) -> Wire:
+    if isinstance(value, Disk):
+        return devices.encode_disk(value, keep)
+    if isinstance(value, Nic):
+        return devices.encode_nic(value, keep)
+    if isinstance(value, IpConfig):
+        return devices.encode_ipconfig(value)
+    if key in _ENCODERS:
+        return properties.render(_ENCODERS[key](value), {}, keep)
+    return int(value) if isinstance(value, int) else properties.render(str(value), {}, keep)
+
+
+def _encode_tags(value: Value) -> str:
+    return ";".join(value) if isinstance(value, tuple) else ""
+
+
+_ENCODERS: Mapping[str, Callable[[Value], str]] = {
+    "agent": lambda value: f"enabled={int(bool(value))}",
+    "serial": lambda value: "socket" if value is True else str(value),
+    "sshkeys": lambda value: quote(str(value), safe=""),
+    "tags": _encode_tags,
+}
+
+
+def _decode_first(default_key: str, read: Callable[[str], Value]) -> Callable[[str, str], Decoded]:
+    def decoder(_key: str, text: str) -> Decoded:
+        options = properties.parse(text, default_key)
+        first = options.pop(default_key, "")
+        return read(first), properties.render("", dict(options))
+
+    return decoder
+
+
+def _decode_tags(_key: str, text: str) -> Decoded:
+    return tuple(sorted(tag for tag in re.split(r"[;, ]+", text) if tag)), ""
+
+
+def _decode_plain(read: Callable[[str], Value]) -> Callable[[str, str], Decoded]:
+    return lambda _key, text: (read(text), "")
+
+
+def _decoder_of_family(name: str) -> Callable[[str, str], Decoded] | None:
+    if _SLOT.fullmatch(name):
+        return devices.decode_disk
+    if _NETWORK.fullmatch(name):
+        return devices.decode_nic
+    return devices.decode_ipconfig if _IPCONFIG.fullmatch(name) else None
+
+
+_DECODERS: Mapping[str, Callable[[str, str], Decoded]] = {
+    **dict.fromkeys(_INTEGERS, _decode_plain(int)),
+    **dict.fromkeys(_FLAGS, _decode_plain(properties.as_flag)),
+    **dict.fromkeys(_TEXTS, _decode_plain(str)),
+    "memory": _decode_first("current", int),
+    "cpu_type": _decode_first("cputype", str),
+    "agent": _decode_first("enabled", properties.as_flag),
+    "tags": _decode_tags,
+    "sshkeys": _decode_plain(unquote),
+    "description": _decode_plain(str),
+    "serial": _decode_plain(lambda text: True if text == "socket" else text),
+}

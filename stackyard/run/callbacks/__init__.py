@@ -1,0 +1,1 @@
+"""Ansible callback plugins, found by path and not imported by the package."""

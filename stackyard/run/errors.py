@@ -1,0 +1,23 @@
+"""What goes wrong on the way from a commit to a configured host: RunError and its kinds."""
+
+from stackyard.errors import StackyardError
+
+
+class RunError(StackyardError):
+    """A step of a run failed; the sentence tells what was reached and how to go on."""
+
+
+class GitError(RunError):
+    """Git has no such revision, or the site is in no repository."""
+
+
+class ReadyError(RunError):
+    """Waiting longer will not make a host ready: a key that differs, cloud-init that failed."""
+
+
+class PlayError(RunError):
+    """A playbook could not be run at all."""
+
+
+class NotYetError(StackyardError):
+    """Not ready at this moment; its text is the reason so far."""

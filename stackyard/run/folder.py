@@ -1,0 +1,26 @@
+"""SITE/.stackyard: the logs and the journal of a site's folder.
+
+Information alone: nothing of the product reads it, and losing it loses no work.
+"""
+
+import os
+from pathlib import Path
+
+NAME = ".stackyard"
+
+
+def private_folder(site: Path, *parts: str) -> Path:
+    """Return SITE/.stackyard or a folder in it, made for its owner alone and kept out of git."""
+    root = site / NAME
+    root.mkdir(mode=0o700, exist_ok=True)
+    ignore = root / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
+    folder = root.joinpath(*parts)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def open_private(path: Path) -> int:
+    """Open a file for appending, readable by its owner alone; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,66 @@
+"""The message of a commit, read by git as an argument list; its text stays a value."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from stackyard.run.errors import GitError
+
+_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit: its full id and its message."""
+
+    id: str
+    message: str
+
+    @property
+    def short(self) -> str:
+        """The id as people write it."""
+        return self.id[:12]
+
+
+def read_commit(site: Path, revision: str) -> Commit:
+    """Read the commit that a revision names in the site's repository.
+
+    Raises:
+        GitError: there is no git, no repository or no such commit.
+    """
+    if not revision or revision.startswith("-") or not revision.isprintable():
+        raise GitError(f"{revision!a} is no revision: name a commit, a branch or a tag")
+    identity = _git(site, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
+    commit = identity.strip()
+    message = _git(
+        site, "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%B", commit, "--"
+    )
+    return Commit(commit, message.strip("\n"))
+
+
+def _git(site: Path, *arguments: str) -> str:
+    git = shutil.which("git")
+    if git is None:
+        raise GitError("git is not installed: install it, for a commit is read with it")
+    if not site.is_dir():
+        raise GitError(f"{site} is no folder: name the site with --site")
+    try:
+        done = subprocess.run(
+            [git, "--no-pager", *arguments],
+            cwd=site,
+            capture_output=True,
+            check=False,
+            timeout=_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"git did not answer in {_SECONDS:.0f} s in {site}") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        reason = said[-1].removeprefix("fatal: ") if said else f"exit code {done.returncode}"
+        raise GitError(f"git in {site.resolve()}: {_plain(reason)}")
+    return done.stdout.decode(errors="replace")
+
+
+def _plain(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

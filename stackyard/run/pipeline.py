@@ -1,0 +1,209 @@
+"""A commit carried out: apply its VMs, wait for them, run their plays, and take their tag off.
+
+Everything that was reached is kept: apply makes what is missing, plays are idempotent, and a VM
+carries `stackyard-unconfigured` until its play has succeeded. So the way to finish a run that
+failed is the same run again; nothing about it is remembered here.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nornir.core.processor import Processor
+
+from stackyard.errors import StackyardError
+from stackyard.plan import UNCONFIGURED, Observed
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.converge import converge, remove_tag
+from stackyard.proxmox.observe import observe
+from stackyard.routing import Route, configures, main_play, unfit
+from stackyard.run.errors import PlayError, RunError
+from stackyard.run.folder import private_folder
+from stackyard.run.journal import Journal
+from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
+from stackyard.run.probe import Probe
+from stackyard.run.ready import DEADLINE_SECONDS, wait_ready
+from stackyard.run.report import Report
+from stackyard.run.request import Request
+from stackyard.run.select import select_targets
+from stackyard.run.target import Readiness
+
+# For hosts nobody named: configured with the others if they are there, and no reason to wait long.
+LEFTOVER_SECONDS = 30.0
+_VERBS = {"create": "created", "update": "updated", "finish": "finished creating"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Told what happens while it happens."""
+
+    step: Callable[[str], None] = lambda _text: None
+    play: Callable[[PlayEvent], None] = lambda _event: None
+    ready: Callable[[Readiness], None] = lambda _result: None
+    processors: Sequence[Processor] = ()  # of Nornir, for the steps of apply
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a run works with."""
+
+    client: Client
+    probe: Probe
+    site: Path
+    environ: Mapping[str, str] = field(repr=False)  # Ansible's
+    output: int | None = None  # where Ansible prints; None: to a private log for each play
+    timeout: float = DEADLINE_SECONDS  # seconds to wait for the hosts of a play
+    listener: Listener = Listener()
+
+
+def carry_out(request: Request, means: Means) -> Report:
+    """Do what a commit asks for.
+
+    Raises:
+        RunError: a step failed; the sentence says which, what was reached, and how to go on.
+    """
+    report = Report(request.commit.short)
+    journal = Journal(means.site, request.commit.id)
+    run = _Run(request, means, report, journal)
+    try:
+        routes = run.with_hosts()
+        report.named = tuple(dict.fromkeys(name for route in routes for name in route.hosts))
+        observed = run.apply(report.named)
+        for route in routes:
+            run.configure(route, observed)
+    except StackyardError as error:
+        journal.write("failed", report.named, str(error))
+        raise RunError(f"{error}; {report.reached()}") from error
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    request: Request
+    means: Means
+    report: Report
+    journal: Journal
+
+    def with_hosts(self) -> tuple[Route, ...]:
+        """Find the hosts of routes that name a play and no VM."""
+        return tuple(
+            replace(route, hosts=tuple(dict.fromkeys((*route.hosts, *self._own(route)))))
+            if route.whole
+            else route
+            for route in self.request.routes
+        )
+
+    def _own(self, route: Route) -> tuple[str, ...]:
+        fit = {vm.name for vm in self.request.fleet.definitions if not unfit(vm)}
+        controller = Controller(self.means.site, self.means.environ)
+        return tuple(name for name in play_hosts(controller, route.file) if name in fit)
+
+    def apply(self, names: tuple[str, ...]) -> Observed:
+        """Create or update the VMs; return all that is there afterwards."""
+        fleet, client = self.request.fleet, self.means.client
+        if not names:
+            return observe(client, (), fleet.site)
+        self.means.listener.step(f"apply: {', '.join(names)}")
+        outcome = converge(
+            client, fleet.definitions, fleet.site, ",".join(names), self.means.listener.processors
+        )
+        for action in outcome.reached:
+            if not action.error:
+                self.report.applied[action.name] = _VERBS.get(action.verb, action.verb)
+        failed = "; ".join(f"{one.name} was not applied: {one.error}" for one in outcome.failed)
+        self.journal.write("apply", names, failed or "done")
+        if failed:
+            raise RunError(failed)
+        return outcome.observed
+
+    def configure(self, route: Route, observed: Observed) -> None:
+        """Wait for a route's hosts, run its play on them, and take their tag off."""
+        hosts = self._ready(route, observed)
+        if not hosts:
+            self.report.notes.append(f"{route.file} has no running host to run on")
+            return
+        self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
+        result = run_play(self._controller(route), route.file, hosts, self.means.listener.play)
+        self.report.played[route.file] = dict(result.hosts)
+        self.journal.write(route.file, hosts, result.failure or "done")
+        self._untag(route, result, observed)
+        if result.failure:
+            raise PlayError(result.failure)
+        untouched = [name for name in route.hosts if name not in result.hosts]
+        if untouched:
+            raise PlayError(
+                f"{route.file} left out {', '.join(untouched)}: look at its hosts: line"
+            )
+
+    def _ready(self, route: Route, observed: Observed) -> tuple[str, ...]:
+        """Return the hosts that are ready; those that were named must be."""
+        running = {vm.name for vm in observed.vms if vm.is_ours and vm.status == "running"}
+        off = [name for name in route.follows if name not in running]
+        if off:
+            self.report.notes.append(
+                f"{route.file} did not run on {', '.join(off)}, which "
+                f"{'is' if len(off) == 1 else 'are'} not running"
+            )
+        wanted = {*route.hosts, *(name for name in route.follows if name in running)}
+        ready, late = self._wait(wanted, observed, self.means.timeout)
+        if late:
+            raise RunError("; ".join(f"{name} is not ready: {late[name]}" for name in sorted(late)))
+        left = self._leftovers(route, observed) - wanted
+        more, late = self._wait(left, observed, min(self.means.timeout, LEFTOVER_SECONDS))
+        self.report.notes += [
+            f"{name} is still to be configured: {reason}" for name, reason in sorted(late.items())
+        ]
+        return (*ready, *more)
+
+    def _wait(
+        self, names: set[str], observed: Observed, timeout: float
+    ) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Return who is ready, and by name why the others are not."""
+        if not names:
+            return (), {}
+        definitions, inventory = self.request.fleet.definitions, self.request.inventory
+        selection = select_targets(definitions, inventory, observed, names)
+        self.means.listener.step(f"wait: {', '.join(sorted(names))}")
+        results = wait_ready(
+            selection.targets, self.means.probe, timeout, self.means.listener.ready
+        )
+        ready = tuple(result.target.name for result in results if result.is_ready)
+        self.report.ready.update(ready)
+        late = {r.target.name: f"{r.target.address}: {r.reason}" for r in results if not r.is_ready}
+        self.journal.write("ready", ready, "done")
+        return ready, selection.missing | late
+
+    def _leftovers(self, route: Route, observed: Observed) -> set[str]:
+        """Return the hosts that this play was to configure in a run that did not get there."""
+        waiting = {
+            vm.name
+            for vm in observed.vms
+            if vm.is_ours and vm.status == "running" and UNCONFIGURED in vm.tags
+        }
+        return {
+            vm.name
+            for vm in self.request.fleet.definitions
+            if vm.name in waiting
+            and not unfit(vm)
+            and main_play(vm.name, self.request.inventory, self.request.plays) == route.play
+        }
+
+    def _untag(self, route: Route, result: PlayResult, observed: Observed) -> None:
+        for name in result.succeeded:
+            vm = next(iter(observed.ours(name)), None)
+            if (
+                vm is not None
+                and UNCONFIGURED in vm.tags
+                and configures(route.play, name, self.request.inventory, self.request.plays)
+                and remove_tag(self.means.client, vm.node, vm.vmid, UNCONFIGURED)
+            ):
+                self.report.configured.add(name)
+
+    def _controller(self, route: Route) -> Controller:
+        site, environ, output = self.means.site, self.means.environ, self.means.output
+        if output is not None:
+            return Controller(site, environ, output)
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        name = f"{stamp}-{self.request.commit.short}-{route.play}.log"
+        return Controller(site, environ, private_folder(site, "logs") / name)

@@ -1,0 +1,254 @@
+"""Ansible runs a play; what happens comes back as events, and as one result for each host.
+
+ansible-playbook is the one of our own environment, called with an argument list in the site's
+folder, where its ansible.cfg counts. What it prints for people goes to a private log.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from configparser import ConfigParser
+from configparser import Error as ConfigParserError
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stackyard.run.errors import PlayError
+
+CALLBACKS = Path(__file__).parent / "callbacks"
+_EVENTS = "stackyard_events"
+_TEXT = "stackyard_text"
+_HOSTS = re.compile(r"^ {4}hosts \(\d+\):$")
+_LONGEST = 400  # characters of a message in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEvent:
+    """Something happened: `kind` is play, task, ok, changed, failed, ignored or unreachable."""
+
+    kind: str
+    host: str = ""
+    task: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """Numbers of tasks of one host, as Ansible counts them."""
+
+    ok: int = 0
+    changed: int = 0
+    failed: int = 0
+    unreachable: int = 0
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed and not self.unreachable
+
+
+@dataclass(frozen=True, slots=True)
+class PlayResult:
+    """How a play ended."""
+
+    play: str
+    exit_code: int
+    hosts: Mapping[str, HostResult] = field(default_factory=dict)
+    failures: tuple[PlayEvent, ...] = ()
+    log: Path | None = None
+
+    @property
+    def succeeded(self) -> tuple[str, ...]:
+        """The hosts on which nothing failed."""
+        return tuple(sorted(name for name, host in self.hosts.items() if host.succeeded))
+
+    @property
+    def failure(self) -> str | None:
+        """Return the first failure as a sentence; None where all went well."""
+        where = f" (see {self.log})" if self.log else ""
+        lost = {name for name, host in self.hosts.items() if not host.succeeded}
+        # Earlier failures of a host were rescued by the play, or it would have stopped there.
+        last = {event.host: event for event in self.failures if event.host in lost}
+        for event in last.values():
+            verb = "could not reach" if event.kind == "unreachable" else "failed on"
+            return f"{self.play} {verb} {event.host} in {event.task!r}: {event.message}{where}"
+        if self.exit_code or lost:
+            return f"{self.play} ended with exit code {self.exit_code}{self._said()}{where}"
+        return None
+
+    def _said(self) -> str:
+        """Return the first error that Ansible printed, where no task had one."""
+        if self.log is None:
+            return ""
+        with self.log.open(encoding="utf-8", errors="replace") as lines:
+            found = (line.strip() for line in lines if line.startswith(("ERROR!", "[ERROR]")))
+            first = next(found, "")
+        text = first.removeprefix("ERROR!").removeprefix("[ERROR]:").strip()
+        return f": {_short(text)}" if text else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Where and how Ansible runs."""
+
+    site: Path  # its working folder
+    environ: Mapping[str, str] = field(repr=False)
+    log: Path | int = 2  # a file for what Ansible prints for people, or a descriptor
+
+
+def run_play(
+    controller: Controller,
+    play: str,
+    hosts: Sequence[str],
+    tell: Callable[[PlayEvent], None] = lambda _event: None,
+) -> PlayResult:
+    """Run a playbook of the site on these hosts, or on all of its own where none are given.
+
+    Raises:
+        PlayError: there is no ansible-playbook.
+    """
+    limit = ("--limit", ",".join(hosts)) if hosts else ()
+    with _log(controller.log) as output:
+        exit_code, events = _run(controller, (play, *limit), output, tell)
+    log = controller.log if isinstance(controller.log, Path) else None
+    return _result(play, exit_code, events, log)
+
+
+def play_hosts(controller: Controller, play: str) -> tuple[str, ...]:
+    """Return the hosts that a playbook of the site would run on.
+
+    Raises:
+        PlayError: Ansible cannot tell, because of a mistake in the playbook or the inventory.
+    """
+    done = subprocess.run(
+        [_ansible_playbook(), play, "--list-hosts"],
+        cwd=controller.site,
+        env=controller.environ,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise PlayError(f"{play} cannot be read: {_short(said[0]) if said else 'no reason given'}")
+    found: set[str] = set()
+    listing = False
+    for line in done.stdout.splitlines():
+        if _HOSTS.match(line):
+            listing = True
+        elif listing and line.startswith(" " * 6):
+            found.add(line.strip())
+        else:
+            listing = False
+    return tuple(sorted(found))
+
+
+def _run(
+    controller: Controller,
+    arguments: Sequence[str],
+    output: int,
+    tell: Callable[[PlayEvent], None],
+) -> tuple[int, list[dict[str, Any]]]:
+    events = []
+    reading, writing = os.pipe()
+    with os.fdopen(reading, encoding="utf-8") as lines:
+        try:
+            process = subprocess.Popen(
+                [_ansible_playbook(), *arguments],
+                cwd=controller.site,
+                env=_with_callbacks(controller.environ, controller.site, writing),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(writing,),
+            )
+        finally:
+            os.close(writing)
+        try:
+            for line in lines:
+                event = json.loads(line)
+                events.append(event)
+                tell(_event(event))
+            return process.wait(), events
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+
+def _result(
+    play: str, exit_code: int, events: list[dict[str, Any]], log: Path | None
+) -> PlayResult:
+    none: dict[str, dict[str, int]] = {}
+    stats = next((event["hosts"] for event in events if event["event"] == "stats"), none)
+    hosts = {
+        name: HostResult(host["ok"], host["changed"], host["failures"], host["unreachable"])
+        for name, host in stats.items()
+    }
+    bad = [_event(event) for event in events if event["event"] in ("failed", "unreachable")]
+    return PlayResult(play, exit_code, hosts, tuple(bad), log)
+
+
+def _event(event: Mapping[str, Any]) -> PlayEvent:
+    return PlayEvent(
+        event["event"],
+        event.get("host", ""),
+        event.get("task", event.get("play", "")),
+        _short(event.get("msg", "")),
+    )
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _ansible_playbook() -> str:
+    program = Path(sys.executable).parent / "ansible-playbook"
+    if not program.exists():
+        raise PlayError(f"{program} is not there: install ansible-core beside stackyard")
+    return str(program)
+
+
+def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> dict[str, str]:
+    """Add our callbacks to those that the environment or the site's ansible.cfg already has."""
+    settings = ConfigParser(interpolation=None, strict=False)
+    try:
+        settings.read(site / "ansible.cfg", encoding="utf-8")
+    except ConfigParserError as error:
+        raise PlayError(f"{site / 'ansible.cfg'} cannot be read: {_short(str(error))}") from error
+    base = settings["defaults"] if settings.has_section("defaults") else {}
+    paths = environ.get("ANSIBLE_CALLBACK_PLUGINS") or _absolute(
+        base.get("callback_plugins", ""), site
+    )
+    enabled = environ.get("ANSIBLE_CALLBACKS_ENABLED") or base.get("callbacks_enabled", "")
+    text = environ.get("ANSIBLE_STDOUT_CALLBACK") or base.get("stdout_callback", "default")
+    return {
+        **environ,
+        "ANSIBLE_STDOUT_CALLBACK": _TEXT if text == "default" else text,
+        "STACKYARD_EVENTS_FD": str(descriptor),
+        "ANSIBLE_CALLBACK_PLUGINS": ":".join(filter(None, (str(CALLBACKS), paths))),
+        "ANSIBLE_CALLBACKS_ENABLED": ",".join(filter(None, (_EVENTS, enabled))),
+    }
+
+
+def _absolute(paths: str, site: Path) -> str:
+    """Paths of an ansible.cfg are relative to it; those of the environment to the working one."""
+    return ":".join(str(site.resolve() / path) for path in paths.split(":") if path)
+
+
+@contextmanager
+def _log(log: int | Path) -> Iterator[int]:
+    if isinstance(log, int):
+        yield log
+        return
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,69 @@
+"""Waiting for hosts, all at once, each with growing pauses until one common deadline."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from stackyard.run.errors import NotYetError, ReadyError
+from stackyard.run.target import Readiness, Target
+
+DEADLINE_SECONDS = 300.0
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.3, 5.0, 1.5
+_AT_ONCE = 16
+
+Look = Callable[[Target, Callable[[str], None]], None]
+
+
+def wait_ready(
+    targets: Sequence[Target],
+    probe: Look,
+    timeout: float = DEADLINE_SECONDS,
+    tell: Callable[[Readiness], None] = lambda _result: None,
+) -> tuple[Readiness, ...]:
+    """Wait until every host is ready, or will not be, or `timeout` seconds are over.
+
+    `probe` returns for a ready host, and raises NotYetError or ReadyError for another; see `Probe`.
+    `tell` is called for each host when its waiting ends. One host never keeps another's result.
+    """
+    if not targets:
+        return ()
+    began, stop, lock = time.monotonic(), threading.Event(), threading.Lock()
+
+    def wait(target: Target) -> Readiness:
+        result = _wait_for(target, probe, began, began + timeout, stop)
+        with lock:
+            tell(result)
+        return result
+
+    with ThreadPoolExecutor(min(len(targets), _AT_ONCE)) as pool:
+        try:
+            return tuple(pool.map(wait, targets))
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _wait_for(
+    target: Target, probe: Look, began: float, deadline: float, stop: threading.Event
+) -> Readiness:
+    pause = _FIRST_PAUSE
+    notes: dict[str, None] = {}
+
+    def end(reason: str = "") -> Readiness:
+        seconds = time.monotonic() - began
+        return Readiness(target, not reason, reason, tuple(notes), seconds)
+
+    while True:
+        try:
+            probe(target, lambda text: notes.update({text: None}))
+        except ReadyError as error:
+            return end(str(error))
+        except NotYetError as error:
+            reason = str(error)
+        else:
+            return end()
+        left = deadline - time.monotonic()
+        if left <= 0 or stop.wait(min(pause, left)):
+            return end(f"not ready after {time.monotonic() - began:.0f} s; {reason}")
+        pause = min(pause * _GROWTH, _LONGEST_PAUSE)

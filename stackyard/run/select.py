@@ -1,0 +1,83 @@
+"""Which hosts to wait for: the running ones of those asked for, and why not the others."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from stackyard.definitions.model import Definition
+from stackyard.inventory import Inventory
+from stackyard.plan import UNCONFIGURED, Observed, ObservedVm
+from stackyard.routing import members, unfit
+from stackyard.run.errors import RunError
+from stackyard.run.knownhosts import SSH_PORT
+from stackyard.run.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The hosts to wait for, and by name why a host that should be one of them is not."""
+
+    targets: tuple[Target, ...] = ()
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def select_targets(
+    definitions: Iterable[Definition],
+    inventory: Inventory,
+    observed: Observed,
+    names: Collection[str] | None = None,
+) -> Selection:
+    """Select the VMs of these names, or every VM that is to run.
+
+    Who is not to run, or has no ssh, is left out in silence unless it was named.
+    """
+    targets: list[Target] = []
+    missing: dict[str, str] = {}
+    for definition in definitions:
+        name = definition.name
+        if names is not None and name not in names:
+            continue
+        reason = unfit(definition)
+        if not reason and name in members(inventory, "talos"):
+            reason = "it runs Talos, which has no ssh"
+        vm = None if reason else next(iter(observed.ours(name)), None)
+        if reason:
+            if names is not None:
+                missing[name] = reason
+        elif vm is None:
+            missing[name] = "it is not there: run `stackyard apply`"
+        elif vm.status == "running":
+            targets.append(_target(definition, inventory, vm))
+        elif names is not None or definition.vm_state == "running":
+            missing[name] = "it is stopped: run `stackyard apply`, or start it"
+    return Selection(tuple(targets), missing)
+
+
+def _target(definition: Definition, inventory: Inventory, vm: ObservedVm) -> Target:
+    """Take from the inventory what Ansible takes: without ansible_host the name itself."""
+    variables = inventory.hosts[definition.name].variables
+    user = variables.get("ansible_user")
+    return Target(
+        name=definition.name,
+        address=str(variables.get("ansible_host", definition.name)),
+        node=vm.node,
+        vmid=vm.vmid,
+        user=str(user) if user else None,
+        port=int(variables.get("ansible_port", SSH_PORT)),
+        has_agent=definition.agent,
+        is_fresh=UNCONFIGURED in vm.tags,
+    )
+
+
+def check_names(names: Iterable[str], definitions: Iterable[Definition]) -> None:
+    """Refuse names that no definition has.
+
+    Raises:
+        RunError: with the nearest name there is.
+    """
+    known = sorted(definition.name for definition in definitions)
+    for name in names:
+        if name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f": did you mean {close[0]}?" if close else ", see vms/"
+            raise RunError(f"there is no VM {name!a}{hint}")

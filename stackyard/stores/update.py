@@ -1,0 +1,42 @@
+"""The one check-and-set loop: read, decide, write if nobody else has, else again."""
+
+import random
+import time
+from collections.abc import Callable
+
+from stackyard.stores.protocol import Conflict, Store, StoreError
+
+BASE_SECONDS = 0.01
+CAP_SECONDS = 1.0
+
+
+def update(
+    store: Store, function: Callable[[str | None], str | None], deadline: float = 60.0
+) -> bool:
+    """Replace a document by what a function makes of it; tell whether it was written.
+
+    The function gets the document, None where there is none, and may be called several times. What
+    it returns is written if it differs; None or the same text writes nothing. Rivals are waited
+    for with full jitter (10 ms base, 1 s cap), `deadline` seconds at most.
+
+    Raises:
+        StoreError: the store failed, or others wrote until the deadline.
+    """
+    end = time.monotonic() + deadline
+    attempt = 0
+    while True:
+        found = store.read()
+        wanted = function(found.document)
+        if wanted is None or wanted == found.document:
+            return False
+        try:
+            store.write(wanted, found.version)
+        except Conflict:
+            pass
+        else:
+            return True
+        if time.monotonic() > end:
+            raise StoreError(f"{store.name}: others kept writing for {deadline:g} s: try again")
+        attempt += 1
+        pause = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(attempt, 10))
+        time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret

@@ -1,0 +1,63 @@
+"""SIGKILL at any point, and two runs at once: no VM twice, none half made, a clear end."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from apply_site import NAMES, Site, assert_whole, make_site
+from proxmox_lab import StartEndpoint
+
+SLOW = {"latency": {"clone": 0.4, "resize": 0.1, "start": 0.2}}
+
+
+def kill_after(site: Site, requests: int) -> bool:
+    """Kill an apply once it has made so many writes; tell whether it was still running."""
+    process = site.begin("apply", "--yes")
+    before = len(site.writes())
+    try:
+        while process.poll() is None and len(site.writes()) - before < requests:
+            time.sleep(0.01)
+        was_running = process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    finally:
+        process.communicate()
+    return was_running
+
+
+@pytest.mark.parametrize("writes", [1, 4, 6, 9, 13, 17, 21])
+def test_a_killed_apply_is_finished_by_the_next(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, writes: int
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(SLOW))
+    assert kill_after(site, writes)
+    second = site.run("apply", "--yes")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert_whole(site)
+
+
+def test_an_apply_that_is_killed_again_and_again_ends_whole(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(SLOW))
+    for _ in range(4):
+        kill_after(site, 5)
+    last = site.run("apply", "--yes")
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert_whole(site)
+
+
+def test_two_applies_at_once_make_each_vm_once(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(SLOW))
+    both = [site.begin("apply", "--yes") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode in (0, 1)
+        assert "Traceback" not in err
+        if process.returncode:
+            assert "perhaps by another apply" in out
+    assert [row["name"] for row in site.vms()] == [*NAMES, "legacy"]
+    assert site.run("apply", "--yes").returncode == 0
+    assert_whole(site)

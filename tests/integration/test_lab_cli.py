@@ -1,0 +1,198 @@
+"""`stackyard lab` as a user types it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from lab_fixture import CACHE, RunningLab, stackyard, why_no_machines
+
+from stackyard.lab import cgroups, control, requirements
+from stackyard.lab.addresses import lab_id
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A lab's folder that is cleaned up whatever the test does."""
+    path = tmp_path / "lab"
+    yield path
+    control.down(path)
+
+
+def say(command: str, folder: Path, *more: str) -> tuple[int, str, str]:
+    """Run `stackyard lab COMMAND --dir …` and return its exit code, output and messages."""
+    done = stackyard("lab", command, "--dir", str(folder), *more)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_lab_without_machines_answers_on_loopback(folder: Path) -> None:
+    code, output, messages = say("up", folder, "--no-machines")
+    assert code == 0, messages
+    assert "https://127.0.0.1:" in output
+    assert "simulated: --no-machines" in messages
+
+    code, exports, _ = say("env", folder)
+    environ = dict(line.removeprefix("export ").split("=", 1) for line in exports.splitlines())
+    assert code == 0
+    token = f"{environ['PROXMOX_USER']}!{environ['PROXMOX_TOKEN_ID']}"
+    version = requests.get(
+        f"{environ['PROXMOX_URL']}/api2/json/version",
+        headers={"Authorization": f"PVEAPIToken={token}={environ['PROXMOX_TOKEN_SECRET']}"},
+        verify=environ["PROXMOX_CA"],
+        timeout=10,
+    )
+    assert version.ok
+    vault = requests.Session()
+    vault.verify = environ["VAULT_CACERT"]
+    vault.trust_env = False
+    vault.headers["X-Vault-Token"] = environ["VAULT_TOKEN"]
+    with vault:
+        secret = f"{environ['VAULT_ADDR']}/v1/kv/data/one"
+        assert vault.post(secret, json={"data": {"a": "b"}}, timeout=10).ok
+        assert vault.get(secret, timeout=10).json()["data"]["data"] == {"a": "b"}
+    checksums = f"{environ['K3S_DOWNLOAD_URL']}/v1.33.5%2Bk3s1/sha256sum-amd64.txt"
+    assert requests.get(checksums, timeout=10).text.endswith("  k3s\n")
+
+
+def test_up_and_down_can_be_said_twice(folder: Path) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    first = control.find(folder)
+    code, _, messages = say("up", folder, "--no-machines")
+    assert code == 0
+    assert "up already" in messages
+    again = control.find(folder)
+    assert again is not None
+    assert first is not None
+    assert again.process == first.process
+
+    assert say("down", folder)[0] == 0
+    assert not folder.exists()
+    assert not first.process.alive
+    code, _, messages = say("down", folder)
+    assert code == 0
+    assert "no lab was up" in messages
+
+
+def test_exec_has_the_commands_exit_code_and_the_labs_variables(folder: Path) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    code, output, _ = say("exec", folder, "--", "sh", "-c", "echo $K3S_DOWNLOAD_URL; exit 7")
+    assert code == 7
+    assert output.endswith("/k3s\n")
+    code, _, messages = say("exec", folder, "--", "no-such-command")
+    assert code == 1
+    assert "no-such-command: command not found" in messages
+    code, output, _ = say("exec", folder, "--", "sh", "-c", "command -v stackyard kubectl bao")
+    assert code == 0, "the lab's tools lie on PATH"
+
+
+def test_status_names_the_platforms_vms(folder: Path) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    code, output, _ = say("status", folder)
+    assert code == 0
+    assert "legacy" in output
+
+
+@pytest.mark.parametrize("command", ["status", "env"])
+def test_without_a_lab_the_command_says_how_to_get_one(folder: Path, command: str) -> None:
+    code, _, messages = say(command, folder)
+    assert code == 1
+    assert "no lab is up" in messages
+    assert "stackyard lab up" in messages
+
+
+def test_a_mistake_in_the_platform_names_file_and_line(folder: Path, tmp_path: Path) -> None:
+    platform = tmp_path / "platform.yaml"
+    platform.write_text("nodes:\n  node01: {thread: 3}\n", encoding="utf-8")
+    code, _, messages = say("up", folder, "--no-machines", "--platform", str(platform))
+    assert code == 1
+    assert "platform.yaml:2" in messages
+    assert "Traceback" not in messages
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    precious = tmp_path / "home"
+    precious.mkdir(mode=0o755)
+    (precious / "letter").write_text("dear", encoding="utf-8")
+    for command in ("up", "down"):
+        more = ["--no-machines"] if command == "up" else []
+        code, _, messages = say(command, precious, *more)
+        assert code == 1
+        assert "no lab's folder" in messages
+    assert (precious / "letter").read_text(encoding="utf-8") == "dear"
+    assert precious.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_killed_lab_without_machines_leaves_nothing(folder: Path) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    found = control.find(folder)
+    assert found is not None
+    os.kill(found.process.pid, signal.SIGKILL)
+    _until_gone(folder)
+    assert say("status", folder)[0] == 1
+    assert say("down", folder)[0] == 0
+    assert not folder.exists()
+
+
+def test_no_root_means_simulated_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert requirements.why_simulated() == "only root can boot machines"
+
+
+@pytest.mark.machines
+@pytest.mark.parametrize("victim", ["init", "daemon"])
+def test_a_killed_lab_leaves_no_process_mount_cgroup_or_file(
+    lab: RunningLab, folder: Path, victim: str
+) -> None:
+    # The session's own lab stands beside it: two labs at once, each with the same addresses.
+    if reason := why_no_machines():
+        pytest.skip(reason)
+    before = Path("/proc/self/mounts").read_text(encoding="utf-8")
+    up = stackyard("lab", "up", "--dir", str(folder), "--cache", str(CACHE), timeout=600)
+    assert up.returncode == 0, up.stderr
+    found = control.find(folder)
+    assert found is not None
+    second = RunningLab(found)
+    vm = second.create_machine(3100, "doomed", "192.168.1.40")
+    assert second.task("POST", f"{vm}/status/start") == "OK"
+    second.wait_for_ssh("192.168.1.40")
+    hierarchy = cgroups.hierarchy()
+    assert hierarchy is not None
+    group = hierarchy / lab_id(folder)
+    assert (group / "vm-3100").is_dir()
+
+    os.kill(_worker(found.process.pid) if victim == "daemon" else found.process.pid, signal.SIGKILL)
+    _until_gone(folder)
+    assert stackyard("lab", "down", "--dir", str(folder)).returncode == 0
+
+    assert not folder.exists()
+    assert not group.exists()
+    assert Path("/proc/self/mounts").read_text(encoding="utf-8") == before
+    assert lab.machines() is not None, "the other lab is as it was"
+
+
+def _worker(init: int) -> int:
+    children = Path(f"/proc/{init}/task/{init}/children").read_text(encoding="utf-8").split()
+    return int(children[0])
+
+
+def _until_gone(folder: Path) -> None:
+    """Wait until no process of a lab is left: each names the lab's folder in its command line."""
+    deadline = time.monotonic() + 10
+    while left := _processes_of(folder):
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.05)
+
+
+def _processes_of(folder: Path) -> list[str]:
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            argv = cmdline.read_text(encoding="utf-8", errors="replace").replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if str(folder) in argv:
+            found.append(argv)
+    return found

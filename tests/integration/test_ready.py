@@ -1,0 +1,265 @@
+"""Hosts become ready with their keys pinned, and every way not to is a sentence.
+
+A small ssh server stands for the VM, a function for its guest agent.
+"""
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ssh_server import SshServer, new_key
+
+from stackyard.run.errors import NotYetError, ReadyError
+from stackyard.run.hostkey import HostKey
+from stackyard.run.knownhosts import KnownHosts
+from stackyard.run.probe import Probe
+from stackyard.run.ready import wait_ready
+from stackyard.run.ssh import own_key
+from stackyard.run.target import Readiness, Target
+
+
+def public(key: paramiko.PKey) -> HostKey:
+    return HostKey(key.get_name(), key.get_base64())
+
+
+@pytest.fixture(autouse=True)
+def no_own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[SshServer]:
+    started = SshServer(new_key(tmp_path / "host"), new_key(tmp_path / "own"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def target(server: SshServer) -> Target:
+    return Target("k8s-x", "127.0.0.1", "node01", 100, "suporte", server.port)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> KnownHosts:
+    return KnownHosts(tmp_path / "known_hosts")
+
+
+MakeProbe = Callable[..., Probe]
+
+
+@pytest.fixture
+def probe(known: KnownHosts, tmp_path: Path) -> MakeProbe:
+    def make(agent: HostKey | str = "must not be asked") -> Probe:
+        def read(_target: Target) -> HostKey:
+            if isinstance(agent, HostKey):
+                return agent
+            raise NotYetError(agent)
+
+        return Probe(known, read, tmp_path / "own")
+
+    return make
+
+
+def wait(target: Target, probe: Probe, timeout: float = 0.0) -> Readiness:
+    (result,) = wait_ready([target], probe, timeout)
+    return result
+
+
+def pinned(known: KnownHosts, target: Target) -> list[list[HostKey]]:
+    return [[pin.key for pin in known.pins(name)] for name in target.known_names]
+
+
+def test_a_vm_with_an_agent_is_pinned_by_it(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    result = wait(replace(target, has_agent=True, is_fresh=True), probe(server.key))
+    assert result.is_ready, result.reason
+    assert result.notes == ()
+    assert pinned(known, target) == [[server.key], [server.key]]
+    assert server.users == {"suporte"}
+    assert server.commands == ["cloud-init status --long"]
+
+
+def test_a_configured_vm_with_a_pin_needs_no_agent(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    known.pin(target.known_names, server.key)
+    result = wait(replace(target, has_agent=True), probe("QEMU guest agent is not running"))
+    assert result.is_ready, result.reason
+
+
+def test_a_new_vms_key_takes_the_place_of_the_old_pin_and_says_so(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, tmp_path: Path
+) -> None:
+    old_pin = public(new_key(tmp_path / "old"))
+    known.pin((target.known_names[0], "another"), old_pin)
+    result = wait(replace(target, has_agent=True, is_fresh=True), probe(server.key))
+    assert result.is_ready, result.reason
+    assert old_pin.fingerprint in result.notes[0]
+    assert server.key.fingerprint in result.notes[0]
+    assert pinned(known, target) == [[server.key], [server.key]]
+    assert [pin.key for pin in known.pins("another")] == [old_pin]
+
+
+@pytest.mark.parametrize(
+    "kind", [{"has_agent": True}, {"is_fresh": True}, {}], ids=["old with agent", "fresh", "old"]
+)
+def test_another_key_is_an_error_and_the_pin_stays(
+    target: Target, probe: MakeProbe, known: KnownHosts, tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    pin = public(new_key(tmp_path / "other"))
+    known.pin(target.known_names, pin)
+    result = wait(replace(target, **kind), probe(pin), 30)
+    assert not result.is_ready
+    assert "is not the pinned one" in result.reason
+    assert f"{known.path}:1" in result.reason
+    assert result.seconds < 10
+    assert pinned(known, target) == [[pin], [pin]]
+
+
+def test_a_key_that_a_new_vms_agent_does_not_know_yet_is_waited_for(
+    target: Target, probe: MakeProbe, tmp_path: Path
+) -> None:
+    result = wait(
+        replace(target, has_agent=True, is_fresh=True), probe(public(new_key(tmp_path / "old")))
+    )
+    assert "another host key than the guest agent" in result.reason
+
+
+def test_without_an_agent_the_first_key_is_trusted_with_a_warning(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    result = wait(target, probe())
+    assert result.is_ready, result.reason
+    assert "trusted on first use" in result.notes[0]
+    assert server.key.fingerprint in result.notes[0]
+    assert pinned(known, target) == [[server.key], [server.key]]
+    assert wait(target, probe()).notes == ()
+
+
+def test_a_pin_of_the_address_alone_is_completed(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    known.pin(target.known_names[:1], server.key)
+    assert wait(target, probe()).is_ready
+    assert pinned(known, target) == [[server.key], [server.key]]
+
+
+def test_pins_that_contradict_each_other_are_an_error(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, tmp_path: Path
+) -> None:
+    known.pin(target.known_names[:1], public(new_key(tmp_path / "other")))
+    known.pin(target.known_names[1:], server.key)
+    result = wait(target, probe(), 30)
+    assert not result.is_ready
+    assert "different host keys for k8s-x (line 2) and for its address" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (("status: done\n", 0), ""),
+        (("status: disabled\n", 0), ""),
+        (("bash: cloud-init: command not found\n", 127), ""),
+        (("status: done\nextended_status: degraded done\nerrors: []\n", 2), ""),
+        (("status: running\n", 0), "cloud-init is not done (status: running)"),
+        (("\nstatus: not run\n", 0), "cloud-init is not done (status: not run)"),
+        (("Traceback\n", 1), "cloud-init is not done (status: unknown)"),
+        (("status: error\nextended_status: error - done\n", 1), "cloud-init ended with an error"),
+    ],
+)
+def test_cloud_init(
+    server: SshServer, target: Target, probe: MakeProbe, said: tuple[str, int], reason: str
+) -> None:
+    server.answer, server.exit_code = said
+    result = wait(target, probe())
+    assert result.is_ready == (not reason)
+    assert reason in result.reason
+    assert any("recovered from errors" in note for note in result.notes) == ("degraded" in said[0])
+
+
+def test_it_waits_until_cloud_init_is_done(
+    server: SshServer, target: Target, probe: MakeProbe
+) -> None:
+    server.answer = "status: running\n"
+    asked = probe()
+
+    def then_done(target: Target, note: Callable[[str], None]) -> None:
+        try:
+            asked(target, note)
+        finally:
+            server.answer = "status: done\n"
+
+    (result,) = wait_ready([target], then_done, 30)
+    assert result.is_ready
+    assert len(server.commands) == 2
+
+
+def test_a_key_that_is_not_let_in_is_told(
+    server: SshServer, target: Target, probe: MakeProbe, tmp_path: Path
+) -> None:
+    server.allowed = new_key(tmp_path / "somebody")
+    result = wait(target, probe())
+    assert result.reason.endswith("ssh does not accept our key for user suporte")
+
+
+def test_who_never_answers_keeps_nobody_elses_result(
+    target: Target, probe: MakeProbe, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dead = replace(target, name="k8s-dead", port=silent.getsockname()[1])
+        silent.close()
+        told: list[str] = []
+        began = time.monotonic()
+        results = wait_ready(
+            [dead, target], probe(), 1.0, lambda result: told.append(result.target.name)
+        )
+    assert [result.is_ready for result in results] == [False, True]
+    assert told == ["k8s-x", "k8s-dead"]
+    assert 1.0 <= time.monotonic() - began < 5
+    assert results[0].reason == "not ready after 1 s; no ssh yet: Connection refused"
+    assert not [record for record in caplog.records if record.levelno > logging.ERROR]
+
+
+def test_an_agent_that_is_not_there_is_the_reason(target: Target, probe: MakeProbe) -> None:
+    result = wait(replace(target, has_agent=True), probe("QEMU guest agent is not running"))
+    assert "QEMU guest agent is not running" in result.reason
+
+
+def test_a_bug_is_no_reason(target: Target) -> None:
+    def broken(_target: Target, _note: Callable[[str], None]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wait_ready([target, replace(target, name="other")], broken, 1)
+
+
+def test_our_own_key_must_be_readable(tmp_path: Path) -> None:
+    assert own_key({}) is None
+    assert own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path)}) == tmp_path
+    with pytest.raises(ReadyError, match=r"ANSIBLE_PRIVATE_KEY_FILE names .*missing"):
+        own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path / "missing")})
+
+
+def test_a_passphrase_is_told_at_once(target: Target, known: KnownHosts, tmp_path: Path) -> None:
+    key = tmp_path / "locked"
+    key.write_bytes(
+        Ed25519PrivateKey.generate().private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.OpenSSH,
+            serialization.BestAvailableEncryption(b"x"),
+        )
+    )
+    probe = Probe(known, lambda _target: HostKey("", ""), key)
+    result = wait(target, probe, 30)
+    assert "has a passphrase" in result.reason
+    assert result.seconds < 10

@@ -1,0 +1,198 @@
+"""The roles on machines of the lab: converge, nothing to do, upgrade, failure, in this order."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab_fixture import USER, RunningLab
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+
+pytestmark = pytest.mark.machines
+
+SERVER, BALANCER = "192.168.1.40", "192.168.1.41"
+VERSION, NEWER = "v1.33.5+k3s1", "v1.33.6+k3s1"
+SECRET = "cluster-secret-store/secrets/KUBECONFIG"
+
+
+@dataclass
+class Site:
+    """Two machines and an inventory of them."""
+
+    lab: RunningLab
+    folder: Path
+    first: subprocess.CompletedProcess[str] | None = None
+
+    def play(self, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+        """Run one of the repository's plays."""
+        ssh = f"-o UserKnownHostsFile={self.folder}/known_hosts -o StrictHostKeyChecking=accept-new"
+        command = [str(BIN / "ansible-playbook"), "-i", str(self.folder / "hosts.yml")]
+        return self.lab.run(
+            [
+                "env",
+                f"ANSIBLE_CONFIG={ROOT}/ansible.cfg",
+                "ANSIBLE_NOCOLOR=1",
+                *command,
+                f"--ssh-common-args={ssh}",
+                str(ROOT / "plays" / name),
+                *options,
+                "-e",
+                json.dumps(variables),
+            ],
+            check=False,
+        )
+
+    def kubectl(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Ask the cluster through the load balancer, with the kubeconfig that is in Vault."""
+        got = self.lab.run([str(BIN / "bao"), "kv", "get", "-field=KUBECONFIG", f"kv/{SECRET}"])
+        path = self.folder / "kubeconfig"
+        path.touch(mode=0o600)
+        path.write_text(got.stdout)
+        command = [str(BIN / "kubectl"), f"--kubeconfig={path}", "--context=k8s-role"]
+        return self.lab.run(
+            [*command, f"--server=https://{BALANCER}:7443", "--request-timeout=5s", *words],
+            check=check,
+        )
+
+    def node(self) -> dict[str, Any]:
+        item: dict[str, Any] = json.loads(self.kubectl("get", "node/k8s-role", "-o", "json").stdout)
+        return item
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    """Return how many tasks changed something, by host, of a run that went well."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.findall(r"^(\S+)\s+: ok=.*changed=(\d+)", done.stdout, re.MULTILINE)
+    return {host: int(count) for host, count in found}
+
+
+@pytest.fixture(scope="module")
+def site(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The two machines after the first run."""
+    folder = tmp_path_factory.mktemp("roles")
+    groups = {
+        "k3s": {
+            "hosts": {"k8s-role": {"ansible_host": SERVER, "k3s_api_frontend_port": 7443}},
+            "vars": {"k3s_tls_sans": [BALANCER], "k3s_data_dir": "/mnt/storage/k3s"},
+        },
+        "haproxy_servers": {"hosts": {"balancer": {"ansible_host": BALANCER}}},
+        "state_stopped": {},
+        "unmanaged": {},
+    }
+    hosts = {"all": {"vars": {"ansible_user": USER}, "children": groups}}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(hosts))
+    paths = [
+        lab.create_machine(3040, "k8s-role", SERVER),
+        lab.create_machine(3041, "balancer", BALANCER),
+    ]
+    for path in paths:
+        assert lab.task("POST", f"{path}/status/start") == "OK"
+    for address in (SERVER, BALANCER):
+        lab.wait_for_ssh(address)
+    one = Site(lab, folder)
+    one.first = one.play("site.yml", "-vvv")
+    assert one.first.returncode == 0, one.first.stdout + one.first.stderr
+    yield one
+    for path in paths:
+        assert lab.task("POST", f"{path}/status/stop") == "OK"
+        assert lab.task("DELETE", path) == "OK"
+
+
+def test_the_cluster_answers_through_the_load_balancer_with_the_secret_from_vault(
+    site: Site,
+) -> None:
+    node = site.node()
+
+    ready = {one["type"]: one["status"] for one in node["status"]["conditions"]}["Ready"]
+    assert ready == "True"
+    assert node["status"]["nodeInfo"]["kubeletVersion"] == VERSION
+
+
+def test_a_second_run_and_a_dry_run_change_nothing(site: Site) -> None:
+    assert changed(site.play("site.yml")) == {"k8s-role": 0, "balancer": 0}
+    assert changed(site.play("site.yml", "--check")) == {"k8s-role": 0, "balancer": 0}
+
+
+def test_secrets_are_printed_nowhere_and_in_private_files(site: Site) -> None:
+    token = site.lab.ssh(SERVER, "sudo cat /mnt/storage/k3s/server/token").strip()
+    kubeconfig = yaml.safe_load(site.lab.ssh(SERVER, "sudo cat /etc/rancher/k3s/k3s.yaml"))
+    key = kubeconfig["users"][0]["user"]["client-key-data"]
+    files = (
+        "/etc/rancher/k3s/config.yaml /etc/rancher/k3s/k3s.yaml /etc/systemd/system/k3s.service.env"
+    )
+
+    assert site.first is not None
+    for secret in (token, token.rpartition(":")[2], key):
+        assert secret not in site.first.stdout + site.first.stderr
+    modes = site.lab.ssh(SERVER, f"sudo stat --format=%a {files}").split()
+    assert modes == ["600", "600", "600"]
+    log = site.lab.ssh(SERVER, "sudo journalctl --unit=k3s --output=cat")
+    assert token.rpartition(":")[2] not in log
+
+
+def test_machines_keep_what_the_roles_promise(site: Site) -> None:
+    version = site.lab.ssh(SERVER, "k3s --version").split()[2]
+    units = site.lab.ssh(SERVER, "systemctl is-enabled k3s; systemctl is-active k3s").split()
+    config = yaml.safe_load(site.lab.ssh(SERVER, "sudo cat /etc/rancher/k3s/config.yaml"))
+    open_stats = site.lab.run(["curl", "-sm3", f"http://{BALANCER}:8404/"], check=False)
+    own_stats = site.lab.ssh(BALANCER, "curl -sm3 -o /dev/null -w '%{http_code}' 127.0.0.1:8404")
+
+    assert version == VERSION
+    assert units == ["enabled", "active"]
+    assert config["tls-san"] == [SERVER, BALANCER]
+    assert open_stats.returncode != 0
+    assert own_stats == "200"
+
+
+def test_an_upgrade_replaces_the_release_and_a_cut_short_run_is_finished(site: Site) -> None:
+    # As if an earlier run had written the file and died before the reload.
+    site.lab.ssh(BALANCER, "sudo touch /etc/haproxy/haproxy.cfg")
+    started = site.lab.ssh(BALANCER, "systemctl show haproxy --property=ExecMainPID")
+    before = site.node()["metadata"]["uid"]
+
+    done = site.play("site.yml", k3s_version=NEWER)
+
+    assert min(changed(done).values()) > 0
+    assert "Reload haproxy" in done.stdout
+    assert site.lab.ssh(BALANCER, "systemctl show haproxy --property=ExecMainPID") == started
+    assert site.node()["status"]["nodeInfo"]["kubeletVersion"] == NEWER
+    assert site.node()["metadata"]["uid"] == before
+    assert changed(site.play("k3s.yml", k3s_version=NEWER)) == {"k8s-role": 0}
+
+
+def test_the_load_balancer_notices_a_server_that_is_gone_and_back(site: Site) -> None:
+    site.lab.ssh(SERVER, "sudo systemctl stop k3s")
+    assert site.kubectl("get", "nodes", check=False).returncode != 0
+
+    assert changed(site.play("k3s.yml", k3s_version=NEWER))["k8s-role"] == 1
+
+    script = f"until curl -skm1 -o /dev/null https://{BALANCER}:7443/readyz; do sleep 0.5; done"
+    site.lab.run(["timeout", "30", "sh", "-c", script])
+    assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
+def test_a_wrong_checksum_changes_nothing(site: Site) -> None:
+    done = site.play("k3s.yml", k3s_version=VERSION, k3s_checksum="0" * 64)
+
+    assert done.returncode != 0
+    assert "did not match" in done.stdout + done.stderr
+    assert site.lab.ssh(SERVER, "k3s --version").split()[2] == NEWER
+    assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
+def test_a_setting_that_k3s_refuses_ends_the_play_with_k3ss_words(site: Site) -> None:
+    done = site.play("k3s.yml", k3s_version=NEWER, k3s_config={"tls-sans": "typo"})
+
+    assert done.returncode != 0
+    assert f"K3s {NEWER} on k8s-role did not become ready" in done.stdout + done.stderr
+    assert "flag provided but not defined: -tls-sans" in done.stdout + done.stderr
+
+    assert changed(site.play("k3s.yml", k3s_version=NEWER))["k8s-role"] > 0

@@ -1,0 +1,296 @@
+"""`stackyard run` on a commit of a real repository, against the lab's Proxmox endpoint.
+
+The machines are simulated: one small ssh server stands for all of them, and plays run here.
+"""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+from ssh_server import SshServer, new_key
+
+from stackyard.lab.machine import Simulated
+
+KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
+PLAY = """
+- name: Play {name}
+  hosts: {hosts}
+  gather_facts: false
+  tasks:
+    - name: Note who was here
+      ansible.builtin.lineinfile:
+        path: "{{{{ playbook_dir }}}}/../done"
+        line: "{name} {{{{ inventory_hostname }}}}"
+        create: true
+        mode: "0600"
+    - name: Break on demand
+      ansible.builtin.fail: {{msg: broken on demand}}
+      when: ('broken-' ~ inventory_hostname) is in lookup('env', 'BROKEN')
+"""
+CONFIG = f"""
+[defaults]
+inventory = inventory/vms.yml
+inventory_plugins = {Path(__file__).parents[2] / "plugins/inventory"}
+[inventory]
+enable_plugins = vms
+unparsed_is_failed = True
+"""
+
+
+class Guests(Simulated):
+    """Machines whose agent knows the ssh server's key."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = f"{key} root@somewhere\n".encode()
+
+    async def read_file(self, vmid: int, path: str) -> bytes | None:
+        if path == KEY_FILE and self.running(vmid):
+            return self._key
+        return await super().read_file(vmid, path)
+
+
+@dataclass
+class Stage:
+    """A site in a repository, its Proxmox, and the ssh server of all its machines."""
+
+    site: Path
+    endpoint: ProxmoxEndpoint
+    server: SshServer
+    own_key: Path
+
+    def define(self, name: str, **values: Any) -> None:
+        document = {
+            "name": name,
+            "target_node": "node03",
+            "memory": 1024,
+            "clone": "ubuntu24-template",
+            "agent": 1,
+            "vm_state": "running",
+            "ciuser": "ops",
+            "ipconfig0": f"ip=192.168.1.{100 + len(list((self.site / 'vms').iterdir()))}/24",
+            "variables": {
+                "ansible_host": "127.0.0.1",
+                "ansible_port": self.server.port,
+                "ansible_connection": "local",
+                "ansible_python_interpreter": sys.executable,
+            },
+            **values,
+        }
+        (self.site / "vms" / f"{name}.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
+
+    def commit(self, message: str) -> None:
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def git(self, *arguments: str) -> None:
+        settings = ("-c", "user.name=T", "-c", "user.email=t@example.invalid")
+        command = ["git", *settings, "-c", "commit.gpgsign=false", *arguments]
+        subprocess.run(command, cwd=self.site, check=True)
+
+    def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "STACKYARD_"))}
+        return subprocess.run(
+            [sys.executable, "-m", "stackyard.cli.main", *arguments, "--site", str(self.site)],
+            env=own
+            | self.endpoint.environ
+            | {"ANSIBLE_PRIVATE_KEY_FILE": str(self.own_key), "BROKEN": ""}
+            | environ,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def tags(self) -> dict[str, set[str]]:
+        """The tags of each of the cluster's VMs, by name."""
+        rows = self.endpoint.call("GET", "/nodes/node03/qemu")
+        return {row["name"]: set(str(row.get("tags", "")).split(";")) for row in rows}
+
+    def done(self) -> list[str]:
+        path = self.site / "done"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def journal(self) -> list[dict[str, Any]]:
+        lines = (self.site / ".stackyard/journal.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, proxmox_endpoint: StartEndpoint) -> Iterator[Stage]:
+    server = SshServer(new_key(tmp_path / "host"), new_key(tmp_path / "own"))
+    endpoint = proxmox_endpoint(machines=Guests(str(server.key)))
+    site = tmp_path / "site"
+    for folder in ("vms", "inventory", "plays"):
+        (site / folder).mkdir(parents=True)
+    (site / "ansible.cfg").write_text(CONFIG)
+    (site / "inventory/vms.yml").write_text("plugin: vms\n")
+    for name, hosts in (("k3s", "k3s"), ("haproxy", "haproxy_servers")):
+        (site / f"plays/{name}.yml").write_text(PLAY.format(name=name, hosts=hosts))
+    staged = Stage(site, endpoint, server, tmp_path / "own")
+    staged.git("init", "-q", "-b", "main")
+    for name in ("haproxy", "k8s-a", "k8s-b"):
+        staged.define(name)
+    yield staged
+    server.stop()
+
+
+def test_a_commit_without_a_tag_does_nothing(stage: Stage) -> None:
+    stage.commit("docs: say more\n\n$(touch pwned) `touch pwned`")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert "has no tag [ansible NAME]: nothing to do" in result.stdout
+    assert stage.endpoint.requests() == []
+    assert not (stage.site / "pwned").exists()
+
+
+def test_a_hostile_tag_is_refused_before_anything_happens(stage: Stage) -> None:
+    stage.commit("feat: x [ansible k8s-a] [ansible ; touch pwned]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: the commit message's tag")
+    assert "Traceback" not in result.stderr
+    assert stage.endpoint.requests() == []
+
+
+def test_a_vm_is_created_configured_and_untagged_and_then_all_is_quiet(stage: Stage) -> None:
+    stage.commit("feat: add load balancer [ansible haproxy]")
+    first = stage.run("run", "--commit", "HEAD")
+    assert first.returncode == 0, first.stderr
+    assert stage.done() == ["haproxy haproxy"]
+
+    stage.commit("feat(proxmox): add k8s-a VM [ansible k8s-a]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert "created" in result.stdout
+    assert stage.done() == ["haproxy haproxy", "k3s k8s-a"]
+    tags = stage.tags()
+    assert tags["k8s-a"] == {"stackyard"}
+    assert tags["haproxy"] == {"stackyard"}
+    assert "k8s-b" not in tags
+    known = (stage.site / "inventory/known_hosts").read_text()
+    assert f"[k8s-a]:{stage.server.port}" in known
+    assert str(stage.server.key) in known
+
+    stage.endpoint.forget_requests()
+    again = stage.run("run", "--commit", "HEAD")
+    assert again.returncode == 0, again.stderr
+    assert {request["method"] for request in stage.endpoint.requests()} == {"GET"}
+    assert again.stdout.count("changed=0") == 2
+    assert stage.tags() == tags
+    steps = [line["step"] for line in stage.journal()]
+    assert steps[-5:] == ["apply", "ready", "plays/k3s.yml", "ready", "plays/haproxy.yml"]
+    assert {line["result"] for line in stage.journal()} == {"done"}
+
+
+def test_a_play_that_fails_keeps_what_was_reached_and_names_it(stage: Stage) -> None:
+    stage.commit("feat: two clusters [ansible k8s-a k8s-b]")
+    failed = stage.run("run", "--commit", "HEAD", BROKEN="broken-k8s-b")
+    assert failed.returncode == 1
+    error = failed.stderr.splitlines()[-1]
+    assert error.startswith(
+        "error: plays/k3s.yml failed on k8s-b in 'Break on demand': broken on demand (see "
+    )
+    assert "created k8s-a; created k8s-b; plays/k3s.yml succeeded on k8s-a" in error
+    assert "not configured: k8s-b; run again with: stackyard run --commit " in error
+    assert "stackyard-unconfigured" in stage.tags()["k8s-b"]
+    assert stage.tags()["k8s-a"] == {"stackyard"}
+    assert stage.journal()[-1]["step"] == "failed"
+
+    # Another commit finishes what this one left, by the VM's own tag.
+    stage.commit("feat: the first again [ansible k8s-a]")
+    later = stage.run("run", "--commit", "HEAD")
+    assert later.returncode == 0, later.stderr
+    assert "k3s k8s-b" in stage.done()
+    assert stage.tags()["k8s-b"] == {"stackyard"}
+
+
+def test_a_vm_that_never_answers_is_named_and_the_rest_is_kept(stage: Stage) -> None:
+    variables = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+    stage.define("k8s-b", variables=variables)
+    stage.commit("feat: two clusters [ansible k8s-a] [ansible k8s-b]")
+    result = stage.run("run", "--commit", "HEAD", "--timeout", "2")
+    assert result.returncode == 1
+    error = result.stderr.splitlines()[-1]
+    assert "k8s-b is not ready: 127.0.0.1: not ready after" in error
+    assert "Connection refused" in error
+    assert "created k8s-a; created k8s-b; ready: k8s-a; not configured: k8s-a, k8s-b" in error
+    assert stage.done() == []
+
+
+def test_a_proxmox_that_refuses_is_told_and_nothing_is_lost(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    refused = stage.run("run", "--commit", "HEAD", PROXMOX_TOKEN_SECRET="wrong")
+    assert refused.returncode == 1
+    assert "401" in refused.stderr.splitlines()[-1]
+    assert "nothing was changed; not configured: k8s-a" in refused.stderr.splitlines()[-1]
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_play_that_leaves_the_vm_out_is_an_error(stage: Stage) -> None:
+    (stage.site / "plays/k3s.yml").write_text(PLAY.format(name="k3s", hosts="k3s:!k8s-a"))
+    stage.commit("feat: two clusters [ansible k8s-a k8s-b]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 1
+    assert "plays/k3s.yml left out k8s-a" in result.stderr.splitlines()[-1]
+    assert "stackyard-unconfigured" in stage.tags()["k8s-a"]
+    assert stage.tags()["k8s-b"] == {"stackyard"}
+
+
+def test_a_plays_name_runs_it_on_all_its_hosts(stage: Stage) -> None:
+    stage.commit("feat: everything [ansible k3s]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert sorted(stage.done()) == ["k3s k8s-a", "k3s k8s-b"]
+    assert "did not run on haproxy, which is not running" in result.stderr
+
+
+def test_ready_shows_each_vm_and_fails_if_one_is_not(stage: Stage) -> None:
+    applied = stage.run("apply", "--yes")
+    assert applied.returncode == 0, applied.stderr
+    result = stage.run("ready")
+    assert result.returncode == 0, result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert rows == [
+        ["VM", "address", "ready"],
+        *([name, "127.0.0.1", "yes"] for name in ("haproxy", "k8s-a", "k8s-b")),
+    ]
+    stage.server.answer = "status: error\n"
+    bad = stage.run("ready", "k8s-a", "--timeout", "1")
+    assert bad.returncode == 1
+    assert "cloud-init ended with an error" in bad.stdout
+    assert "haproxy" not in bad.stdout
+    unknown = stage.run("ready", "k8s-aa")
+    assert unknown.returncode == 1
+    assert unknown.stderr == "error: there is no VM 'k8s-aa': did you mean k8s-a?\n"
+
+
+def test_no_secret_and_no_wide_mode_is_left_behind(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    secrets = [stage.endpoint.token_secret.encode(), stage.own_key.read_bytes().splitlines()[1]]
+    said = [result.stdout.encode(), result.stderr.encode()]
+    private = [path for path in (stage.site / ".stackyard").rglob("*") if path.is_file()]
+    for content in (*said, *(path.read_bytes() for path in private)):
+        assert not any(secret in content for secret in secrets)
+    logs = [path for path in private if path.suffix in (".log", ".jsonl")]
+    assert len(logs) == 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in logs} == {0o600}
+    assert stat.S_IMODE((stage.site / ".stackyard").stat().st_mode) == 0o700
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--ignored=no"],
+        cwd=stage.site,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ".stackyard" not in status.stdout

@@ -1,0 +1,217 @@
+"""A real ansible-playbook on this machine: events, results and logs, and no secret in any."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackyard.run.errors import PlayError
+from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
+
+SECRET = "correct-horse-battery-staple"
+
+INVENTORY = """
+all:
+  hosts:
+    one: {}
+    two: {}
+    gone: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+  vars: {ansible_connection: local, ansible_python_interpreter: "{{ ansible_playbook_python }}"}
+"""
+GOOD = """
+- name: Good play
+  hosts: one:two
+  gather_facts: false
+  tasks:
+    - name: Say it
+      ansible.builtin.debug: {msg: not for events}
+    - name: Change it
+      ansible.builtin.command: {cmd: "true"}
+      notify: Follow up
+    - name: Fall over and get up
+      block:
+        - name: Fail and be rescued
+          ansible.builtin.fail: {msg: rescued}
+      rescue:
+        - name: Get up
+          ansible.builtin.debug: {msg: up}
+  handlers:
+    - name: Follow up
+      ansible.builtin.debug: {msg: followed}
+"""
+BAD = """
+- name: Bad play
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Fail on one
+      ansible.builtin.fail: {msg: "the disk\\nis full"}
+      when: inventory_hostname == 'one'
+    - name: Reach
+      ansible.builtin.ping: {}
+"""
+HIDDEN = """
+- name: Play with a secret
+  hosts: one
+  gather_facts: false
+  vars: {secret: "{{ lookup('ansible.builtin.env', 'MADE_UP_SECRET') }}"}
+  tasks:
+    - name: Use the secret
+      ansible.builtin.command: {argv: ["true", "{{ secret }}"]}
+      no_log: true
+    - name: Fail and be rescued
+      block:
+        - name: Fail with a secret
+          ansible.builtin.fail: {msg: "bad password {{ secret }}"}
+          no_log: true
+        - name: Not reached
+          ansible.builtin.debug: {msg: x}
+      rescue:
+        - name: Go on
+          ansible.builtin.debug: {msg: up}
+    - name: Retry with a secret
+      ansible.builtin.command: {argv: ["false", "{{ secret }}"]}
+      no_log: true
+      register: tried
+      until: tried.rc == 0
+      retries: 1
+      delay: 0
+      failed_when: false
+    - name: Fail while templating
+      ansible.builtin.debug: {msg: "{{ secret | from_json }}"}
+      no_log: true
+      ignore_errors: true
+    - name: Loop over secrets
+      ansible.builtin.fail: {msg: "bad password {{ item }}"}
+      loop: ["{{ secret }}", other]
+      no_log: true
+"""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "plays").mkdir()
+    for name, text in (("good", GOOD), ("bad", BAD), ("hidden", HIDDEN)):
+        (tmp_path / f"plays/{name}.yml").write_text(text)
+    (tmp_path / "hosts.yml").write_text(INVENTORY)
+    (tmp_path / "ansible.cfg").write_text("[defaults]\ninventory = hosts.yml\n")
+    return tmp_path
+
+
+def play(site: Path, name: str, *hosts: str) -> tuple[PlayResult, list[PlayEvent]]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
+    environ |= {"MADE_UP_SECRET": SECRET, "ANSIBLE_HOME": str(site / "home")}
+    events: list[PlayEvent] = []
+    controller = Controller(site, environ, site / "play.log")
+    return run_play(controller, f"plays/{name}.yml", hosts, events.append), events
+
+
+def test_a_play_that_works(site: Path) -> None:
+    result, events = play(site, "good", "one")
+    assert result.failure is None
+    assert result.succeeded == ("one",)
+    assert result.hosts["one"].changed == 1
+    assert [(e.kind, e.task) for e in events if e.kind != "stats"] == [
+        ("play", "Good play"),
+        ("task", "Say it"),
+        ("ok", "Say it"),
+        ("task", "Change it"),
+        ("changed", "Change it"),
+        ("task", "Fail and be rescued"),
+        ("failed", "Fail and be rescued"),
+        ("task", "Get up"),
+        ("ok", "Get up"),
+        ("task", "Follow up"),
+        ("ok", "Follow up"),
+    ]
+    assert "not for events" not in repr(events)
+
+
+def test_failures_are_told_by_host_task_and_message(site: Path) -> None:
+    result, _events = play(site, "bad")
+    assert result.exit_code != 0
+    assert result.succeeded == ("two",)
+    assert result.failure == (
+        f"plays/bad.yml failed on one in 'Fail on one': the disk is full (see {site}/play.log)"
+    )
+    assert result.hosts["gone"].unreachable == 1
+    other, _events = play(site, "bad", "gone", "two")
+    assert other.failure is not None
+    assert other.failure.startswith("plays/bad.yml could not reach gone in 'Reach': ")
+    assert other.succeeded == ("two",)
+
+
+def test_no_secret_leaves_by_events_log_or_argv(site: Path) -> None:
+    result, events = play(site, "hidden")
+    assert result.failure is not None
+    assert "'Loop over secrets': the reason is hidden by no_log" in result.failure
+    log = site / "play.log"
+    assert "Loop over secrets" in log.read_text()
+    assert SECRET not in log.read_text() + repr(events) + repr(result)
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def test_a_play_that_cannot_start_is_a_sentence(site: Path) -> None:
+    (site / "plays/broken.yml").write_text("- hosts: one\n  tsks: []\n")
+    result, events = play(site, "broken", "one")
+    assert result.failure is not None
+    assert "ended with exit code" in result.failure
+    assert "tsks" in result.failure
+    assert result.succeeded == ()
+    assert events == []
+
+
+def test_a_limit_is_a_value_and_no_option(site: Path) -> None:
+    result, _events = play(site, "good", "--version", "two")
+    assert "two" not in result.succeeded or result.failure is None
+    assert not {"--version"} & result.hosts.keys()
+
+
+def test_the_sites_own_callbacks_stay(site: Path) -> None:
+    (site / "own").mkdir()
+    (site / "own/mine.py").write_text(
+        "from ansible.plugins.callback import CallbackBase\n"
+        "DOCUMENTATION = 'name: mine\\ntype: notification\\nshort_description: mine'\n"
+        "class CallbackModule(CallbackBase):\n"
+        "    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, 'notification', 'mine'\n"
+        "    CALLBACK_NEEDS_ENABLED = True\n"
+        "    def v2_playbook_on_stats(self, stats):\n"
+        "        open('mine', 'w').close()\n"
+    )
+    with (site / "ansible.cfg").open("a") as config:
+        config.write("callback_plugins = own\ncallbacks_enabled = mine\n")
+    result, events = play(site, "good", "one")
+    assert result.failure is None
+    assert events
+    assert (site / "mine").exists()
+
+
+def test_the_hosts_of_a_play_are_asked_from_ansible(site: Path) -> None:
+    controller = Controller(site, os.environ)
+    assert play_hosts(controller, "plays/good.yml") == ("one", "two")
+    (site / "plays/broken.yml").write_text("- tasks: []\n")
+    with pytest.raises(PlayError, match=r"plays/broken\.yml cannot be read: "):
+        play_hosts(controller, "plays/broken.yml")
+
+
+def test_the_callback_is_silent_without_a_reader(site: Path) -> None:
+    from stackyard.run.play import CALLBACKS
+
+    environ = os.environ | {
+        "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+        "ANSIBLE_CALLBACKS_ENABLED": "stackyard_events",
+    }
+    done = subprocess.run(
+        [Path(sys.executable).parent / "ansible-playbook", "plays/good.yml"],
+        cwd=site,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not [line for line in done.stdout.splitlines() if line.startswith("{")]
+    assert json.dumps("event") not in done.stdout

@@ -1,0 +1,176 @@
+"""What the tests of planning share: values from YAML, and a world in which plans come true.
+
+`after` is a second, independent idea of what Proxmox makes of each step.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
+from stackyard.fleet import Site
+from stackyard.plan.observed import Config, Observed, ObservedVm, marker
+from stackyard.plan.values import (
+    Action,
+    Change,
+    Clone,
+    Configure,
+    Create,
+    Delete,
+    Grow,
+    MakeTemplate,
+    Plan,
+    Reboot,
+    Shutdown,
+    Start,
+    Value,
+)
+from stackyard.proxmox.wire import decode_pending
+
+UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+SITE = Site(Path("inventory/site.yml"), {}, {})
+
+
+def size_of(text: str) -> int:
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+def definition_of(plain: Mapping[str, Any]) -> Definition:
+    values = dict(plain)
+    disks = [dict(disk) for disk in values.pop("disks", [])]
+    for disk in disks:
+        if "size" in disk:
+            disk["size_bytes"] = size_of(disk.pop("size"))
+    return Definition(
+        disks=tuple(Disk(**disk) for disk in disks),
+        networks=tuple(Nic(**nic) for nic in values.pop("networks", [])),
+        ipconfigs=tuple(ip and IpConfig(**ip) for ip in values.pop("ipconfigs", [])),
+        tags=tuple(values.pop("tags", [])),
+        source=Source(f"vms/{values['name']}.yaml"),
+        **values,
+    )
+
+
+def observed_of(plain: Mapping[str, Any]) -> Observed:
+    return Observed(dict(plain["nodes"]), tuple(_vm(vm) for vm in plain.get("vms", [])))
+
+
+def _vm(plain: Mapping[str, Any]) -> ObservedVm:
+    values = dict(plain)
+    config = values.pop("config", None)
+    pending = values.pop("pending", {})
+    if config is not None:
+        rows = [{"key": key, "value": value} for key, value in config.items()]
+        rows += [{"key": key, "pending": value} for key, value in pending.items()]
+        values["config"] = decode_pending([*rows, {"key": "digest", "value": "d" * 40}])
+        tags = values["config"].values.get("tags", ())
+        return ObservedVm(**{"tags": tags, **values})
+    return ObservedVm(**values)
+
+
+def after(plan: Plan, observed: Observed, stop_after: int | None = None) -> Observed:
+    """Return the world after a plan, or after its first so many steps."""
+    left = 10**6 if stop_after is None else stop_after
+    for action in plan.actions:
+        for step in action.steps[:left]:
+            observed = _after_step(step, action, observed)
+        left = max(0, left - len(action.steps))
+    return observed
+
+
+def _after_step(step: object, action: Action, observed: Observed) -> Observed:
+    vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
+    others = tuple(other for other in observed.vms if other is not vm)
+    if isinstance(step, Clone | Create):
+        assert vm is None, f"VM {action.vmid} is made twice"
+        made = _cloned(step, action, observed) if isinstance(step, Clone) else _made(step, action)
+        return replace(observed, vms=(*others, made))
+    assert vm is not None
+    if isinstance(step, Delete):
+        assert vm.status == "stopped"
+        return replace(observed, vms=others)
+    return replace(observed, vms=(*others, _changed(step, vm)))
+
+
+def _cloned(step: Clone, action: Action, observed: Observed) -> ObservedVm:
+    template = next(vm for vm in observed.vms if vm.vmid == step.template_vmid)
+    assert template.template
+    assert template.node == action.node
+    assert template.config is not None
+    values: dict[str, Value] = {**template.config.values, "name": action.name}
+    values["description"] = marker(action.name)
+    for key, value in values.items():
+        if isinstance(value, Nic):
+            values[key] = replace(value, mac="BC:24:11:00:00:01")
+        if isinstance(value, Disk) and value.media in ("disk", "cloudinit"):
+            storage = (step.storage or value.storage) if step.full else value.storage
+            volume = f"{storage}:vm-{action.vmid}-{key}" if value.media == "disk" else None
+            values[key] = replace(
+                value, storage=storage, volume=volume, format=step.format or value.format
+            )
+    config = Config("1", values, template.config.keep)
+    return ObservedVm(action.vmid, action.node, action.name, tags=_tags(values), config=config)
+
+
+def _made(step: Create, action: Action) -> ObservedVm:
+    values = {change.key: _real(change) for change in step.changes}
+    config = Config("1", values)
+    return ObservedVm(action.vmid, action.node, action.name, tags=_tags(values), config=config)
+
+
+def _changed(step: object, vm: ObservedVm) -> ObservedVm:
+    assert vm.config is not None
+    if isinstance(step, Configure):
+        return _configured(step, vm, vm.config)
+    if isinstance(step, Grow):
+        disk = vm.config.values[step.slot]
+        assert isinstance(disk, Disk)
+        assert disk.size_bytes is None or disk.size_bytes < step.size_bytes
+        values = {**vm.config.values, step.slot: replace(disk, size_bytes=step.size_bytes)}
+        return replace(vm, config=replace(vm.config, values=values))
+    if isinstance(step, MakeTemplate):
+        assert vm.status == "stopped"
+        return replace(vm, template=True)
+    if isinstance(step, Start | Reboot):
+        assert vm.status == ("stopped" if isinstance(step, Start) else "running")
+        return replace(vm, status="running", config=replace(vm.config, pending=frozenset()))
+    assert isinstance(step, Shutdown)
+    assert vm.status == "running"
+    return replace(vm, status="stopped", config=replace(vm.config, pending=frozenset()))
+
+
+def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
+    values = dict(config.values)
+    for change in step.changes:
+        if change.after is None:
+            gone = values.pop(change.key, None)
+            assert not isinstance(gone, Disk) or gone.media == "cloudinit", "a disk was deleted"
+        else:
+            values[change.key] = _real(change)
+    drives = [v for v in values.values() if isinstance(v, Disk) and v.media == "cloudinit"]
+    assert len(drives) <= 1, "two cloud-init drives"
+    waits = {"memory", "cores", "cpu_type"} & {change.key for change in step.changes}
+    pending = config.pending | waits if vm.status == "running" else frozenset()
+    config = replace(config, digest="2", values=values, pending=pending)
+    return replace(vm, name=str(values["name"]), tags=_tags(values), config=config)
+
+
+def _real(change: Change) -> Value:
+    """Give a new disk its volume and a new interface its address; never replace a volume."""
+    value = change.after
+    if isinstance(value, Disk) and value.media == "disk":
+        if isinstance(change.before, Disk):
+            assert value.volume == change.before.volume, "a volume was replaced"
+        elif value.volume is None:
+            return replace(value, volume=f"{value.storage}:vm-{value.slot}")
+    if isinstance(value, Nic) and value.mac is None:
+        return replace(value, mac="BC:24:11:00:00:02")
+    return value
+
+
+def _tags(values: Mapping[str, Value]) -> tuple[str, ...]:
+    tags = values.get("tags", ())
+    return tags if isinstance(tags, tuple) else ()

@@ -1,0 +1,27 @@
+"""Planning by cases: each file under cases/plan/ has definitions, a world, and what is said."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from plan_world import SITE, after, definition_of, observed_of
+
+from stackyard.plan import from_json, make_plan, render_text, to_json
+
+CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_plan_is_the_one_of_the_case(path: Path) -> None:
+    case: dict[str, Any] = yaml.safe_load(path.read_text())
+    definitions = tuple(definition_of(plain) for plain in case["definitions"])
+    observed = observed_of(case["observed"])
+
+    plan = make_plan(definitions, observed, SITE, case.get("limit"))
+
+    assert render_text(plan) == case["text"].rstrip("\n")
+    assert from_json(to_json(plan)) == plan
+    if not plan.problems and not case.get("limit"):
+        then = make_plan(definitions, after(plan, observed), SITE)
+        assert then.is_empty, render_text(then)
