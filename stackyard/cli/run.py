@@ -26,7 +26,8 @@ def run(
 ) -> None:
     """Do what a commit's tags ask for: [ansible NAME], the name of a VM or of a play.
 
-    The VMs are created or updated, waited for, and configured by their plays.
+    The VMs are created or updated, waited for, and configured by their plays. Definitions and
+    plays are those that the site's folder has now, whichever commit is named.
     """
     from stackyard.cli import vms
     from stackyard.run.pipeline import Listener, Means, carry_out

@@ -25,7 +25,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.jobs import Jobs
 
 CONNECTION = "proxmox"
-WORKERS = 8
+WORKERS = 12  # they mostly wait; the clones have a limit of their own
 CLONES_AT_ONCE = 4  # for each node and storage
 
 

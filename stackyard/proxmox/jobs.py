@@ -3,6 +3,7 @@
 An answer of 200 with a UPID is a beginning: starts, resizes and clones fail in their tasks.
 """
 
+import math
 import threading
 import time
 from collections import defaultdict
@@ -16,6 +17,7 @@ from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
 
 FIRST_POLL_SECONDS = 0.1
 LONGEST_POLL_SECONDS = 1.0
+FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
 TASK_DEADLINE_SECONDS = 1800.0
 LOCK_PAUSE_SECONDS = 2.0
 
@@ -27,7 +29,7 @@ class _Pace:
         self._guard = threading.Lock()
         self._is_led = False
         self._known = threading.Event()
-        self._quickest = float("inf")
+        self._quickest = math.inf
 
     def begin(self) -> bool:
         """Tell whether the caller is the one to look closely; the others wait for what it finds."""
@@ -42,7 +44,7 @@ class _Pace:
         return self._quickest
 
     def learn(self, seconds: float) -> None:
-        """Note that a task was seen to have ended."""
+        """Note that a task was seen to have ended well."""
         with self._guard:
             self._quickest = min(seconds, self._quickest)
             self._known.set()
@@ -114,30 +116,42 @@ class Jobs:
         with self._guard:
             pace = self._paces[kind]
         status = self._watch(what, path, pace)
-        text = str(status.get("exitstatus", ""))
-        if text != "OK" and not text.startswith("WARNINGS"):
-            raise TaskError(what, text)
+        if not _succeeded(status):
+            raise TaskError(what, str(status.get("exitstatus", "")))
 
     def _watch(self, what: str, path: str, pace: _Pace) -> dict[str, Any]:
-        begun, pause = time.monotonic(), FIRST_POLL_SECONDS
-        leads = pace.begin()
+        begun = time.monotonic()
+        leads, elapsed = pace.begin(), 0.0
         try:
-            if not leads:
-                quickest = pace.until_known(LONGEST_POLL_SECONDS)
-                pause = min(max(begun + quickest - time.monotonic(), 0), LONGEST_POLL_SECONDS)
-            while True:
-                self.pause(pause)
+            while elapsed < TASK_DEADLINE_SECONDS:
+                self.pause(_until_next_look(pace, leads, begun, elapsed))
                 status: dict[str, Any] = self._client.get(path)
                 elapsed = time.monotonic() - begun
                 if status["status"] == "stopped":
-                    pace.learn(elapsed)
+                    if _succeeded(status):  # what fails, fails early and teaches nothing
+                        pace.learn(elapsed)
                     return status
-                if elapsed > TASK_DEADLINE_SECONDS:
-                    raise TaskTimeoutError(
-                        f"the Proxmox task {what} still runs after {elapsed / 60:.0f} minutes: "
-                        "look at it on its node, then apply again"
-                    )
-                pause = min(max(FIRST_POLL_SECONDS, elapsed / 2), LONGEST_POLL_SECONDS)
         finally:
             if leads:
                 pace.give_up()
+        raise TaskTimeoutError(
+            f"the Proxmox task {what} still runs after {elapsed / 60:.0f} minutes: "
+            "look at it on its node, then apply again"
+        )
+
+
+def _succeeded(status: dict[str, Any]) -> bool:
+    text = str(status.get("exitstatus", ""))
+    return text == "OK" or text.startswith("WARNINGS")
+
+
+def _until_next_look(pace: _Pace, leads: bool, begun: float, looked: float) -> float:
+    """Return the seconds to pause; `looked` is when, after `begun`, the last look was."""
+    share = looked * (0.5 if leads else 0.1)
+    soon = min(max(FIRST_POLL_SECONDS, share), LONGEST_POLL_SECONDS)
+    if leads:
+        return soon
+    quickest = pace.until_known(FOLLOWER_POLL_SECONDS)
+    if quickest == math.inf:
+        return 0.0  # a long pause has just been made
+    return soon if looked >= quickest else max(begun + quickest - time.monotonic(), 0.0)

@@ -37,5 +37,5 @@ class Report:
         left = [name for name in self.named if name not in succeeded]
         if left:
             parts.append(f"not configured: {', '.join(left)}")
-        kept = "; ".join(parts) or "nothing was changed"
-        return f"{kept}; run again with: stackyard run --commit {self.commit}"
+        kept = "".join(f"{part}; " for part in parts)
+        return f"{kept}run again with: stackyard run --commit {self.commit}"

@@ -61,3 +61,17 @@ def test_two_applies_at_once_make_each_vm_once(
     assert [row["name"] for row in site.vms()] == [*NAMES, "legacy"]
     assert site.run("apply", "--yes").returncode == 0
     assert_whole(site)
+
+
+def test_an_interruption_ends_soon_and_in_one_word(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 3}}))
+    process = site.begin("apply", "--yes")
+    while process.poll() is None and not site.writes():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err

@@ -91,10 +91,11 @@ class Stage:
     def commit(self, message: str) -> None:
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
-    def git(self, *arguments: str) -> None:
+    def git(self, *arguments: str) -> str:
         settings = ("-c", "user.name=T", "-c", "user.email=t@example.invalid")
         command = ["git", *settings, "-c", "commit.gpgsign=false", *arguments]
-        subprocess.run(command, cwd=self.site, check=True)
+        done = subprocess.run(command, cwd=self.site, check=True, capture_output=True, text=True)
+        return done.stdout
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         own = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "STACKYARD_"))}
@@ -231,7 +232,7 @@ def test_a_proxmox_that_refuses_is_told_and_nothing_is_lost(stage: Stage) -> Non
     refused = stage.run("run", "--commit", "HEAD", PROXMOX_TOKEN_SECRET="wrong")
     assert refused.returncode == 1
     assert "401" in refused.stderr.splitlines()[-1]
-    assert "nothing was changed; not configured: k8s-a" in refused.stderr.splitlines()[-1]
+    assert "; not configured: k8s-a; run again with" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
 
 
@@ -286,11 +287,4 @@ def test_no_secret_and_no_wide_mode_is_left_behind(stage: Stage) -> None:
     assert len(logs) == 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in logs} == {0o600}
     assert stat.S_IMODE((stage.site / ".stackyard").stat().st_mode) == 0o700
-    status = subprocess.run(
-        ["git", "status", "--porcelain", "--ignored=no"],
-        cwd=stage.site,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ".stackyard" not in status.stdout
+    assert ".stackyard" not in stage.git("status", "--porcelain")

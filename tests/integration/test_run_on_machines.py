@@ -1,0 +1,124 @@
+"""A commit on the lab's machines: VM, K3s, load balancer and kubeconfig, and then nothing more."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from lab_fixture import RunningLab
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+BALANCER, SERVER = "192.168.1.45", "192.168.1.46"
+
+pytestmark = pytest.mark.machines
+
+
+def vm(name: str, address: str, **values: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "target_node": "node03",
+        "memory": 1024,
+        "vm_state": "running",
+        "disks": [
+            {"slot": "scsi0", "storage": "local-lvm", "size": "8G"},
+            {"slot": "ide1", "type": "cloudinit", "storage": "local-lvm"},
+        ],
+        "ipconfig0": f"ip={address}/24,gw=192.168.1.1",
+        **values,
+    }
+
+
+@dataclass
+class Checkout:
+    """A clone of the product's own repository with VMs of this test."""
+
+    lab: RunningLab
+    path: Path
+
+    def git(self, *arguments: str) -> None:
+        settings = ("-c", "user.name=T", "-c", "user.email=t@example.invalid")
+        command = ["git", *settings, "-c", "commit.gpgsign=false", *arguments]
+        subprocess.run(command, cwd=self.path, check=True)
+
+    def commit(self, message: str) -> None:
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [str(BIN / "stackyard"), *arguments, "--site", str(self.path)]
+        return self.lab.run(command, check=False, timeout=300)
+
+    def tags(self, name: str) -> set[str]:
+        rows = self.lab.api("GET", "/nodes/node03/qemu")
+        return {tag for row in rows if row.get("name") == name for tag in row["tags"].split(";")}
+
+    def writes(self) -> int:
+        log = (self.lab.folder / "requests.jsonl").read_text()
+        return len([line for line in log.splitlines() if '"GET"' not in line])
+
+
+@pytest.fixture(scope="module")
+def checkout(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    path = tmp_path_factory.mktemp("run") / "site"
+    for folder in ("plays", "roles", "plugins", "inventory"):
+        shutil.copytree(ROOT / folder, path / folder, ignore=shutil.ignore_patterns("known_hosts"))
+    shutil.copy(ROOT / "ansible.cfg", path)
+    (path / "vms").mkdir()
+    shutil.copy(ROOT / "vms/_defaults.yaml", path / "vms")
+    for values in (
+        vm("haproxy-run", BALANCER),
+        vm("k8s-run", SERVER, variables={"k3s_api_frontend_port": 7445}),
+    ):
+        (path / f"vms/{values['name']}.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    cloned = Checkout(lab, path)
+    cloned.git("init", "-q")
+    yield cloned
+    for row in lab.api("GET", "/nodes/node03/qemu"):
+        if row.get("name") in ("haproxy-run", "k8s-run"):
+            vm_path = f"/nodes/node03/qemu/{row['vmid']}"
+            if row["status"] == "running":
+                assert lab.task("POST", f"{vm_path}/status/stop") == "OK"
+            assert lab.task("DELETE", vm_path) == "OK"
+
+
+def test_a_commit_makes_a_cluster_and_a_second_run_is_quiet(checkout: Checkout) -> None:
+    checkout.commit("feat: add a load balancer [ansible haproxy-run]")
+    first = checkout.run("run", "--commit", "HEAD")
+    assert first.returncode == 0, first.stderr
+    assert checkout.tags("haproxy-run") == {"stackyard"}
+    assert not checkout.tags("k8s-run")
+
+    checkout.commit("feat(proxmox): add k8s-run VM [ansible k8s-run]")
+    second = checkout.run("run", "--commit", "HEAD")
+    assert second.returncode == 0, second.stderr
+    assert checkout.tags("k8s-run") == {"stackyard"}
+    assert "plays/haproxy.yml" in second.stdout
+    version = f"https://{BALANCER}:7445/version"
+    answer = checkout.lab.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", version])
+    assert answer.stdout in ("200", "401")  # K3s answers, through the load balancer
+    shown = checkout.lab.run([str(BIN / "stackyard"), "kubeconfig", "list"])
+    assert "k8s-run" in shown.stdout, shown.stderr
+
+    known = Path(checkout.lab.environ["STACKYARD_KNOWN_HOSTS"]).read_text()
+    assert f"{SERVER},k8s-run ssh-ed25519 " in known
+    assert not (checkout.path / "inventory/known_hosts").exists()
+
+    before = checkout.writes()
+    again = checkout.run("run", "--commit", "HEAD")
+    assert again.returncode == 0, again.stderr
+    assert checkout.writes() == before
+    assert again.stdout.count("changed=0") == 2
+
+    ready = checkout.run("ready")
+    assert ready.returncode == 0, ready.stdout
+    assert ready.stdout.count(" yes") == 2
+
+    texts = [first.stderr, second.stderr, again.stderr, second.stdout]
+    texts += [p.read_text() for p in (checkout.path / ".stackyard").rglob("*") if p.is_file()]
+    for name in ("PROXMOX_TOKEN_SECRET", "VAULT_TOKEN"):
+        assert not any(checkout.lab.environ[name] in text for text in texts)

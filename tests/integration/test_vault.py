@@ -1,0 +1,291 @@
+"""The kubeconfig of all clusters in a real Vault API: nothing is lost, whoever else writes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from lab_fixture import stackyard
+
+from stackyard.kubeconfig import Names, dump, merge, parse
+from stackyard.lab import control
+from stackyard.stores import StoreError, open_store, update
+
+ROOT = Path(__file__).parents[2]
+PATH = "cluster-secret-store/secrets/KUBECONFIG"
+SECRET = "c2VjcmV0LWtleS1vZi10aGUtY2x1c3Rlcg=="
+
+
+class Vault:
+    """A lab without machines, for its OpenBao."""
+
+    def __init__(self, folder: Path) -> None:
+        done = stackyard("lab", "up", "--no-machines", "--dir", str(folder))
+        assert done.returncode == 0, done.stderr
+        exports = stackyard("lab", "env", "--dir", str(folder)).stdout.splitlines()
+        pairs = (line.removeprefix("export ").split("=", 1) for line in exports)
+        self.environ = {name: value.strip("'") for name, value in pairs if "VAULT" in name}
+        self.root = json.loads((folder / "vault" / "keys.json").read_text())["root_token"]
+        self.folder = folder
+
+    def call(self, method: str, path: str, document: Any = None) -> Any:
+        """Ask as root, past the product."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.request(
+                method,
+                f"{self.environ['VAULT_ADDR']}/v1/{path}",
+                json=document,
+                headers={"X-Vault-Token": self.root},
+                verify=self.environ["VAULT_CACERT"],
+                timeout=10,
+            )
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def secret(self, path: str = PATH) -> dict[str, Any]:
+        """Return the secret's keys."""
+        found: dict[str, Any] = self.call("GET", f"kv/data/{path}")["data"]["data"]
+        return found
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """One OpenBao for the module; each test uses a path of its own."""
+    folder = tmp_path_factory.mktemp("vault") / "lab"
+    try:
+        yield Vault(folder)
+    finally:
+        control.down(folder)
+
+
+@pytest.fixture
+def own_vault(tmp_path: Path) -> Iterator[Vault]:
+    """An OpenBao that a test may break."""
+    try:
+        yield Vault(tmp_path / "lab")
+    finally:
+        control.down(tmp_path / "lab")
+
+
+def kubeconfig(address: str = "10.0.0.1") -> str:
+    """What a K3s server writes."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "default", "cluster": {"server": f"https://{address}:6443"}}],
+        "users": [{"name": "default", "user": {"client-key-data": SECRET}}],
+        "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+        "current-context": "default",
+    }
+    return yaml.safe_dump(content)
+
+
+def test_the_first_write_creates_and_others_stay(vault: Vault) -> None:
+    store = open_store("vault:kv/first/KEY", vault.environ)
+    assert store.read().document is None
+    assert update(store, lambda _: "one")
+    vault.call("POST", "kv/data/first/KEY", {"data": {"KEY": "one", "OTHER": {"a": [1]}}})
+    assert update(store, lambda text: f"{text} two")
+    assert vault.secret("first/KEY") == {"KEY": "one two", "OTHER": {"a": [1]}}
+    before = vault.call("GET", "kv/data/first/KEY")["data"]["metadata"]["version"]
+    assert not update(store, lambda text: text)
+    assert vault.call("GET", "kv/data/first/KEY")["data"]["metadata"]["version"] == before
+
+
+@pytest.mark.parametrize("how", ["delete", "destroy", "metadata"])
+def test_a_secret_that_was_deleted_can_be_written_again(vault: Vault, how: str) -> None:
+    path = f"gone/{how}"
+    store = open_store(f"vault:kv/{path}", vault.environ)
+    update(store, lambda _: "old")
+    calls: dict[str, tuple[str, str, Any]] = {
+        "delete": ("DELETE", f"kv/data/{path}", None),
+        "destroy": ("POST", f"kv/destroy/{path}", {"versions": [1]}),
+        "metadata": ("DELETE", f"kv/metadata/{path}", None),
+    }
+    vault.call(*calls[how])
+    assert store.read().document is None
+    assert update(store, lambda _: "new")
+    assert vault.secret(path) == {how: "new"}
+
+
+def test_fifty_clusters_at_once_are_all_there(vault: Vault, tmp_path: Path) -> None:
+    program = (
+        "import os, sys\n"
+        "from stackyard.stores import open_store\n"
+        "from stackyard.stores.kubeconfigs import Cluster, keep_cluster\n"
+        "store = open_store('vault:kv/many/KUBECONFIG', os.environ)\n"
+        "for number in sys.argv[1:]:\n"
+        "    text = open(number).read()\n"
+        "    keep_cluster(store, Cluster(text, f'k8s-{number}'))\n"
+    )
+    for number in range(50):
+        (tmp_path / str(number)).write_text(kubeconfig(f"10.0.0.{number}"))
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *(str(n) for n in range(first, first + 5))],
+            cwd=tmp_path,
+            env=os.environ | vault.environ,
+        )
+        for first in range(0, 50, 5)
+    ]
+    assert [writer.wait() for writer in writers] == [0] * 10
+    merged = parse(vault.secret("many/KUBECONFIG")["KUBECONFIG"])
+    assert {entry["name"] for entry in merged["contexts"]} == {f"k8s-{n}" for n in range(50)}
+    assert len(merged["clusters"]) == len(merged["users"]) == 50
+
+
+def test_a_document_that_cannot_be_parsed_is_never_replaced(vault: Vault) -> None:
+    vault.call("POST", "kv/data/broken/KUBECONFIG", {"data": {"KUBECONFIG": "a: b: c"}})
+    done = command(vault, "merge", "--context", "x", store="vault:kv/broken/KUBECONFIG")
+    assert done.returncode == 1
+    assert "is not valid YAML in line 1" in done.stderr
+    assert vault.secret("broken/KUBECONFIG") == {"KUBECONFIG": "a: b: c"}
+
+
+def test_what_goes_wrong_is_one_sentence(vault: Vault) -> None:
+    def says(address: str = "vault:kv/x/K", **change: str) -> str:
+        store = open_store(address, vault.environ | change)
+        with pytest.raises(StoreError) as caught:
+            store.read()
+        assert vault.environ["VAULT_TOKEN"] not in str(caught.value)
+        return str(caught.value)
+
+    assert "the token is wrong or may not do this" in says(VAULT_TOKEN="hvs.wrong")
+    # The product's token may read below kv/ only, so that a wrong mount is no empty secret.
+    assert "the token is wrong or may not do this" in says("vault:other/x")
+    assert "no handler for route" in says("vault:other/x", VAULT_TOKEN=vault.root)
+    assert "its certificate does not verify: set VAULT_CACERT" in says(VAULT_CACERT="")
+    assert "no answer, is it running?" in says(VAULT_ADDR="https://127.0.0.1:1")
+
+
+def test_a_sealed_vault_is_not_an_empty_one(own_vault: Vault) -> None:
+    store = open_store("vault:kv/x/K", own_vault.environ)
+    own_vault.call("PUT", "sys/seal")
+    with pytest.raises(StoreError, match="Vault is sealed or in maintenance"):
+        update(store, lambda _: "new")
+
+
+def command(
+    vault: Vault, *arguments: str, store: str = f"vault:kv/{PATH}"
+) -> subprocess.CompletedProcess[str]:
+    """Run `stackyard kubeconfig …`; a merge gets a K3s kubeconfig."""
+    file = vault.folder / "incoming"
+    file.write_text(kubeconfig())
+    given = [arguments[0], str(file), *arguments[1:]] if arguments[0] == "merge" else arguments
+    return subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "kubeconfig", *given, "--store", store],
+        env=os.environ | vault.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_commands(vault: Vault) -> None:
+    store = "vault:kv/commands/KUBECONFIG"
+    assert "there is no kubeconfig yet" in command(vault, "list", store=store).stderr
+    first = command(vault, "merge", "--context", "k8s-a", "--cluster", "a", store=store)
+    assert (first.returncode, first.stderr) == (0, "k8s-a: merged\n")
+    again = command(vault, "merge", "--context", "k8s-a", "--cluster", "a", store=store)
+    assert again.stderr == "k8s-a: as it was\n"
+    assert command(vault, "list", store=store).stdout == "k8s-a\thttps://10.0.0.1:6443\n"
+    output = vault.folder / "out"
+    assert command(vault, "show", "--output", str(output), store=store).returncode == 0
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert parse(output.read_text()) == merge(None, parse(kubeconfig()), Names("k8s-a", "a"))
+    assert command(vault, "remove", "k8s-a", store=store).stderr == "k8s-a: removed\n"
+    assert command(vault, "remove", "k8s-a", store=store).stderr == "k8s-a: was not there\n"
+
+
+PLAY = """\
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Publish
+      kubeconfig: {ARGUMENTS}
+"""
+Play = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def play(vault: Vault, tmp_path: Path) -> Play:
+    """Run a play with one task of the action, from the checkout, as verbose as can be."""
+
+    def run(*options: str, environ: dict[str, str] | None = None, **arguments: Any) -> Any:
+        given = {"store": f"vault:kv/{tmp_path.name}", **arguments}
+        book = tmp_path / "play.yml"
+        book.write_text(PLAY.replace("{ARGUMENTS}", json.dumps(given)))
+        program = Path(sysconfig.get_path("scripts"), "ansible-playbook")
+        return subprocess.run(
+            [str(program), "-i", "localhost,", "-vvv", *options, str(book)],
+            cwd=ROOT,
+            env=os.environ | vault.environ | (environ or {}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_the_action_publishes_once_and_shows_no_secret(
+    play: Play, vault: Vault, tmp_path: Path
+) -> None:
+    arguments = {"content": kubeconfig(), "context": "k8s-a", "server": "https://10.9.9.9:6443"}
+    checked = play("--check", **arguments)
+    assert "changed=1" in checked.stdout, checked.stdout + checked.stderr
+    assert open_store(f"vault:kv/{tmp_path.name}", vault.environ).read().document is None
+    first = play(**arguments)
+    assert "changed=1" in first.stdout
+    second = play(**arguments)
+    assert "changed=0" in second.stdout
+    stored = parse(vault.secret(tmp_path.name)[tmp_path.name])
+    assert stored["clusters"][0]["cluster"]["server"] == "https://10.9.9.9:6443"
+    gone = play(context="k8s-a", state="absent")
+    assert "changed=1" in gone.stdout
+    for done in (checked, first, second, gone):
+        assert done.returncode == 0
+        for secret in (SECRET, vault.environ["VAULT_TOKEN"]):
+            assert secret not in done.stdout + done.stderr
+
+
+def test_the_action_fails_in_one_sentence(play: Play) -> None:
+    down = play(content=kubeconfig(), context="a", environ={"VAULT_ADDR": "https://127.0.0.1:1"})
+    assert down.returncode == 2
+    assert "no answer, is it running?" in down.stdout + down.stderr
+    bad = play(content="a: b: c", context="a")
+    assert "the kubeconfig of a is not valid YAML in line 1" in bad.stdout + bad.stderr
+    missing = play(content=kubeconfig())
+    assert "missing required arguments: context" in missing.stdout + missing.stderr
+    assert SECRET not in down.stdout + down.stderr + missing.stdout + missing.stderr
+
+
+def test_a_vault_that_dies_between_read_and_write_loses_nothing(own_vault: Vault) -> None:
+    store = open_store("vault:kv/x/K", own_vault.environ)
+    update(store, lambda _: "old")
+    server = next(
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if f"-config={own_vault.folder}/".encode() in path.read_bytes().replace(b"\0", b" ")
+    )
+
+    def die(text: str | None) -> str:
+        os.kill(server, signal.SIGKILL)
+        return f"{text} new"
+
+    with pytest.raises(StoreError, match="no answer, is it running"):
+        update(store, die)
+
+
+def test_dump_and_parse_keep_a_merged_document() -> None:
+    document = merge(None, parse(kubeconfig()), Names("a", "a"))
+    assert parse(dump(document)) == document

@@ -1,0 +1,104 @@
+"""A document is read with a version and written if that still holds, whatever the store."""
+
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+
+from stackyard.stores import Conflict, StoreError, Versioned, open_store, update
+from stackyard.stores.file import FileStore
+from stackyard.stores.vault import VaultSettings, VaultStore
+
+
+class Rival:
+    """A store in which somebody else always writes first, a number of times."""
+
+    name = "rival"
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+        self.document = ""
+        self.version = 0
+
+    def read(self) -> Versioned:
+        return Versioned(self.document, str(self.version))
+
+    def write(self, document: str, version: str) -> None:
+        if self.times:
+            self.times -= 1
+            self.document += "rival "
+            self.version += 1
+        if str(self.version) != version:
+            raise Conflict
+        self.document, self.version = document, self.version + 1
+
+
+def test_update_reads_again_after_a_rival() -> None:
+    store = Rival(3)
+    assert update(store, lambda text: f"{text}mine")
+    assert store.document == "rival rival rival mine"
+
+
+def test_update_writes_nothing_that_is_there_already() -> None:
+    store = Rival(0)
+    assert not update(store, lambda text: text)
+    assert not update(store, lambda _: None)
+    assert store.version == 0
+
+
+def test_update_gives_up_at_its_deadline() -> None:
+    with pytest.raises(StoreError, match="rival: others kept writing for 0 s: try again"):
+        update(Rival(10**6), lambda text: f"{text}mine", deadline=0)
+
+
+def _append(path: Path, number: int) -> None:
+    update(FileStore(path), lambda text: f"{text or ''}{number}\n")
+
+
+def test_many_processes_lose_nothing_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_append, args=(path, number)) for number in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert sorted(path.read_text().split()) == sorted(str(number) for number in range(8))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_read_is_not_empty(tmp_path: Path) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    for path, says in ((tmp_path, "Is a directory"), (tmp_path / "bytes", "not UTF-8")):
+        with pytest.raises(StoreError, match=says):
+            FileStore(path).read()
+    assert FileStore(tmp_path / "absent").read().document is None
+
+
+def test_a_rival_in_a_file_is_a_conflict(tmp_path: Path) -> None:
+    store = FileStore(tmp_path / "document")
+    found = store.read()
+    (tmp_path / "document").write_text("other")
+    with pytest.raises(Conflict):
+        store.write("mine", found.version)
+    assert (tmp_path / "document").read_text() == "other"
+
+
+def test_addresses_of_stores(tmp_path: Path) -> None:
+    environ = {"VAULT_ADDR": "https://vault:8200/", "VAULT_TOKEN": "t"}
+    assert open_store("vault:kv/a/b/KUBECONFIG", environ) == VaultStore(
+        VaultSettings("https://vault:8200", "t"), "kv", "a/b/KUBECONFIG", "KUBECONFIG"
+    )
+    assert open_store(f"file:{tmp_path}/x", {}) == FileStore(tmp_path / "x")
+    with pytest.raises(StoreError, match="VAULT_ADDR and VAULT_TOKEN must be set"):
+        open_store("vault:kv/x", {})
+    for wrong in ("kv/x", "vault:kv", "file:", "s3:bucket"):
+        with pytest.raises(StoreError, match="is no store: use vault:MOUNT/PATH or file:PATH"):
+            open_store(wrong, environ)
+
+
+def test_a_token_is_in_no_representation() -> None:
+    store = open_store("vault:kv/x", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "hvs.secret"})
+    assert "hvs.secret" not in repr(store)
