@@ -1,7 +1,7 @@
 # The two commands of the README are `make demo` and `make test`; the rest serves them.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: setup demo demo-down test lint clean packages
+.PHONY: setup demo demo-down test bench lint clean packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,10 @@ demo-down: setup
 
 test: setup packages
 	@$(BIN)/pytest
+
+# All benchmarks, or `make bench ONLY="create inventory"`.
+bench: setup
+	@$(BIN)/python tests/benchmarks $(ONLY)
 
 lint: setup
 	$(BIN)/ruff check .
