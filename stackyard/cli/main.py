@@ -20,6 +20,7 @@ from stackyard.cli import (
     ready,
     run,
     schema,
+    secrets,
     validate,
 )
 from stackyard.errors import StackyardError
@@ -68,6 +69,7 @@ app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")
 app.add_typer(pool.app, name="pool")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(lab.app, name="lab")
 
 
