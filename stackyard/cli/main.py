@@ -1,14 +1,28 @@
 """The `stackyard` command: one typer application, each command in a module of its own.
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
-Exit codes: 0 done, 1 an error, 2 a plan with changes, 64 a command line that makes no sense.
+Exit codes: 0 done, 1 an error, 2 a plan with changes, 3 a pool exhausted,
+64 a command line that makes no sense.
 """
 
 import sys
 
 import typer
 
-from stackyard.cli import apply, demo, destroy, kubeconfig, lab, plan, ready, run, schema, validate
+from stackyard.cli import (
+    apply,
+    demo,
+    destroy,
+    kubeconfig,
+    lab,
+    plan,
+    pool,
+    ready,
+    run,
+    schema,
+    secrets,
+    validate,
+)
 from stackyard.errors import StackyardError
 
 USAGE = 64
@@ -54,6 +68,8 @@ app.command("destroy")(destroy.destroy)
 app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")
+app.add_typer(pool.app, name="pool")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(lab.app, name="lab")
 
 

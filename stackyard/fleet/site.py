@@ -1,7 +1,7 @@
 """`inventory/site.yml`: the nodes, networks and VMIDs that a site has."""
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from stackyard.definitions.document import DocumentError, Mapping, read_document
 from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
 from stackyard.definitions.values import Report, check_keys, take
+from stackyard.fleet.pools import Pool, check_overlaps, read_pool
 
 FILE = Path("inventory", "site.yml")
 VMIDS = range(1000, 10000)
@@ -58,6 +59,7 @@ class Site:
     nodes: MappingType[str, Node]
     networks: MappingType[str, Network]
     vmid_range: range = VMIDS
+    pools: MappingType[str, Pool] = field(default_factory=dict)
 
 
 def load_site(site: Path) -> Site:
@@ -76,19 +78,20 @@ def load_site(site: Path) -> Site:
         report.add(getattr(error, "line", 1), f"cannot be read: {error}")
         raise DefinitionsError(report.problems) from None
     if not isinstance(document, Mapping):
-        report.add(1, "must be a mapping with nodes, networks and vmid_range")
+        report.add(1, "must be a mapping with nodes, networks, pools and vmid_range")
         raise DefinitionsError(report.problems)
-    check_keys(document, ("nodes", "networks", "vmid_range"), report)
+    check_keys(document, ("nodes", "networks", "pools", "vmid_range"), report)
     nodes = {name: _node(name, value, report) for name, value in _each(document, "nodes", report)}
     networks = [
         network
         for name, value in _each(document, "networks", report)
         if (network := _network(name, value, report))
     ]
+    pools = _pools(document, report)
     vmids = _range(document, report)
     if report.problems:
         raise DefinitionsError(report.problems)
-    return Site(path, nodes, {network.name: network for network in networks}, vmids)
+    return Site(path, nodes, {network.name: network for network in networks}, vmids, pools)
 
 
 def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mapping]]:
@@ -125,6 +128,13 @@ def _network(name: str, value: Mapping, report: Report) -> Network | None:
         line = value.lines.get("gateway", value.line)
         report.add(line, f"the gateway {gateway} of network {name} is not in {cidr}")
     return Network(name, cidr, gateway, dns)
+
+
+def _pools(document: Mapping, report: Report) -> dict[str, Pool]:
+    found = _each(document, "pools", report)
+    pools = [pool for name, value in found if (pool := read_pool(name, value, report))]
+    check_overlaps(pools, {name: value.line for name, value in found}, report)
+    return {pool.name: pool for pool in pools}
 
 
 def _range(document: Mapping, report: Report) -> range:
