@@ -13,10 +13,11 @@ from stackyard.plan.observed import Config
 from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
 # What Proxmox takes where a key is absent (qm.conf(5)).
-_PROXMOX_DEFAULTS: dict[str, Value] = {
+PROXMOX_DEFAULTS: dict[str, Value] = {
     "cores": 1,
     "sockets": 1,
     "memory": 512,
+    "cpu_type": "kvm64",
     "numa": False,
     "onboot": False,
     "agent": False,
@@ -87,7 +88,7 @@ def compare(
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
-    found = config.values.get(key, _PROXMOX_DEFAULTS.get(key))
+    found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
     if isinstance(wanted, Nic) and isinstance(found, Nic):
         wanted = replace(wanted, mac=wanted.mac or found.mac)
     if same(key, wanted, found):

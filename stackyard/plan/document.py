@@ -98,18 +98,23 @@ def _step(step: Step) -> dict[str, Any]:
     if isinstance(step, Configure | Create):
         plain["changes"] = [_change(change) for change in step.changes]
     if isinstance(step, Erase):
-        plain["disk"] = _value(step.disk)
+        plain["disk"] = plain_value(step.disk)
     return {"step": step_name(step), **plain}
 
 
 def _change(change: Change) -> dict[str, Any]:
-    plain = {"key": change.key, "before": _value(change.before), "after": _value(change.after)}
+    plain = {
+        "key": change.key,
+        "before": plain_value(change.before),
+        "after": plain_value(change.after),
+    }
     if change.keep:
         plain["keep"] = change.keep
     return {**plain, "when": change.when}
 
 
-def _value(value: Value) -> Any:
+def plain_value(value: Value) -> Any:
+    """Return a value as JSON has it: a device is a mapping of its kind to its parts."""
     for name, kind in _DEVICES.items():
         if isinstance(value, kind):
             return {name: {k: v for k, v in asdict(value).items() if v is not None}}

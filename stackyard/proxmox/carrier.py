@@ -73,7 +73,9 @@ class Carrier:
 
         Raises:
             WorldMovedError: the VM is gone or has changed.
+            InterruptedRunError: the run was interrupted before.
         """
+        self._check_halt()
         first = self._action.steps[0]
         if self._digest is None or isinstance(first, Configure | Grow):
             return

@@ -10,7 +10,8 @@ from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
-from stackyard.proxmox.apply import Reached, apply_plan
+from stackyard.plan.moved import moved_since
+from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
@@ -26,6 +27,7 @@ class Outcome:
     plan: Plan
     reached: tuple[Reached, ...]
     observed: Observed
+    moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
 
     @property
     def failed(self) -> tuple[Reached, ...]:
@@ -83,20 +85,32 @@ def apply_and_look(
     plan: Plan,
     definitions: Iterable[Definition],
     site: Site,
-    processors: Sequence[Processor] = (),
+    terms: Terms | None = None,
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
 
     Raises:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
-    reached = apply_plan(client, plan, processors)
+    reached = apply_plan(client, plan, terms or Terms())
     names = {action.name for action in plan.actions}
-    concerned = tuple(d for d in definitions if d.name in names and d.managed)
-    kept = concerned if not any(a.verb == "destroy" for a in plan.actions) else ()
-    observed = observe(client, kept, site, names=names)
-    left = make_plan(kept, observed, site)
+    kept = {action.name for action in plan.actions if action.verb != "destroy"}
+    concerned = tuple(d for d in definitions if d.name in kept and d.managed)
+    observed = observe(client, concerned, site, names=names)
+    left = make_plan(concerned, observed, site)
     return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
+
+
+def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
+    """Carry out a plan that was made before, but leave VMs alone that have moved since.
+
+    Raises:
+        ProxmoxError, PlanError: nothing was done, or the second look failed.
+    """
+    observed = observe(client, (), site, names={action.name for action in plan.actions})
+    refused = moved_since(plan, observed)
+    outcome = apply_and_look(client, plan, (), site, replace(terms, refused=refused))
+    return replace(outcome, moved=frozenset(refused))
 
 
 def converge(
@@ -115,7 +129,7 @@ def converge(
     plan, observed = plan_fleet(client, fleet, site, limit)
     if plan.is_empty:
         return Outcome(plan, (), observed)
-    return apply_and_look(client, plan, fleet, site, processors)
+    return apply_and_look(client, plan, fleet, site, Terms(processors))
 
 
 def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
