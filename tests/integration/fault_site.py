@@ -88,6 +88,7 @@ def assert_converged(endpoint: ProxmoxEndpoint, names: tuple[str, ...]) -> None:
         assert vm.lock == ""
         assert vm.config["tags"] == "stackyard;stackyard-unconfigured"
         assert "description" not in vm.config
+        assert vm.config["memory"] == "1024"
         assert vm.config["ipconfig0"].startswith("ip=192.168.1.2")
         assert cluster.running(vm)
         assert not vm.pending
