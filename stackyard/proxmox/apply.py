@@ -24,6 +24,7 @@ from stackyard.plan.values import Action, Plan, Step, Verb
 from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
 
 CONNECTION = "proxmox"
@@ -41,6 +42,7 @@ class Reached:
     done: tuple[str, ...]  # the steps that were completed
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
+    lost_vmid: bool = False  # to somebody else, who was quicker
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,10 @@ class Done:
     step: Step
     upids: tuple[str, ...] = ()
     error: str = ""
+    warning: str = ""
 
     def __str__(self) -> str:
-        return " ".join([self.error or "done", *self.upids])
+        return " ".join([self.error or self.warning or "done", *self.upids])
 
     __repr__ = __str__
 
@@ -128,8 +131,9 @@ def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
     try:
         carrier.check()
         for step in action.steps:
-            task.run(task=_carry_out_step, name=step_name(step), carrier=carrier, step=step)
-            done.append(step_name(step))
+            name = step_name(step)
+            task.run(task=_carry_out_step, name=name, carrier=carrier, step=step)
+            done.append(f"{name} ({carrier.warning})" if carrier.warning else name)
     except StackyardError as error:
         return Result(host=task.host, result=tuple(done), failed=True, exception=error)
     except NornirSubTaskError as error:
@@ -143,9 +147,10 @@ def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
     try:
         carrier.carry_out(step)
     except StackyardError as error:
-        done = Done(step, tuple(carrier.upids), str(error))
+        done = Done(step, tuple(carrier.upids), error=str(error))
         return Result(host=task.host, result=done, failed=True, exception=error)
-    return Result(host=task.host, result=Done(step, tuple(carrier.upids)), changed=True)
+    done = Done(step, tuple(carrier.upids), warning=carrier.warning)
+    return Result(host=task.host, result=done, changed=True)
 
 
 def _run(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> AggregatedResult:
@@ -194,4 +199,7 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
     error = str(outcome.exception) if outcome.exception else None
-    return Reached(action.name, node, action.vmid, action.verb, outcome.result, error)
+    lost = isinstance(outcome.exception, VmidTakenError)
+    return Reached(
+        action.name, node, action.vmid, action.verb, outcome.result, error, lost_vmid=lost
+    )
