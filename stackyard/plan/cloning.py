@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.observed import Config, ObservedVm, marker
 from stackyard.plan.values import Clone
@@ -25,6 +26,10 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
         if clone.full and disk.media in ("disk", "cloudinit"):
             storage, form = clone.storage or disk.storage, clone.format or disk.format
             values[slot] = replace(disk, storage=storage, format=form, volume=None)
+    for key, value in template.values.items():
+        if isinstance(value, EfiDisk | TpmState):
+            storage = clone.storage or value.storage if clone.full else value.storage
+            values[key] = replace(value, storage=storage, volume=None)
     for key, nic in template.networks().items():
         values[key] = replace(nic, mac=None)
     values["name"] = name

@@ -110,13 +110,15 @@ def _existing(definition: Definition, vm: ObservedVm) -> _Decision:
 
 
 def _from_nothing(definition: Definition, vmid: int) -> _Decision:
-    problems = _problems(definition, compare(definition, Config()))
+    difference = compare(definition, Config())
+    problems = _problems(definition, difference)
     if problems:
         return _Decision(problems=tuple(problems))
     values = desired_values(definition)
     values["tags"] = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
     create = Create(tuple(Change(key, None, value) for key, value in values.items()))
-    return _Decision(_new(definition, vmid, [create, *finish(definition, "stopped")]))
+    steps = [create, *difference.grows, *finish(definition, "stopped")]
+    return _Decision(_new(definition, vmid, steps))
 
 
 def _from_template(definition: Definition, observed: Observed, vmid: int, name: str) -> _Decision:

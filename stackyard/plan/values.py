@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
 
-Value = None | bool | int | str | tuple[str, ...] | Disk | Nic | IpConfig
+Value = (
+    None | bool | int | float | str | tuple[str, ...] | Disk | Nic | IpConfig | Device | Reference
+)
 Verb = Literal["create", "finish", "update", "destroy"]
 
 
