@@ -1,14 +1,28 @@
 """The `stackyard` command: one typer application, each command in a module of its own.
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
-Exit codes: 0 done, 1 an error, 2 a plan with changes, 64 a command line that makes no sense.
+Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 a kept plan that no longer fits,
+64 a command line that makes no sense, 130 interrupted.
 """
 
 import sys
 
 import typer
 
-from stackyard.cli import apply, demo, destroy, kubeconfig, lab, plan, ready, run, schema, validate
+from stackyard.cli import (
+    adopt,
+    apply,
+    demo,
+    destroy,
+    drift,
+    kubeconfig,
+    lab,
+    plan,
+    ready,
+    run,
+    schema,
+    validate,
+)
 from stackyard.errors import StackyardError
 
 USAGE = 64
@@ -51,6 +65,8 @@ app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("destroy")(destroy.destroy)
+app.command("drift")(drift.drift)
+app.command("import")(adopt.adopt)
 app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")

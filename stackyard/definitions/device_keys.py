@@ -138,3 +138,5 @@ FAMILIES = (
                      form="a volume as local:snippets/user.yaml")
                  for name in ("meta", "network", "user", "vendor"))),
 )  # fmt: skip
+
+FAMILY_OF = {name: family for family in FAMILIES for name in family.numbers}

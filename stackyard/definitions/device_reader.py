@@ -3,23 +3,22 @@
 from dataclasses import replace
 from typing import Any
 
-from stackyard.definitions.device_keys import FAMILIES, SERIAL_KEY, SERIAL_PORTS, Family
+from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_KEY, SERIAL_PORTS, Family
 from stackyard.definitions.document import Mapping
 from stackyard.definitions.hardware import Device
 from stackyard.definitions.values import Report, check_keys, shown, take
 
-DEVICE_NAMES = tuple(name for family in FAMILIES for name in family.numbers)
+DEVICE_NAMES = tuple(FAMILY_OF)
 
 
 def read_devices(mapping: Mapping, report: Report) -> dict[str, Device]:
     """Return the devices by their keys."""
     found: dict[str, Device] = {}
-    for family in FAMILIES:
-        for name in family.numbers:
-            value = mapping.get(name)
-            device = None if value is None else _device(name, value, mapping, family, report)
-            if device is not None:
-                found[name] = device
+    for name, family in FAMILY_OF.items():
+        value = mapping.get(name)
+        device = None if value is None else _device(name, value, mapping, family, report)
+        if device is not None:
+            found[name] = device
     return found
 
 

@@ -1,17 +1,20 @@
 """The whole way, for the command line and for a run: observe, plan, apply, and look again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nornir.core.processor import Processor
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
-from stackyard.plan import Observed, Plan, make_plan, plan_destroy, render_text
-from stackyard.proxmox.apply import Reached, apply_plan
+from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
+from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
+from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan.moved import moved_since
+from stackyard.proxmox.apply import Reached, Terms, apply_on_terms
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
-from stackyard.proxmox.observe import observe
+from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
@@ -24,6 +27,7 @@ class Outcome:
     plan: Plan
     reached: tuple[Reached, ...]
     observed: Observed
+    moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
 
     @property
     def failed(self) -> tuple[Reached, ...]:
@@ -32,16 +36,35 @@ class Outcome:
 
 
 def plan_fleet(
-    client: Client, definitions: Iterable[Definition], site: Site, limit: str | None = None
+    client: Client,
+    definitions: Iterable[Definition],
+    site: Site,
+    limit: str | None = None,
+    consent: Consent = NOTHING,
 ) -> tuple[Plan, Observed]:
-    """Observe and plan; reads only.
+    """Observe and plan; reads only. What nodes and storages have no room for is a problem.
+
+    Storages are only asked where the plan puts something on them.
 
     Raises:
         ProxmoxError, PlanError: see `observe` and `make_plan`.
     """
     fleet = tuple(definitions)
-    observed = observe(client, fleet, site, limit)
-    return make_plan(fleet, observed, site, limit), observed
+    scope = Scope(limit, also=_orphans(fleet, consent), replaced=consent.replace)
+    observed = observe_scope(client, fleet, site, scope)
+    plan = make_plan(fleet, observed, site, limit, consent)
+    nodes = nodes_that_allocate(plan, observed)
+    if nodes:
+        observed = observe_storages(client, observed, nodes)
+    problems = (*plan.problems, *capacity_problems(plan, fleet, observed))
+    notes = (*plan.notes, *capacity_notes(plan, observed))
+    return replace(plan, problems=problems, notes=notes), observed
+
+
+def _orphans(fleet: tuple[Definition, ...], consent: Consent) -> Callable[[ObservedVm], bool]:
+    """Pick what may have to be removed: its protection and its digest stand in what is read."""
+    known = {definition.name for definition in fleet}
+    return lambda vm: consent.prune and TAG in vm.tags and vm.name not in known
 
 
 def plan_removal(
@@ -62,20 +85,32 @@ def apply_and_look(
     plan: Plan,
     definitions: Iterable[Definition],
     site: Site,
-    processors: Sequence[Processor] = (),
+    terms: Terms | None = None,
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
 
     Raises:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
-    reached = apply_plan(client, plan, processors)
+    reached = apply_on_terms(client, plan, terms or Terms())
     names = {action.name for action in plan.actions}
-    concerned = tuple(d for d in definitions if d.name in names and d.managed)
-    kept = concerned if not any(a.verb == "destroy" for a in plan.actions) else ()
-    observed = observe(client, kept, site, names=names)
-    left = make_plan(kept, observed, site)
+    kept = {action.name for action in plan.actions if action.verb != "destroy"}
+    concerned = tuple(d for d in definitions if d.name in kept and d.managed)
+    observed = observe(client, concerned, site, names=names)
+    left = make_plan(concerned, observed, site)
     return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
+
+
+def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
+    """Carry out a plan that was made before, but leave VMs alone that have moved since.
+
+    Raises:
+        ProxmoxError, PlanError: nothing was done, or the second look failed.
+    """
+    observed = observe(client, (), site, names={action.name for action in plan.actions})
+    refused = moved_since(plan, observed)
+    outcome = apply_and_look(client, plan, (), site, replace(terms, refused=refused))
+    return replace(outcome, moved=frozenset(refused))
 
 
 def converge(
@@ -94,7 +129,7 @@ def converge(
     plan, observed = plan_fleet(client, fleet, site, limit)
     if plan.is_empty:
         return Outcome(plan, (), observed)
-    return apply_and_look(client, plan, fleet, site, processors)
+    return apply_and_look(client, plan, fleet, site, Terms(processors))
 
 
 def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:

@@ -1,15 +1,13 @@
 """Devices as Proxmox writes them, both ways, by the table that definitions are checked with."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from stackyard.definitions.device_keys import FAMILIES, Family
+from stackyard.definitions.device_keys import FAMILY_OF
 from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState
 from stackyard.definitions.keys import VM_KEYS, Key
 from stackyard.proxmox import properties
 from stackyard.proxmox.devices import Decoded
 
-FAMILY_OF: Mapping[str, Family] = {name: family for family in FAMILIES for name in family.numbers}
 _CPU_FLAGS: tuple[Key, ...] = (Key("flags", "list", ""),)
 _CPU = next(key.option for key in VM_KEYS if key.name == "cpu_type")
 # Proxmox gives these volumes the size they need, whatever is asked for.

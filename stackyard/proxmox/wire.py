@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote
 
-from stackyard.definitions.device_keys import SERIAL_PORTS
+from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Device
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
@@ -117,7 +117,7 @@ def _decoder_of_family(name: str) -> Decoder | None:
         return devices.decode_disk
     if _NETWORK.fullmatch(name):
         return devices.decode_nic
-    if name in hardware.FAMILY_OF:
+    if name in FAMILY_OF:
         return hardware.decode_device
     return devices.decode_ipconfig if _IPCONFIG.fullmatch(name) else None
 
