@@ -12,11 +12,12 @@ def clone_of(template: ObservedVm, definition: Definition) -> Clone:
     """Choose the copy; a full one puts all disks on the storage of the first both sides have."""
     name = template.name or str(template.vmid)
     if not definition.full_clone:
-        return Clone(name, template.vmid, full=False)
+        return Clone(name, template.vmid, full=False, pool=definition.pool)
     there = (template.config or Config()).disks()
     copied = (d for d in definition.disks if d.media == "disk" and d.slot in there)
     disk = next(copied, Disk(slot="", media="disk"))
-    return Clone(name, template.vmid, full=True, storage=disk.storage, format=disk.format)
+    storage, form = disk.storage, disk.format
+    return Clone(name, template.vmid, True, storage, form, definition.pool)
 
 
 def after_clone(template: Config, clone: Clone, name: str) -> Config:
@@ -33,5 +34,6 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     for key, nic in template.networks().items():
         values[key] = replace(nic, mac=None)
     values["name"] = name
+    values["pool"] = clone.pool  # a clone is in the pool it is asked for, not in its template's
     values["description"] = marker(name)
     return Config(values=values, keep=template.keep)

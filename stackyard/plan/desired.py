@@ -3,7 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from stackyard.definitions.hardware import Cpu, Device
+from stackyard.definitions.hardware import Cpu, Device, EfiDisk
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Definition, Nic, Reference
 from stackyard.plan.errors import PlanError
@@ -55,7 +55,11 @@ def over(wanted: Value, found: Value) -> Value:
     elif isinstance(wanted, Device) and type(wanted) is type(found):
         # A device has one place, by address or by mapping: the wanted one replaces the other.
         names = tuple(f.name for f in fields(wanted) if f.name not in ("host", "mapping"))
-    left = {name: getattr(found, name) for name in names if getattr(wanted, name) is None}
+    left: dict[str, Any] = {
+        name: getattr(found, name) for name in names if getattr(wanted, name) is None
+    }
+    if isinstance(wanted, EfiDisk) and isinstance(found, EfiDisk) and found.format is None:
+        left["format"] = None  # block storages have none to tell
     changed: Any = wanted
     return replace(changed, **left) if left else wanted
 

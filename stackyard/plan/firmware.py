@@ -12,7 +12,7 @@ def firmware_problem(key: str, wanted: Value, found: Value) -> str | None:
         return None
     for field in fields(wanted):
         before, after = getattr(found, field.name), getattr(wanted, field.name)
-        if after is None or before == after or (field.name == "format" and before is None):
+        if after is None or before == after:
             continue
         name = field.name.replace("_", "-")
         return (

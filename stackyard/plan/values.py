@@ -39,6 +39,7 @@ class Clone:
     full: bool
     storage: str | None = None
     format: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

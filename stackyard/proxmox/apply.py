@@ -25,6 +25,7 @@ from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.references import check_references
 
 CONNECTION = "proxmox"
 WORKERS = 12  # they mostly wait; the clones have a limit of their own
@@ -113,9 +114,11 @@ def apply_on_terms(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, .
 
     Raises:
         PlanError: the plan has problems.
+        MissingSecretError: it names a secret that is not there.
     """
     if plan.problems:
         raise PlanError("\n".join(plan.problems))
+    check_references(plan)
     ConnectionPluginRegister.auto_register()
     jobs = Jobs(client, terms.clones_at_once)
     failed: list[Action] = []

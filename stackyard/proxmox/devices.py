@@ -61,7 +61,7 @@ def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
         "passthrough" if device else "disk",
         storage=None if device else volume.partition(":")[0],
         size_bytes=size_bytes or None,
-        format=form or (None if device else _format_of(volume)),
+        format=form or (None if device else format_of(volume)),
         volume=None if new else volume,
         import_from=options.pop("import-from", None),
         discard=None if discard is None else _DISCARD.read(discard),
@@ -70,7 +70,7 @@ def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
     return disk, properties.render("", dict(options))
 
 
-def _format_of(volume: str) -> str | None:
+def format_of(volume: str) -> str | None:
     """File storages show the format as the ending; block storages do not have one to tell."""
     ending = volume.rpartition(".")[2]
     return ending if ending in ("raw", "qcow2", "vmdk") else None

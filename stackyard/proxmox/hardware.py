@@ -6,7 +6,7 @@ from stackyard.definitions.device_keys import FAMILY_OF
 from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState
 from stackyard.definitions.keys import VM_KEYS, Key
 from stackyard.proxmox import properties
-from stackyard.proxmox.devices import Decoded
+from stackyard.proxmox.devices import Decoded, format_of
 
 _CPU_FLAGS: tuple[Key, ...] = (Key("flags", "list", ""),)
 _CPU = next(key.option for key in VM_KEYS if key.name == "cpu_type")
@@ -42,7 +42,10 @@ def decode_device(key: str, text: str) -> Decoded:
     has_volume = family.model in (EfiDisk, TpmState)
     options = properties.parse(text, "file" if has_volume else family.first)
     volume = _take_volume(options) if has_volume else {}
-    device = family.model(**{**properties.take_keys(family.keys, options), **volume})
+    taken = properties.take_keys(family.keys, options)
+    if family.model is EfiDisk and taken["format"] is None:
+        taken["format"] = format_of(str(volume["volume"]))
+    device = family.model(**{**taken, **volume})
     return device, properties.render("", dict(options))
 
 
