@@ -26,6 +26,7 @@ from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.references import check_references
 
 CONNECTION = "proxmox"
 WORKERS = 64  # they mostly wait; the clones have a limit of their own
@@ -98,9 +99,11 @@ def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
 
     Raises:
         PlanError: the plan has problems.
+        MissingSecretError: it names a secret that is not there.
     """
     if plan.problems:
         raise PlanError("\n".join(plan.problems))
+    check_references(plan)
     ConnectionPluginRegister.auto_register()
     jobs = Jobs(client, client.settings.clones)
     failed: list[Action] = []

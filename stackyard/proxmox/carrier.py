@@ -12,6 +12,7 @@ from stackyard.definitions.model import Disk
 from stackyard.plan.observed import marker
 from stackyard.plan.values import (
     Action,
+    Change,
     Clone,
     Configure,
     Create,
@@ -37,6 +38,8 @@ from stackyard.proxmox.errors import (
     is_taken,
 )
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.pools import put_into_pool
+from stackyard.proxmox.references import resolved
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
 _REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up again
@@ -141,22 +144,31 @@ class Carrier:
                     full=step.full,
                     description=marker(self._action.name),
                     **full,
+                    **({"pool": step.pool} if step.pool else {}),
                 ),
             )
 
     def _create(self, step: Create) -> None:
-        parameters = wire.parameters(step.changes)
+        parameters = wire.parameters(resolved(step.changes))
         self._run(
             "create", lambda: self._client.post(self._node, vmid=self._action.vmid, **parameters)
         )
 
     def _configure(self, step: Configure) -> None:
-        only_removes = all(change.after is None for change in step.changes)
+        pool = next((change.after for change in step.changes if change.key == "pool"), None)
+        options = tuple(change for change in step.changes if change.key != "pool")
+        if options:
+            self._write(options)
+        if isinstance(pool, str):
+            put_into_pool(self._client, self._action.vmid, pool)
+
+    def _write(self, changes: tuple[Change, ...]) -> None:
+        only_removes = all(change.after is None for change in changes)
         if self._is_new and self._digest is None and only_removes:
             digest = None  # a drive of a fresh clone is in the way; the next write looks first
         else:
             digest = self._digest or self._fresh_digest()
-        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(step.changes))
+        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(resolved(changes)))
         self._digest = None
 
     def _fresh_digest(self) -> str:

@@ -11,6 +11,7 @@ from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_dest
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.moved import moved_since
+from stackyard.plan.privileges import root_only
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
@@ -57,7 +58,8 @@ def plan_fleet(
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
         observed = observe_storages(client, observed, nodes)
-    problems = (*plan.problems, *capacity_problems(plan, fleet, observed))
+    refused = () if client.settings.is_root else root_only(fleet, plan)
+    problems = (*plan.problems, *refused, *capacity_problems(plan, fleet, observed))
     notes = (*plan.notes, *capacity_notes(plan, observed))
     return replace(plan, problems=problems, notes=notes), observed
 
