@@ -11,11 +11,13 @@ import sys
 import typer
 
 from stackyard.cli import (
+    addresses,
     adopt,
     apply,
     demo,
     destroy,
     drift,
+    inventory,
     kubeconfig,
     lab,
     plan,
@@ -64,6 +66,8 @@ def stackyard() -> None:
 # One line a command, in the order of --help:
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
+app.add_typer(inventory.app, name="inventory")
+app.add_typer(addresses.app, name="addresses")
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
