@@ -1,5 +1,6 @@
 """`stackyard pool` on a real Vault API: an address is never given to two clusters."""
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -8,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sops_files import make_sops
 from test_vault import Vault
 
+from stackyard.addresses import allocate, capacity
+from stackyard.fleet import load_site
 from stackyard.lab import control
+from stackyard.stores.pools import change_allocations, open_allocations, read_allocations
 
 SITE = """\
 pools:
@@ -137,6 +142,18 @@ def test_beside_the_older_tool(vault: Vault, site: Path) -> None:
     assert vault.secret("ephemeral-clusters/ip-allocations") == {}
     free = pool(vault, site, "capacity", "--pool", "old", "--json")
     assert json.loads(free.stdout) == {"pool": "old", "total": 5, "used": 0, "free": 5}
+
+
+@pytest.mark.parametrize("kind", ["file", "sops"])
+def test_other_stores(site: Path, kind: str) -> None:
+    sops = make_sops(site / "files")
+    store = open_allocations(f"{kind}:{sops.folder}/pool.yaml", sops.environ)
+    given = load_site(site).pools["old"]
+    now = dt.datetime.now(dt.UTC)
+    for vip, changed in (("192.168.1.140", True), ("192.168.1.140", False)):
+        block, written = change_allocations(store, lambda was: allocate(was, given, "a", now))
+        assert (str(block.vip), written) == (vip, changed)
+    assert capacity(read_allocations(store), given) == (5, 4)
 
 
 def test_a_vault_that_cannot_be_read_is_no_empty_pool(vault: Vault, site: Path) -> None:
