@@ -33,6 +33,7 @@ class Vault:
         exports = stackyard("lab", "env", "--dir", str(folder)).stdout.splitlines()
         pairs = (line.removeprefix("export ").split("=", 1) for line in exports)
         self.environ = {name: value.strip("'") for name, value in pairs if "VAULT" in name}
+        self.environ["STACKYARD_STORE_DEADLINE"] = "2"
         self.root = json.loads((folder / "vault" / "keys.json").read_text())["root_token"]
         self.folder = folder
 

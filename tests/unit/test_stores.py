@@ -96,7 +96,7 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
         open_store("vault:kv/x", {})
     for wrong in ("kv/x", "vault:kv", "file:", "sops:#a", "s3:bucket"):
         with pytest.raises(
-            StoreError, match="is no store: use vault:MOUNT/PATH, sops:FILE or file:FILE"
+            StoreError, match="is no store: use vault:MOUNT/PATH, sops:FILE, file:FILE or k8s:"
         ):
             open_store(wrong, environ)
 
