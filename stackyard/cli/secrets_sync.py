@@ -28,7 +28,7 @@ def sync(
     from stackyard.secrets import sync as secrets
     from stackyard.stores.secretfiles import decrypt_entries, find_files
     from stackyard.stores.secrets import carry_out, list_places, observe
-    from stackyard.stores.vault import VaultSettings
+    from stackyard.stores.vaultsettings import VaultSettings
 
     files = find_files(site)
     entries = decrypt_entries(files, os.environ)
