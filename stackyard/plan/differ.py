@@ -6,10 +6,11 @@ Without a decision on power: that is made in `stackyard.plan.steps`.
 from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
+from stackyard.plan.consent import ExtraDisks
 from stackyard.plan.desired import desired_values, same
-from stackyard.plan.disks import compare_disks
+from stackyard.plan.disks import compare_disks, extra_disks
 from stackyard.plan.observed import Config
-from stackyard.plan.values import Change, Grow, Value
+from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
 # What Proxmox takes where a key is absent (qm.conf(5)).
 _PROXMOX_DEFAULTS: dict[str, Value] = {
@@ -48,12 +49,16 @@ class Difference:
     released: tuple[Change, ...]  # cloud-init drives that have to go before a new one is made
     changes: tuple[Change, ...]
     grows: tuple[Grow, ...]
+    moves: tuple[MoveDisk, ...]
+    erased: tuple[Erase, ...]
     problems: tuple[tuple[str, str], ...]  # key, sentence
     notes: tuple[str, ...]
     waiting: tuple[str, ...]  # keys that are as wanted as soon as the VM restarts
 
 
-def compare(definition: Definition, config: Config, linked: bool = False) -> Difference:
+def compare(
+    definition: Definition, config: Config, linked: bool = False, extra: ExtraDisks = "keep"
+) -> Difference:
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
     disks = {disk.slot: disk for disk in definition.disks}
@@ -64,11 +69,17 @@ def compare(definition: Definition, config: Config, linked: bool = False) -> Dif
         if not isinstance(value, Disk) and (change := _change(key, value, config))
     ]
     changes += work.changes
+    leaving = () if extra == "keep" else extra_disks(disks, config.disks(), _boot(wanted, config))
+    if extra == "detach":
+        changes += [Change(disk.slot, disk, None) for disk in leaving]
     touched = {change.key for change in (*changes, *work.released)}
+    touched |= {disk.slot for disk in leaving}
     return Difference(
         released=tuple(work.released),
         changes=tuple(changes),
         grows=tuple(work.grows),
+        moves=tuple(work.moves),
+        erased=tuple(Erase(disk.slot, disk) for disk in leaving if extra == "erase"),
         problems=tuple(work.problems),
         notes=tuple(_left_alone(wanted, config, touched)),
         waiting=tuple(sorted((config.pending & wanted.keys()) - touched)),
@@ -84,6 +95,10 @@ def _change(key: str, wanted: Value, config: Config) -> Change | None:
     return Change(key, found, wanted, config.keep.get(key, ""))
 
 
+def _boot(wanted: dict[str, Value], config: Config) -> str:
+    return f"{wanted.get('boot', '')};{config.values.get('boot', '')}"
+
+
 def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> list[str]:
     devices = {**config.disks(), **config.networks()}
     extra = sorted(key for key in devices if key not in wanted and key not in touched)
@@ -94,6 +109,8 @@ def needs_restart(change: Change) -> bool:
     """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
     if isinstance(change.after, Disk):
         return _disk_needs_restart(change.before, change.after)
+    if isinstance(change.before, Disk):
+        return _has_no_hotplug(change.key)
     return change.key in _MACHINE_KEYS or is_for_guest(change)
 
 
@@ -105,4 +122,8 @@ def is_for_guest(change: Change) -> bool:
 def _disk_needs_restart(before: Value, after: Disk) -> bool:
     if isinstance(before, Disk):
         return any(getattr(before, name) != getattr(after, name) for name in _COLD_OPTIONS)
-    return after.slot.startswith(("ide", "sata"))  # these buses have no hotplug
+    return _has_no_hotplug(after.slot)
+
+
+def _has_no_hotplug(slot: str) -> bool:
+    return slot.startswith(("ide", "sata"))

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState
 
 Value = None | bool | int | str | tuple[str, ...] | Disk | Nic | IpConfig
-Verb = Literal["create", "finish", "update", "destroy"]
+Verb = Literal["create", "finish", "update", "replace", "destroy"]
+When = Literal["now", "restart", "held"]  # held: waits for a restart that nobody allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Change:
     before: Value
     after: Value
     keep: str = ""  # options of the property that no definition knows; written back as they are
+    when: When = "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,35 @@ class Grow:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveDisk:
+    """Copy a disk to another storage or into another format, and let the copy take its place."""
+
+    slot: str
+    before: str | None
+    storage: str
+    size_bytes: int | None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Take a disk out of its slot and delete it."""
+
+    slot: str
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Move the VM with its disks to another node; `storages` are pairs written `from:to`."""
+
+    source: str
+    target: str
+    online: bool
+    storages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Power the VM on."""
 
@@ -84,7 +115,20 @@ class Delete:
     """Remove the VM and all its disks."""
 
 
-Step = Clone | Create | Configure | Grow | Start | Shutdown | Reboot | MakeTemplate | Delete
+Step = (
+    Clone
+    | Create
+    | Configure
+    | Grow
+    | MoveDisk
+    | Erase
+    | Migrate
+    | Start
+    | Shutdown
+    | Reboot
+    | MakeTemplate
+    | Delete
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +136,16 @@ class Action:
     """All that happens to one VM, step after step."""
 
     name: str
-    node: str
+    node: str  # where it is, or is going to be made
     vmid: int
     verb: Verb
     steps: tuple[Step, ...]
     about: str  # for people
     digest: str | None = None  # of the configuration the plan was made against; None: no VM yet
+    status: PowerState | None = None  # the power it was made against
+    target: str | None = None  # the node it is on afterwards, where that is another one
+    waiting: tuple[str, ...] = ()  # keys that were as wanted before, but for a restart
+    frees: tuple[str, ...] = ()  # addresses that a VM to be removed has
 
 
 @dataclass(frozen=True, slots=True)

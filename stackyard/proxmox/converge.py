@@ -1,17 +1,19 @@
 """The whole way, for the command line and for a run: observe, plan, apply, and look again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from nornir.core.processor import Processor
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
-from stackyard.plan import Observed, Plan, make_plan, plan_destroy, render_text
+from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
+from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
+from stackyard.plan.consent import NOTHING, Consent
 from stackyard.proxmox.apply import Reached, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
-from stackyard.proxmox.observe import observe
+from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
@@ -32,16 +34,35 @@ class Outcome:
 
 
 def plan_fleet(
-    client: Client, definitions: Iterable[Definition], site: Site, limit: str | None = None
+    client: Client,
+    definitions: Iterable[Definition],
+    site: Site,
+    limit: str | None = None,
+    consent: Consent = NOTHING,
 ) -> tuple[Plan, Observed]:
-    """Observe and plan; reads only.
+    """Observe and plan; reads only. What nodes and storages have no room for is a problem.
+
+    Storages are only asked where the plan puts something on them.
 
     Raises:
         ProxmoxError, PlanError: see `observe` and `make_plan`.
     """
     fleet = tuple(definitions)
-    observed = observe(client, fleet, site, limit)
-    return make_plan(fleet, observed, site, limit), observed
+    scope = Scope(limit, also=_orphans(fleet, consent), replaced=consent.replace)
+    observed = observe_scope(client, fleet, site, scope)
+    plan = make_plan(fleet, observed, site, limit, consent)
+    nodes = nodes_that_allocate(plan, observed)
+    if nodes:
+        observed = observe_storages(client, observed, nodes)
+    problems = (*plan.problems, *capacity_problems(plan, fleet, observed))
+    notes = (*plan.notes, *capacity_notes(plan, observed))
+    return replace(plan, problems=problems, notes=notes), observed
+
+
+def _orphans(fleet: tuple[Definition, ...], consent: Consent) -> Callable[[ObservedVm], bool]:
+    """Pick what may have to be removed: its protection and its digest stand in what is read."""
+    known = {definition.name for definition in fleet}
+    return lambda vm: consent.prune and TAG in vm.tags and vm.name not in known
 
 
 def plan_removal(

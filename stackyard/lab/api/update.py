@@ -143,7 +143,16 @@ class _Change:
         if running and not _at_once(name):
             vm.pending_delete.add(name)
         else:
-            remove_option(vm, self.call.cluster.volumes, name)
+            self._remove(vm, name)
+
+    def _remove(self, vm: Vm, name: str) -> None:
+        """Take an option out; `force` deletes the disk that would be kept as unusedN."""
+        volumes = self.call.cluster.volumes
+        kept = {slot for slot, _ in vm.unused()}
+        remove_option(vm, volumes, name)
+        if self.call.flag("force"):
+            for slot in {slot for slot, _ in vm.unused()} - kept:
+                remove_option(vm, volumes, slot)
 
     def _final(self, vm: Vm, name: str, value: str) -> str:
         """Return the value as the configuration keeps it; makes the volume of a new disk."""
