@@ -10,9 +10,11 @@ import sys
 import typer
 
 from stackyard.cli import (
+    addresses,
     apply,
     demo,
     destroy,
+    inventory,
     kubeconfig,
     lab,
     plan,
@@ -61,6 +63,8 @@ def stackyard() -> None:
 # One line a command, in the order of --help:
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
+app.add_typer(inventory.app, name="inventory")
+app.add_typer(addresses.app, name="addresses")
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
