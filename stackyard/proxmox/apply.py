@@ -25,8 +25,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.jobs import Jobs
 
 CONNECTION = "proxmox"
-WORKERS = 12  # they mostly wait; the clones have a limit of their own
-CLONES_AT_ONCE = 4  # for each node and storage
+WORKERS = 64  # they mostly wait; the clones have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +67,6 @@ def apply_plan(
     client: Client,
     plan: Plan,
     processors: Sequence[Processor] = (),
-    workers: int = WORKERS,
-    clones_at_once: int = CLONES_AT_ONCE,
 ) -> tuple[Reached, ...]:
     """Carry out a plan and nothing else; return how far each action came, in the plan's order.
 
@@ -81,13 +78,13 @@ def apply_plan(
     if plan.problems:
         raise PlanError("\n".join(plan.problems))
     ConnectionPluginRegister.auto_register()
-    jobs = Jobs(client, clones_at_once)
+    jobs = Jobs(client, client.settings.clones)
     reached: list[Reached] = []
     for wave in plan.waves:
         if any(action.error for action in reached):
             reached += [_not_begun(action) for action in wave]
             continue
-        nornir = _nornir(client, wave, processors, workers, jobs)
+        nornir = _nornir(client, wave, processors, jobs)
         results = nornir.run(task=carry_out, name="apply", jobs=jobs)
         reached += [_reached(action, results[action.name]) for action in wave]
     return tuple(reached)
@@ -125,7 +122,6 @@ def _nornir(
     client: Client,
     wave: tuple[Action, ...],
     processors: Sequence[Processor],
-    workers: int,
     jobs: Jobs,
 ) -> Nornir:
     options = {CONNECTION: ConnectionOptions(extras={"client": client})}
@@ -145,7 +141,7 @@ def _nornir(
         inventory=Inventory(hosts=hosts, groups=Groups(), defaults=Defaults()),
         config=Config(),
         processors=Processors(processors),
-        runner=_Threads(workers, jobs),
+        runner=_Threads(WORKERS, jobs),
     )
 
 
