@@ -61,6 +61,7 @@ ROUTES = (
     Route("POST", f"{_VM}/clone", cloning.clone, p.CLONE, "VM.Clone"),
     Route("POST", f"{_VM}/template", lifecycle.template, p.TEMPLATE, "VM.Allocate"),
     Route("POST", f"{_VM}/migrate", lifecycle.migrate, p.MIGRATE, "VM.Migrate"),
+    Route("GET", f"{_VM}/snapshot", overview.snapshots, p.NONE, "VM.Audit"),
     Route("GET", f"{_VM}/status/current", overview.current, p.NONE, "VM.Audit"),
     Route("POST", f"{_VM}/status/start", power.start, p.START, "VM.PowerMgmt"),
     Route("POST", f"{_VM}/status/stop", power.stop, p.STOP, "VM.PowerMgmt"),
