@@ -5,6 +5,7 @@ them, so that playbooks written for its inventory plugin go on working.
 """
 
 import ipaddress
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -59,15 +60,20 @@ class Facts:
         }
         return {name: value for name, value in found.items() if value not in (None, "", [])}
 
-    def to_document(self) -> dict[str, Any]:
-        """Return plain data, as a cache keeps it."""
-        return asdict(self)
 
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> "Facts":
-        """Return what `to_document` was called on, also where it went through JSON."""
-        lists = {name: tuple(document[name]) for name in ("tags", "interfaces")}
-        return cls(**{**document, **lists})
+def to_json(facts: Mapping[str, Facts]) -> str:
+    """Return facts by host as JSON, for caches."""
+    return json.dumps({name: asdict(one) for name, one in facts.items()})
+
+
+def from_json(text: str) -> dict[str, Facts]:
+    """Return the facts that `to_json` was given."""
+    return {name: _from_document(one) for name, one in json.loads(text).items()}
+
+
+def _from_document(document: Mapping[str, Any]) -> Facts:
+    lists = {name: tuple(document[name]) for name in ("tags", "interfaces")}
+    return Facts(**{**document, **lists})
 
 
 def interfaces_of(answer: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:

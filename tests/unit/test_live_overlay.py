@@ -1,6 +1,5 @@
 """What Proxmox knows, laid over the desired inventory."""
 
-import json
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from stackyard.definitions.load import parse_vm
 from stackyard.inventory import Inventory, InventoryError, build_inventory
 from stackyard.plan import TAG
-from stackyard.proxmox.facts import Facts, interfaces_of
+from stackyard.proxmox.facts import Facts, from_json, interfaces_of, to_json
 from stackyard.proxmox.overlay import OURS, Include, lay_over, match
 
 STATIC = "ipconfig0: ip=192.168.1.20/24,gw=192.168.1.1\n"
@@ -205,6 +204,6 @@ def test_the_definitions_are_only_added_to(vms: list[Facts]) -> None:
         assert group.hosts == tuple(sorted(h.name for h in made.hosts.values() if name in h.groups))
 
 
-@given(observed)
-def test_facts_survive_json(one: Facts) -> None:
-    assert Facts.from_document(json.loads(json.dumps(one.to_document()))) == one
+@given(st.dictionaries(names, observed))
+def test_facts_survive_the_cache(found: dict[str, Facts]) -> None:
+    assert from_json(to_json(found)) == found
