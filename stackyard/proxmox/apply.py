@@ -22,6 +22,7 @@ from stackyard.plan.errors import PlanError
 from stackyard.plan.values import Action, Plan, Step, Verb
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
 
 CONNECTION = "proxmox"
@@ -39,6 +40,7 @@ class Reached:
     done: tuple[str, ...]  # the steps that were completed
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
+    lost_vmid: bool = False  # to somebody else, who was quicker
 
 
 class _Threads:
@@ -99,8 +101,9 @@ def carry_out(task: Task, jobs: Jobs) -> Result:
     try:
         carrier.check()
         for step in action.steps:
-            task.run(task=_carry_out_step, name=step_name(step), carrier=carrier, step=step)
-            done.append(step_name(step))
+            name = step_name(step)
+            told = task.run(task=_carry_out_step, name=name, carrier=carrier, step=step)[0].result
+            done.append(f"{name} ({told})" if told else name)
     except StackyardError as error:
         return Result(host=task.host, result=tuple(done), failed=True, exception=error)
     except NornirSubTaskError as error:
@@ -112,10 +115,10 @@ def carry_out(task: Task, jobs: Jobs) -> Result:
 def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
     # Nornir logs a traceback for what a task raises; a refusal of Proxmox is no bug of ours.
     try:
-        carrier.carry_out(step)
+        told = carrier.carry_out(step)
     except StackyardError as error:
         return Result(host=task.host, result=str(error), failed=True, exception=error)
-    return Result(host=task.host, changed=True)
+    return Result(host=task.host, result=told, changed=True)
 
 
 def _nornir(
@@ -161,7 +164,8 @@ def _reached(action: Action, results: MultiResult) -> Reached:
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
     error = str(outcome.exception) if outcome.exception else None
-    return replace(_not_begun(action), done=outcome.result, error=error)
+    lost = isinstance(outcome.exception, VmidTakenError)
+    return replace(_not_begun(action), done=outcome.result, error=error, lost_vmid=lost)
 
 
 def _not_begun(action: Action) -> Reached:

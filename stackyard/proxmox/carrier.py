@@ -23,7 +23,13 @@ from stackyard.plan.values import (
 )
 from stackyard.proxmox import properties, wire
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import ApiError, TaskError, WorldMovedError, is_taken
+from stackyard.proxmox.errors import (
+    ApiError,
+    TaskError,
+    VmidTakenError,
+    WorldMovedError,
+    is_taken,
+)
 from stackyard.proxmox.jobs import Jobs
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
@@ -40,6 +46,7 @@ class Carrier:
         self._node = f"/nodes/{action.node}/qemu"
         self._vm = f"{self._node}/{action.vmid}"
         self._digest = action.digest  # None once it is out of date
+        self._warnings = ""
         self._is_new = action.verb in ("create", "finish")  # marked until it is configured
 
     def check(self) -> None:
@@ -54,12 +61,13 @@ class Carrier:
         if self._read()["digest"] != self._digest:
             raise self._moved("it changed since the plan was made")
 
-    def carry_out(self, step: Step) -> None:
-        """Do one step and wait for its end.
+    def carry_out(self, step: Step) -> str:
+        """Do one step and wait for its end; return what is to be told of it, "" for nothing.
 
         Raises:
             ProxmoxError: it was refused, failed, or the world has moved.
         """
+        self._warnings = ""
         try:
             self._do(step)
         except ApiError as error:
@@ -74,6 +82,7 @@ class Carrier:
             if isinstance(step, Clone | Create) and is_taken(error.text):
                 raise self._taken() from error
             raise
+        return self._warnings
 
     def _do(self, step: Step) -> None:
         match step:
@@ -172,7 +181,9 @@ class Carrier:
         self._run(verb, lambda: self._client.post(f"{self._vm}/status/{verb}", **params))
 
     def _run(self, verb: str, begin: Callable[[], Any]) -> None:
-        self._jobs.run(self._what(verb), begin)
+        status = self._jobs.run(self._what(verb), begin)
+        if status != "OK":
+            self._warnings = f"{status}, see its task on {self._action.node}"
 
     def _read(self) -> dict[str, Any]:
         config: dict[str, Any] = self._client.get(f"{self._vm}/config")
@@ -181,8 +192,9 @@ class Carrier:
     def _what(self, verb: str) -> str:
         return f"{verb} of {self._action.name} (VM {self._action.vmid} on {self._action.node})"
 
-    def _taken(self) -> WorldMovedError:
-        return self._moved("that VMID was taken after the plan was made")
+    def _taken(self) -> VmidTakenError:
+        moved = self._moved("that VMID was taken after the plan was made")
+        return VmidTakenError(str(moved))
 
     def _moved(self, why: str) -> WorldMovedError:
         return WorldMovedError(

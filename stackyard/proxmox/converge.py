@@ -15,6 +15,7 @@ from stackyard.proxmox.observe import observe
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
+_VMID_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,14 @@ def apply_and_look(
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
 
+    A new VM whose VMID somebody else took meanwhile is given a fresh one.
+
     Raises:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
+    definitions = tuple(definitions)
     reached = apply_plan(client, plan, processors)
+    reached = _with_fresh_vmids(client, reached, definitions, site, processors)
     names = {action.name for action in plan.actions}
     concerned = tuple(d for d in definitions if d.name in names and d.managed)
     kept = concerned if not any(a.verb == "destroy" for a in plan.actions) else ()
@@ -120,6 +125,30 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
         else:
             return True
     raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
+
+
+def _with_fresh_vmids(
+    client: Client,
+    reached: tuple[Reached, ...],
+    definitions: tuple[Definition, ...],
+    site: Site,
+    processors: Sequence[Processor],
+) -> tuple[Reached, ...]:
+    """Make those that lost their VMID with another one, unless it was lost to a VM of that name."""
+    for _ in range(_VMID_ATTEMPTS):
+        lost = {action.name: action.vmid for action in reached if action.lost_vmid}
+        if not lost:
+            break
+        names = ",".join(sorted(lost))
+        plan = make_plan(definitions, observe(client, definitions, site, names), site, names)
+        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
+        if plan.problems or not fresh:
+            break
+        again = {
+            action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), processors)
+        }
+        reached = tuple(again.get(action.name, action) for action in reached)
+    return reached
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:
