@@ -39,7 +39,11 @@ def make(site: Site, node: str, **config: Any) -> None:
 
 def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
-    defaults = {"ciuser": "somebody", "searchdomain": "lan", "clone": "ubuntu24-template"}
+    defaults: dict[str, Any] = {
+        "ciuser": "somebody",
+        "searchdomain": "lan",
+        "clone": "ubuntu24-template",
+    }
     defaults |= {"network": {"bridge": "vmbr1"}, "numa": True, "onboot": True}
     (site.path / "vms" / "_defaults.yaml").write_text(yaml.safe_dump(defaults))
     make(site, "node03", **FOREIGN)
