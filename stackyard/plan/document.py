@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
 from stackyard.plan.effects import effects_of
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
@@ -44,7 +45,9 @@ _STEPS: dict[str, type[Step]] = {
     "delete": Delete,
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
-_DEVICES: dict[str, type[Disk | Nic | IpConfig]] = {"disk": Disk, "nic": Nic, "ipconfig": IpConfig}
+_DEVICES: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Disk, Nic, IpConfig, Reference, *get_args(Device))
+}
 
 
 def to_json(plan: Plan) -> str:
@@ -152,5 +155,7 @@ def _read_change(plain: dict[str, Any]) -> Change:
 def _read_value(plain: Any) -> Value:
     if isinstance(plain, dict):
         ((name, arguments),) = plain.items()
-        return _DEVICES[name](**arguments)
+        lists = {key: tuple(item) for key, item in arguments.items() if isinstance(item, list)}
+        device: Value = _DEVICES[name](**{**arguments, **lists})
+        return device
     return tuple(plain) if isinstance(plain, list) else plain

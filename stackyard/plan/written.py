@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
+from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.differ import PROXMOX_DEFAULTS
@@ -37,15 +39,18 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     keys.update({"disks": disks} if disks else {})
     keys.update({"networks": networks} if networks else {})
     keys.update({name: _ipconfig(value) for name, value in config.ipconfigs().items()})
+    keys.update(_devices(config))
     for name in inherited:
         if not any(name in names for shape, names in _SHAPED.items() if shape in keys):
             keys.setdefault(name, None)
-    return Written(keys, (*disk_notes, *network_notes))
+    hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
+    return Written(keys, (*disk_notes, *network_notes, *hidden))
 
 
 def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
     """Yield the value of a key, or nothing where it is not to be written."""
     found: Value = config.values.get(key.name)
+    cpu = config.values.get("cpu_type")
     known: dict[str, Any] = {
         "name": vm.name,
         "target_node": vm.node,
@@ -53,7 +58,10 @@ def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
         "template": vm.template or None,
         "vm_state": None if vm.template else vm.status,
         "tags": [tag for tag in vm.tags if tag not in SYSTEM_TAGS] or None,
-        "serial": True if found is True else None,
+        "serial": None,  # under its own key, serial0
+        "cipassword": None,
+        "cpu_type": cpu.type if isinstance(cpu, Cpu) else None,
+        "cpu_flags": list(cpu.flags) if isinstance(cpu, Cpu) and cpu.flags else None,
     }
     value = known[key.name] if key.name in known else _plain(found)
     if value is None and key.default is not None and key.name in PROXMOX_DEFAULTS:
@@ -65,7 +73,18 @@ def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
 def _plain(value: Value) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return value if isinstance(value, bool | int | str) else None
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _devices(config: Config) -> dict[str, Any]:
+    """Return the serial ports and the devices by their keys, in the order of the table."""
+    ports = {name: config.values[name] for name in SERIAL_PORTS if name in config.values}
+    devices = {
+        name: _fields(device, family.keys)
+        for name, family in FAMILY_OF.items()
+        if isinstance(device := config.values.get(name), Device)
+    }
+    return {**ports, **devices}
 
 
 def _disks(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
@@ -104,8 +123,8 @@ def _networks(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
     return [_fields(nics[name], NIC_KEYS) for name in wanted], []
 
 
-def _fields(device: Disk | Nic, keys: Iterable[Key]) -> dict[str, Any]:
-    found = {key.name: getattr(device, key.field or key.name, None) for key in keys}
+def _fields(device: Disk | Nic | Device, keys: Iterable[Key]) -> dict[str, Any]:
+    found = {key.name: getattr(device, key.attribute, None) for key in keys}
     return {name: value for name, value in found.items() if value is not None}
 
 
