@@ -24,7 +24,7 @@ data_disks = st.builds(
     discard=maybe_flag,
     ssd=maybe_flag,
     backup=maybe_flag,
-)
+).map(lambda disk: replace(disk, ssd=None) if disk.slot.startswith("virtio") else disk)
 drives = st.builds(
     Disk,
     slot=st.sampled_from(["ide1", "ide2"]),
