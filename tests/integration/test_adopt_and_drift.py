@@ -123,3 +123,7 @@ def test_drift_tells_what_differs_and_only_reads(
     assert [effect["kind"] for effect in action["effects"]] == ["in-place"]
     assert site.writes() == []
     assert site.run("drift", PROXMOX_URL="https://127.0.0.1:1").returncode == 1
+    site.endpoint.endpoint.take_down("node02")
+    unknown = site.run("drift")
+    assert unknown.returncode == 1
+    assert unknown.stderr == "error: not all could be told: node02 did not answer\n"
