@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.fleet import Site
 from stackyard.plan.observed import Config, Observed, ObservedVm, marker
@@ -31,6 +32,7 @@ from stackyard.plan.values import (
 )
 from stackyard.proxmox.wire import decode_pending
 
+IMAGE_BYTES = 1 << 20  # of an image that a disk is imported from
 UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -202,7 +204,11 @@ def _real(change: Change) -> Value:
         if isinstance(change.before, Disk):
             assert value.volume == change.before.volume, "a volume was replaced"
         elif value.volume is None:
-            return replace(value, volume=f"{value.storage}:vm-{value.slot}")
+            size = IMAGE_BYTES if value.import_from else value.size_bytes
+            volume = f"{value.storage}:vm-{value.slot}"
+            return replace(value, volume=volume, size_bytes=size, import_from=None)
+    if isinstance(value, EfiDisk | TpmState) and value.volume is None:
+        return replace(value, volume=f"{value.storage}:vm-{change.key}")
     if isinstance(value, Nic) and value.mac is None:
         return replace(value, mac="BC:24:11:00:00:02")
     return value
