@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stackyard.definitions.device_keys import FAMILY_OF
 from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.fleet import Site
@@ -54,6 +55,11 @@ def definition_of(plain: Mapping[str, Any]) -> Definition:
         networks=tuple(Nic(**nic) for nic in values.pop("networks", [])),
         ipconfigs=tuple(ip and IpConfig(**ip) for ip in values.pop("ipconfigs", [])),
         tags=tuple(values.pop("tags", [])),
+        cpu_flags=tuple(values.pop("cpu_flags", ())) or None,
+        devices={
+            name: FAMILY_OF[name].model(**device)
+            for name, device in values.pop("devices", {}).items()
+        },
         source=Source(f"vms/{values['name']}.yaml"),
         **values,
     )
