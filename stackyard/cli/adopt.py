@@ -80,7 +80,8 @@ def _write(
 def _inherited(site: Path) -> tuple[str, ...]:
     """Return the keys that every definition of the site gets; `load` reports their mistakes."""
     from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
-    from stackyard.definitions.load import DEFAULTS, DefinitionsError
+    from stackyard.definitions.files import DEFAULTS
+    from stackyard.definitions.load import DefinitionsError
 
     path = site / "vms" / DEFAULTS
     try:

@@ -22,13 +22,14 @@ class StepLines:
         return dict(self._running)
 
     def __call__(self, event: "Event") -> None:
-        """Show a step that began or failed."""
+        """Show a step that began, failed or warned."""
         if event.state == "started":
             self._running[event.name] = event.step
         else:
             self._running.pop(event.name, None)
-        if event.state == "done":
-            return
-        seconds = time.monotonic() - self._began
-        said = event.step if event.state == "started" else f"{event.step} failed: {event.detail}"
-        typer.echo(f"[{seconds:5.1f} s] {event.name}: {said}", err=True)
+        said = {"started": event.step, "failed": f"{event.step} failed: {event.detail}"}
+        if event.detail:
+            said["done"] = f"{event.step} warns: {event.detail}"
+        if event.state in said:
+            seconds = time.monotonic() - self._began
+            typer.echo(f"[{seconds:5.1f} s] {event.name}: {said[event.state]}", err=True)

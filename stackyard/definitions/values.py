@@ -40,8 +40,9 @@ def check_keys(
 ) -> None:
     """Report every key that is not in `names` (nor matches `numbered`), with the nearest one."""
     known = list(names)
-    for name, line in mapping.lines.items():
-        if name in known or (numbered and re.fullmatch(numbered, name)):
+    for name in mapping.lines.keys() - known:
+        line = mapping.lines[name]
+        if numbered and re.fullmatch(numbered, name):
             continue
         if name in CLEAR_SECRETS:
             report.add(line, f"{name} is a secret in clear text: never put one into a definition")
@@ -54,12 +55,12 @@ def check_keys(
 def take(mapping: Mapping, key: Key, report: Report, where: str = "") -> Any:
     """Return a key's checked value or its default; a mistake is reported and gives the default."""
     value = mapping.get(key.name)
+    if value is None and key.default is not REQUIRED:
+        return key.default
     line = mapping.lines.get(key.name, mapping.line)
     if value is None:
-        if key.default is REQUIRED:
-            report.add(line, f"{key.name} is missing{where}")
-            return None
-        return key.default
+        report.add(line, f"{key.name} is missing{where}")
+        return None
     try:
         return CHECKS[key.type](value, key)
     except BadValueError as error:

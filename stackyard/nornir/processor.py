@@ -28,7 +28,7 @@ class Event:
     node: str
     step: str
     state: State
-    detail: str = ""  # of a failure
+    detail: str = ""  # of a failure; of a success its warning
     before: Mapping[str, object] = field(default_factory=dict)
     after: Mapping[str, object] = field(default_factory=dict)
     upids: tuple[str, ...] = ()
@@ -62,8 +62,8 @@ class EventProcessor:
     def subtask_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
         """Tell how a step ended."""
         state: State = "failed" if result[0].failed else "done"
-        detail = str(result[0].exception or "")
-        self._tell(task.name, host, state, detail, result[0].result)
+        done: Done = result[0].result
+        self._tell(task.name, host, state, str(result[0].exception or done.warning), done)
 
     def _tell(
         self, step: str, host: Host, state: State, detail: str = "", done: object = None
@@ -102,7 +102,7 @@ class AuditLog:
             "result": event.state,
         }
         if event.detail:
-            line["error"] = event.detail
+            line["error" if event.state == "failed" else "warning"] = event.detail
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 

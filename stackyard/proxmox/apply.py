@@ -24,12 +24,12 @@ from stackyard.plan.values import Action, Plan, Step, Verb
 from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.references import check_references
 
 CONNECTION = "proxmox"
-WORKERS = 12  # they mostly wait; the clones have a limit of their own
-CLONES_AT_ONCE = 4  # for each node and storage
+WORKERS = 64  # they mostly wait; the clones have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class Reached:
     done: tuple[str, ...]  # the steps that were completed
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
+    lost_vmid: bool = False  # to somebody else, who was quicker
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,6 @@ class Terms:
     """How a plan is carried out."""
 
     processors: Sequence[Processor] = ()  # who is told what happens
-    workers: int = WORKERS
-    clones_at_once: int = CLONES_AT_ONCE
     halt: threading.Event = field(default_factory=threading.Event)  # set: no step begins any more
     refused: Mapping[str, str] = field(default_factory=dict)  # VMs not to be touched, and why
 
@@ -63,9 +62,10 @@ class Done:
     step: Step
     upids: tuple[str, ...] = ()
     error: str = ""
+    warning: str = ""
 
     def __str__(self) -> str:
-        return " ".join([self.error or "done", *self.upids])
+        return " ".join([self.error or self.warning or "done", *self.upids])
 
     __repr__ = __str__
 
@@ -92,22 +92,7 @@ class _Threads:
         return result
 
 
-def apply_plan(
-    client: Client,
-    plan: Plan,
-    processors: Sequence[Processor] = (),
-    workers: int = WORKERS,
-    clones_at_once: int = CLONES_AT_ONCE,
-) -> tuple[Reached, ...]:
-    """Carry out a plan and nothing else; return how far each action came, in the plan's order.
-
-    Raises:
-        PlanError: the plan has problems.
-    """
-    return apply_on_terms(client, plan, Terms(processors, workers, clones_at_once))
-
-
-def apply_on_terms(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
+def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
     """Carry out a plan; a later wave waits for those before it.
 
     After a failure, what needs what failed is not begun, and nothing else is stopped by it.
@@ -120,7 +105,7 @@ def apply_on_terms(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, .
         raise PlanError("\n".join(plan.problems))
     check_references(plan)
     ConnectionPluginRegister.auto_register()
-    jobs = Jobs(client, terms.clones_at_once)
+    jobs = Jobs(client, client.settings.clones)
     failed: list[Action] = []
     reached: list[Reached] = []
     for wave in plan.waves:
@@ -149,8 +134,9 @@ def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
     try:
         carrier.check()
         for step in action.steps:
-            task.run(task=_carry_out_step, name=step_name(step), carrier=carrier, step=step)
-            done.append(step_name(step))
+            name = step_name(step)
+            task.run(task=_carry_out_step, name=name, carrier=carrier, step=step)
+            done.append(f"{name} ({carrier.warning})" if carrier.warning else name)
     except StackyardError as error:
         return Result(host=task.host, result=tuple(done), failed=True, exception=error)
     except NornirSubTaskError as error:
@@ -164,9 +150,10 @@ def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
     try:
         carrier.carry_out(step)
     except StackyardError as error:
-        done = Done(step, tuple(carrier.upids), str(error))
+        done = Done(step, tuple(carrier.upids), error=str(error))
         return Result(host=task.host, result=done, failed=True, exception=error)
-    return Result(host=task.host, result=Done(step, tuple(carrier.upids)), changed=True)
+    done = Done(step, tuple(carrier.upids), warning=carrier.warning)
+    return Result(host=task.host, result=done, changed=True)
 
 
 def _run(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> AggregatedResult:
@@ -192,7 +179,7 @@ def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) 
         inventory=Inventory(hosts=hosts, groups=Groups(), defaults=Defaults()),
         config=Config(),
         processors=Processors(terms.processors),
-        runner=_Threads(terms.workers, jobs),
+        runner=_Threads(WORKERS, jobs),
     )
 
 
@@ -215,4 +202,7 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
     error = str(outcome.exception) if outcome.exception else None
-    return Reached(action.name, node, action.vmid, action.verb, outcome.result, error)
+    lost = isinstance(outcome.exception, VmidTakenError)
+    return Reached(
+        action.name, node, action.vmid, action.verb, outcome.result, error, lost_vmid=lost
+    )

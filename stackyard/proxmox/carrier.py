@@ -33,6 +33,7 @@ from stackyard.proxmox.errors import (
     ApiError,
     InterruptedRunError,
     TaskError,
+    VmidTakenError,
     WorldMovedError,
     is_taken,
 )
@@ -47,7 +48,8 @@ _REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up 
 class Carrier:
     """Carries out the steps of one action, one after the other, in one thread.
 
-    Once `halt` is set no step begins any more; `upids` are the tasks of the step begun last.
+    Once `halt` is set no step begins any more. `upids` are the tasks of the step begun last, and
+    `warning` is what they said although they went well.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Carrier:
         # Marked until it is configured.
         self._is_new = action.verb in ("create", "finish", "replace")
         self.upids: list[str] = []
+        self.warning = ""
 
     @property
     def _node(self) -> str:
@@ -93,6 +96,7 @@ class Carrier:
             InterruptedRunError: the run was interrupted, and it was not begun.
         """
         self.upids = []
+        self.warning = ""
         self._check_halt()
         try:
             self._do(step)
@@ -257,7 +261,9 @@ class Carrier:
                 self.upids.append(upid)
             return upid
 
-        self._jobs.run(self._what(verb), begin_and_note)
+        status = self._jobs.run(self._what(verb), begin_and_note)
+        if status != "OK":
+            self.warning = f"{status}, see its task on {self._place}"
 
     def _check_halt(self) -> None:
         if self._halt.is_set():
@@ -270,8 +276,9 @@ class Carrier:
     def _what(self, verb: str) -> str:
         return f"{verb} of {self._action.name} (VM {self._action.vmid} on {self._place})"
 
-    def _taken(self) -> WorldMovedError:
-        return self._moved("that VMID was taken after the plan was made")
+    def _taken(self) -> VmidTakenError:
+        moved = self._moved("that VMID was taken after the plan was made")
+        return VmidTakenError(str(moved))
 
     def _moved(self, why: str) -> WorldMovedError:
         return WorldMovedError(

@@ -12,13 +12,14 @@ from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_tha
 from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.moved import moved_since
 from stackyard.plan.privileges import root_only
-from stackyard.proxmox.apply import Reached, Terms, apply_on_terms
+from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
+_VMID_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,18 @@ def apply_and_look(
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
 
+    A new VM whose VMID somebody else took meanwhile is given a fresh one.
+
     Raises:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
-    reached = apply_on_terms(client, plan, terms or Terms())
+    fleet = tuple(definitions)
+    terms = terms or Terms()
+    reached = apply_plan(client, plan, terms)
+    reached = _with_fresh_vmids(client, reached, fleet, site, terms)
     names = {action.name for action in plan.actions}
     kept = {action.name for action in plan.actions if action.verb != "destroy"}
-    concerned = tuple(d for d in definitions if d.name in kept and d.managed)
+    concerned = tuple(d for d in fleet if d.name in kept and d.managed)
     observed = observe(client, concerned, site, names=names)
     left = make_plan(concerned, observed, site)
     return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
@@ -157,6 +163,29 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
         else:
             return True
     raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
+
+
+def _with_fresh_vmids(
+    client: Client,
+    reached: tuple[Reached, ...],
+    fleet: tuple[Definition, ...],
+    site: Site,
+    terms: Terms,
+) -> tuple[Reached, ...]:
+    """Make those that lost their VMID with another one, unless it was lost to a VM of that name."""
+    known = {definition.name for definition in fleet}  # none of a kept plan: it is done to the word
+    for _ in range(_VMID_ATTEMPTS):
+        lost = {a.name: a.vmid for a in reached if a.lost_vmid and a.name in known}
+        if not lost:
+            break
+        names = ",".join(sorted(lost))
+        plan = make_plan(fleet, observe(client, fleet, site, names), site, names)
+        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
+        if plan.problems or not fresh:
+            break
+        again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
+        reached = tuple(again.get(action.name, action) for action in reached)
+    return reached
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:
