@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.model import Definition, Reference
+from stackyard.definitions.model import Definition, Reference, VaultReference
 from stackyard.inventory.clusters import cluster_groups
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
@@ -65,6 +65,8 @@ def describe(value: Any) -> Any:
         return value
     if kind is Reference:
         return {"env": value.env}
+    if kind is VaultReference:
+        return {"vault": value.vault}
     if is_dataclass(kind):
         pairs = ((name, getattr(value, name)) for name in _names(kind))
         return {name: describe(item) for name, item in pairs if item is not None and item != ()}

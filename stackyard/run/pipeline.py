@@ -14,6 +14,7 @@ from nornir.core.processor import Processor
 
 from stackyard.errors import StackyardError
 from stackyard.plan import UNCONFIGURED, Observed
+from stackyard.proxmox.apply import Terms
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
 from stackyard.proxmox.observe import observe
@@ -28,6 +29,7 @@ from stackyard.run.report import Report
 from stackyard.run.request import Request
 from stackyard.run.select import select_targets
 from stackyard.run.target import Readiness
+from stackyard.stores.references import read_secret
 
 # For hosts nobody named: configured with the others if they are there, and no reason to wait long.
 LEFTOVER_SECONDS = 30.0
@@ -105,9 +107,8 @@ class _Run:
         if not names:
             return observe(client, (), fleet.site)
         self.means.listener.step(f"apply: {', '.join(names)}")
-        outcome = converge(
-            client, fleet.definitions, fleet.site, ",".join(names), self.means.listener.processors
-        )
+        terms = Terms(self.means.listener.processors, read_secret)
+        outcome = converge(client, fleet.definitions, fleet.site, ",".join(names), terms)
         for action in outcome.reached:
             if not action.error:
                 self.report.applied[action.name] = _VERBS.get(action.verb, action.verb)
