@@ -111,6 +111,7 @@ def test_a_node_that_does_not_answer(
     live = read(lab, desired)
     assert (live.facts["silent"].status, live.facts["silent"].vmid) == ("unknown", 103)
     assert live.facts["leased"].status == "running"
+    assert live.warnings == ("node03 does not answer: what its 1 hosts do is unknown",)
     assert "node03" not in " ".join(request["path"] for request in lab.requests())
 
 
