@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from stackyard.cli import apply, demo, destroy, kubeconfig, lab, plan, ready, run, schema, validate
+from stackyard.cli import (
+    addresses,
+    apply,
+    demo,
+    destroy,
+    inventory,
+    kubeconfig,
+    lab,
+    plan,
+    ready,
+    run,
+    schema,
+    validate,
+)
 from stackyard.errors import StackyardError
 
 USAGE = 64
@@ -47,6 +60,8 @@ def stackyard() -> None:
 # One line a command, in the order of --help:
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
+app.add_typer(inventory.app, name="inventory")
+app.add_typer(addresses.app, name="addresses")
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)

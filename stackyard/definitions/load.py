@@ -1,5 +1,6 @@
 """A folder of definition files in, checked definitions or every mistake of every file out."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from stackyard.errors import StackyardError
 LARGEST_BYTES = 1024 * 1024
 USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
 SHAPED = ("disks", "nested_disks", "network", "networks")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0")
 FIELDS = frozenset(field.name for field in fields(Definition))
@@ -186,6 +188,11 @@ def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
         values[name] = values[name] or ()
     values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))
     values["variables"] = values["variables"] or {}
+    for name in values["variables"]:
+        if not VARIABLE.fullmatch(name):
+            # Ansible would drop it, or refuse the whole inventory.
+            line = mapping.lines.get("variables", mapping.line)
+            report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
     for name in SHAPED:
         # What is inherited gets a line of this file, since a mistake must have one.
         mapping.lines.setdefault(name, mapping.line)
