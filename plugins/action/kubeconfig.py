@@ -16,8 +16,10 @@ except ImportError:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from stackyard.errors import StackyardError
+from stackyard.kubeconfig.diff import difference
 from stackyard.stores.kubeconfigs import Cluster, keep_cluster, remove_cluster
 from stackyard.stores.open import KUBECONFIGS, open_store
+from stackyard.stores.protocol import ReadOnly
 
 ARGUMENTS = {
     "context": {"type": "str", "required": True},
@@ -48,11 +50,12 @@ class ActionModule(ActionBase):
         )
         # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
         given = {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}
-        check = bool(self._task.check_mode)
         try:
             store = open_store(given["store"], os.environ)
+            if self._task.check_mode:
+                store = ReadOnly(store)
             if given["state"] == "absent":
-                changed = remove_cluster(store, given["context"], check=check)
+                outcome = remove_cluster(store, given["context"])
             else:
                 cluster = Cluster(
                     given["content"],
@@ -61,7 +64,11 @@ class ActionModule(ActionBase):
                     given["server"],
                     given["force"],
                 )
-                changed = keep_cluster(store, cluster, check=check)
+                outcome = keep_cluster(store, cluster)
         except StackyardError as error:
             raise AnsibleActionFail(str(error)) from None
-        return {"changed": changed, "context": given["context"]}
+        result = {"changed": outcome.changed, "context": given["context"]}
+        if self._task.diff:
+            # Every credential in it is masked.
+            result["diff"] = {"prepared": difference(outcome.before, outcome.after)}
+        return result

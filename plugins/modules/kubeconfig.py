@@ -9,6 +9,7 @@ short_description: Keep a cluster in the kubeconfig of all clusters
 description:
   - Merges a cluster's kubeconfig into the one document of all clusters, or removes it from there.
   - Runs on the controller, with the controller's E(VAULT_ADDR), E(VAULT_TOKEN) and E(VAULT_CACERT).
+  - In check mode nothing is written; a diff shows every credential masked.
   - Writes by check-and-set, and only what differs; everything else in the document stays.
 options:
   context:
@@ -22,10 +23,12 @@ options:
     description: Name of the cluster and of its user; by default that of the context.
     type: str
   server:
-    description: Address of the API as the document is to have it.
+    description: Address of the API as the document is to have it, or its host alone.
     type: str
   store:
-    description: Where the document is, as V(vault:MOUNT/PATH) or V(file:PATH).
+    description:
+      - Where the document is, as V(vault:MOUNT/PATH), V(sops:FILE), V(file:FILE) or
+        V(k8s:NAMESPACE/NAME).
     type: str
     default: vault:kv/cluster-secret-store/secrets/KUBECONFIG
   state:

@@ -1,7 +1,9 @@
 """The `stackyard` command: one typer application, each command in a module of its own.
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
-Exit codes: 0 done, 1 an error, 2 a plan with changes, 64 a command line that makes no sense.
+Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
+be had (a pool is exhausted, a kept plan no longer fits), 64 a command line that makes no sense,
+130 interrupted.
 """
 
 import sys
@@ -10,16 +12,20 @@ import typer
 
 from stackyard.cli import (
     addresses,
+    adopt,
     apply,
     demo,
     destroy,
+    drift,
     inventory,
     kubeconfig,
     lab,
     plan,
+    pool,
     ready,
     run,
     schema,
+    secrets,
     validate,
 )
 from stackyard.errors import StackyardError
@@ -66,9 +72,13 @@ app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("destroy")(destroy.destroy)
+app.command("drift")(drift.drift)
+app.command("import")(adopt.adopt)
 app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")
+app.add_typer(pool.app, name="pool")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(lab.app, name="lab")
 
 

@@ -3,6 +3,7 @@
 from stackyard.fleet.check import check_fleet
 from stackyard.fleet.load import Fleet, known_hosts_of, load_fleet
 from stackyard.fleet.networks import Network
+from stackyard.fleet.pools import Pool
 from stackyard.fleet.resolve import ResolveError, resolve
 from stackyard.fleet.site import Node, Site, load_site
 
@@ -10,6 +11,7 @@ __all__ = [
     "Fleet",
     "Network",
     "Node",
+    "Pool",
     "ResolveError",
     "Site",
     "check_fleet",

@@ -1,7 +1,7 @@
 """`inventory/site.yml`: the nodes, networks and VMIDs that a site has."""
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
 from stackyard.definitions.values import Report, check_keys, take
 from stackyard.fleet.networks import ClusterNetwork, Network, read_cluster, read_network
+from stackyard.fleet.pools import Pool, check_overlaps, read_pool
 
 FILE = Path("inventory", "site.yml")
-KEYS = ("nodes", "networks", "clusters", "vmid_range")
+KEYS = ("nodes", "networks", "clusters", "pools", "vmid_range")
 VMIDS = range(1000, 10000)
 NODE_KEYS = (
     Key("threads", "integer", "CPU threads.", ..., minimum=1),
@@ -44,6 +45,7 @@ class Site:
     networks: MappingType[str, Network]
     vmid_range: range = VMIDS
     cluster_networks: tuple[ClusterNetwork, ...] = ()
+    pools: MappingType[str, Pool] = field(default_factory=dict)
 
 
 def load_site(site: Path) -> Site:
@@ -76,11 +78,12 @@ def load_site(site: Path) -> Site:
         for name, value in _each(document, "clusters", report)
         for network in read_cluster(name, value, report)
     ]
+    pools = _pools(document, report)
     vmids = _range(document, report)
     if report.problems:
         raise DefinitionsError(report.problems)
     by_name = {network.name: network for network in networks}
-    return Site(path, nodes, by_name, vmids, tuple(inner))
+    return Site(path, nodes, by_name, vmids, tuple(inner), pools)
 
 
 def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mapping]]:
@@ -103,6 +106,13 @@ def _taken(value: Mapping, keys: tuple[Key, ...], where: str, report: Report) ->
 
 def _node(name: str, value: Mapping, report: Report) -> Node:
     return Node(name, **_taken(value, NODE_KEYS, f" of node {name}", report))
+
+
+def _pools(document: Mapping, report: Report) -> dict[str, Pool]:
+    found = _each(document, "pools", report)
+    pools = [pool for name, value in found if (pool := read_pool(name, value, report))]
+    check_overlaps(pools, {name: value.line for name, value in found}, report)
+    return {pool.name: pool for pool in pools}
 
 
 def _range(document: Mapping, report: Report) -> range:

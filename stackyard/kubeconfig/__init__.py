@@ -4,6 +4,28 @@ Errors never quote a document: every kubeconfig holds credentials.
 """
 
 from stackyard.kubeconfig.document import Kubeconfig, KubeconfigError, dump, parse
-from stackyard.kubeconfig.merge import Names, merge, remove, select
+from stackyard.kubeconfig.merge import (
+    Incoming,
+    Names,
+    every_context,
+    merge,
+    merge_all,
+    remove,
+    select,
+    use,
+)
 
-__all__ = ["Kubeconfig", "KubeconfigError", "Names", "dump", "merge", "parse", "remove", "select"]
+__all__ = [
+    "Incoming",
+    "Kubeconfig",
+    "KubeconfigError",
+    "Names",
+    "dump",
+    "every_context",
+    "merge",
+    "merge_all",
+    "parse",
+    "remove",
+    "select",
+    "use",
+]

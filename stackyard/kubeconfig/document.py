@@ -6,15 +6,12 @@ Shape: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 from collections.abc import Iterable
 from typing import Any
 
-import yaml
-
 from stackyard.errors import StackyardError
+from stackyard.kubeconfig.text import TextError, read_yaml, write_yaml
 
 Kubeconfig = dict[str, Any]
 Entry = dict[str, Any]
 KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class KubeconfigError(StackyardError):
@@ -28,12 +25,9 @@ def parse(text: str, what: str = "the kubeconfig") -> Kubeconfig:
         KubeconfigError: it is empty, not YAML, not a kubeconfig, or has a name twice.
     """
     try:
-        document = yaml.load(text, Loader)  # noqa: S506 - it is a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise KubeconfigError(f"{what} is not valid YAML{line}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise KubeconfigError(f"{what} is not valid YAML") from None
+        document = read_yaml(text)
+    except TextError as error:
+        raise KubeconfigError(f"{what} {error}") from None
     if document is None:
         raise KubeconfigError(f"{what} is empty")
     if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
@@ -45,7 +39,7 @@ def parse(text: str, what: str = "the kubeconfig") -> Kubeconfig:
 
 def dump(document: Kubeconfig) -> str:
     """Return a kubeconfig as text, its keys in their order."""
-    return str(yaml.dump(document, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+    return write_yaml(document)
 
 
 def entries(document: Kubeconfig, kind: str) -> list[Entry]:
@@ -62,6 +56,12 @@ def find(document: Kubeconfig, kind: str, name: str) -> Entry | None:
 def names(found: Iterable[Entry]) -> list[str]:
     """Return the entries' names in their order."""
     return [str(entry["name"]) for entry in found]
+
+
+def content(kind: str, entry: Entry | None) -> dict[str, Any]:
+    """Return what an entry holds; nothing where it is absent or null."""
+    found: dict[str, Any] = (entry or {}).get(KINDS[kind]) or {}
+    return found
 
 
 def _check_entries(document: Kubeconfig, kind: str, what: str) -> None:

@@ -1,21 +1,28 @@
-"""Merging one cluster's kubeconfig into the one of all clusters, and taking one out again."""
+"""Merging clusters' kubeconfigs into the one of all clusters, and taking one out again.
 
-from copy import deepcopy
+Documents are values: what is returned shares what did not change, and nothing is altered in place.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from stackyard.kubeconfig.document import (
     KINDS,
     Entry,
     Kubeconfig,
     KubeconfigError,
+    content,
     entries,
     find,
     names,
 )
+from stackyard.kubeconfig.server import check_server, rewrite_server
+from stackyard.kubeconfig.tables import Tables
 
 EMPTY: Kubeconfig = {"apiVersion": "v1", "kind": "Config", "preferences": {}}
+# What installers call every cluster's context, so that it names none.
+NAMELESS = frozenset({"default", "kubernetes-admin@kubernetes"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,18 @@ class Names:
     user: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One context to be merged: the document's current or only one.
+
+    `called` None keeps its names; `server` replaces the API's address, or its host.
+    """
+
+    document: Kubeconfig
+    called: Names | None = None
+    server: str | None = None
+
+
 def merge(
     existing: Kubeconfig | None,
     incoming: Kubeconfig,
@@ -36,61 +55,91 @@ def merge(
 ) -> Kubeconfig:
     """Return the existing document with the incoming one's cluster under the given names.
 
+    As `merge_all` with one cluster.
+    """
+    return merge_all(existing, [Incoming(incoming, called, server)], force)
+
+
+def merge_all(
+    existing: Kubeconfig | None, incoming: Iterable[Incoming], force: bool = False
+) -> Kubeconfig:
+    """Return the existing document with each incoming context in it, one after the other.
+
     Other entries, unknown fields and `current-context` stay as they are; an entry of the same name
-    is replaced in its place, and what only the replaced context used goes with it. `server`
-    replaces the API's address.
+    is replaced in its place, and what only the replaced context used goes with it.
 
     Raises:
-        KubeconfigError: the incoming document has no clear context or a dangling one, or the
-            name belongs to a cluster with another server and `force` is not given.
+        KubeconfigError: an incoming document has no clear context or a dangling one, or a
+            name belongs to another server and `force` is not given.
     """
-    context, cluster, user = _parts(incoming)
-    renamed = {
-        "clusters": _cluster(cluster, called.cluster, server),
-        "users": _named(user, called.user or called.cluster),
-        "contexts": _context(context, called),
-    }
-    merged = deepcopy(existing) if existing else deepcopy(EMPTY)
-    if not force:
-        _refuse_another(merged, renamed["clusters"])
-    before = find(merged, "contexts", called.context)
-    for kind, entry in renamed.items():
-        _put(merged, kind, entry)
-    if before is not None:
-        _drop_orphans(merged, before)
-    if not merged.get("current-context"):
-        merged["current-context"] = called.context
-    return merged
+    merged = existing or EMPTY
+    tables = Tables(merged)
+    current = merged.get("current-context")
+    for one in incoming:
+        renamed = _renamed(one)
+        if not force:
+            tables.refuse_another(renamed)
+        tables.put(renamed)
+        current = current or renamed["contexts"]["name"]
+    return {**merged, **tables.lists(), "current-context": current or ""}
 
 
 def remove(existing: Kubeconfig, context: str) -> Kubeconfig:
     """Return the document without a context and what only it used; unchanged where it is absent."""
-    found = find(existing, "contexts", context)
-    if found is None:
+    if find(existing, "contexts", context) is None:
         return existing
-    left = deepcopy(existing)
-    left["contexts"] = [entry for entry in entries(left, "contexts") if entry["name"] != context]
-    _drop_orphans(left, found)
+    tables = Tables(existing)
+    tables.drop(context)
+    left = {**existing, **tables.lists()}
     if left.get("current-context") == context:
         left["current-context"] = ""
     return left
 
 
-def select(existing: Kubeconfig, context: str) -> Kubeconfig:
-    """Return the document with one context alone, made the current one.
+def select(existing: Kubeconfig, context: str | None = None) -> Kubeconfig:
+    """Return the document with one context alone, made the current one; by default the current.
 
     Raises:
         KubeconfigError: there is no such context, or it dangles.
     """
+    if context is not None:
+        existing = use(existing, context)
+    parts = _parts(existing)
+    chosen = {kind: [part] for kind, part in parts.items()}
+    return {**existing, **chosen, "current-context": parts["contexts"]["name"]}
+
+
+def use(existing: Kubeconfig, context: str) -> Kubeconfig:
+    """Return the document with another current context.
+
+    Raises:
+        KubeconfigError: there is no such context.
+    """
     if find(existing, "contexts", context) is None:
         known = ", ".join(names(entries(existing, "contexts"))) or "none"
         raise KubeconfigError(f"there is no context {context}: there is {known}")
-    parts = _parts(existing | {"current-context": context})
-    chosen = dict(zip(("contexts", "clusters", "users"), ([part] for part in parts), strict=True))
-    return deepcopy(existing | chosen | {"current-context": context})
+    return {**existing, "current-context": context}
 
 
-def _parts(document: Kubeconfig) -> tuple[Entry, Entry, Entry]:
+def every_context(document: Kubeconfig, stem: str) -> list[Incoming]:
+    """Return each context under its own names.
+
+    An only context that its installer named as every other (`default`) is called as the file's
+    `stem`, and so are its cluster and user.
+
+    Raises:
+        KubeconfigError: there is no context, or one dangles.
+    """
+    found = names(entries(document, "contexts"))
+    if not found:
+        raise KubeconfigError(f"the kubeconfig {stem} has no context")
+    if len(found) == 1 and found[0] in NAMELESS:
+        return [Incoming(select(document, found[0]), Names(stem, stem))]
+    return [Incoming(select(document, name)) for name in found]
+
+
+def _parts(document: Kubeconfig) -> dict[str, Entry]:
+    """Return the current context, or the only one, with its cluster and its user."""
     contexts = entries(document, "contexts")
     current = document.get("current-context")
     found = find(document, "contexts", str(current)) if current else None
@@ -99,66 +148,35 @@ def _parts(document: Kubeconfig) -> tuple[Entry, Entry, Entry]:
     if found is None:
         count = len(contexts)
         raise KubeconfigError(f"the kubeconfig has {count} contexts and none of them is current")
-    content = found["context"] or {}
-    parts = [found]
+    parts = {}
     for kind in ("clusters", "users"):
-        name = content.get(KINDS[kind])
+        name = content("contexts", found).get(KINDS[kind])
         entry = find(document, kind, str(name))
-        if entry is None or entry[KINDS[kind]] is None:
+        if entry is None or entry.get(KINDS[kind]) is None:
             raise KubeconfigError(
                 f"the context {found['name']} names the {KINDS[kind]} {name}, which is not there"
             )
-        parts.append(entry)
-    return parts[0], parts[1], parts[2]
+        parts[kind] = entry
+    return {**parts, "contexts": found}
 
 
-def _named(entry: Entry, name: str) -> Entry:
-    return deepcopy(entry) | {"name": name}
+def _renamed(incoming: Incoming) -> dict[str, Entry]:
+    parts = _parts(incoming.document)
+    called = incoming.called or Names(
+        parts["contexts"]["name"], parts["clusters"]["name"], parts["users"]["name"]
+    )
+    user = called.user or called.cluster
+    server = check_server(content("clusters", parts["clusters"]).get("server"), called.cluster)
+    if incoming.server is not None:
+        server = rewrite_server(server, incoming.server, called.cluster)
+    return {
+        "clusters": _named("clusters", parts["clusters"], called.cluster, {"server": server}),
+        "users": _named("users", parts["users"], user, {}),
+        "contexts": _named(
+            "contexts", parts["contexts"], called.context, {"cluster": called.cluster, "user": user}
+        ),
+    }
 
 
-def _cluster(entry: Entry, name: str, server: str | None) -> Entry:
-    cluster = _named(entry, name)
-    if server is not None:
-        cluster["cluster"]["server"] = server
-    address = urlsplit(str(cluster["cluster"].get("server", "")))
-    if address.scheme not in {"https", "http"} or not address.hostname:
-        raise KubeconfigError(f"the server of the cluster {name} is not an address as https://host")
-    return cluster
-
-
-def _context(entry: Entry, called: Names) -> Entry:
-    context = _named(entry, called.context)
-    context["context"] |= {"cluster": called.cluster, "user": called.user or called.cluster}
-    return context
-
-
-def _refuse_another(document: Kubeconfig, incoming: Entry) -> None:
-    """Refuse a cluster's name that another server has: two clusters would become one."""
-    name = incoming["name"]
-    found = find(document, "clusters", name)
-    server = ((found or {}).get("cluster") or {}).get("server")
-    if server and server != incoming["cluster"]["server"]:
-        raise KubeconfigError(
-            f"the cluster {name} is there already, with the server {server} and not"
-            f" {incoming['cluster']['server']}: remove it first, or merge with force"
-        )
-
-
-def _put(document: Kubeconfig, kind: str, entry: Entry) -> None:
-    found: list[Any] = entries(document, kind)
-    if find(document, kind, entry["name"]) is None:
-        document[kind] = [*found, entry]
-    else:
-        document[kind] = [entry if old["name"] == entry["name"] else old for old in found]
-
-
-def _drop_orphans(document: Kubeconfig, context: Entry) -> None:
-    """Drop the cluster and the user of a context that is gone, where no other one uses them."""
-    content = context["context"] or {}
-    for kind in ("clusters", "users"):
-        name = content.get(KINDS[kind])
-        used = [
-            (other["context"] or {}).get(KINDS[kind]) for other in entries(document, "contexts")
-        ]
-        if name is not None and name not in used:
-            document[kind] = [entry for entry in entries(document, kind) if entry["name"] != name]
+def _named(kind: str, entry: Entry, name: str, fields: dict[str, Any]) -> Entry:
+    return {**entry, "name": name, KINDS[kind]: {**content(kind, entry), **fields}}

@@ -72,6 +72,10 @@ class WorldMovedError(ProxmoxError):
     """What is there is not what the plan was made against."""
 
 
+class InterruptedRunError(ProxmoxError):
+    """The user interrupted the run before this was begun."""
+
+
 class VmidTakenError(WorldMovedError):
     """Somebody else made a VM with the number that was meant for ours."""
 

@@ -1,20 +1,18 @@
 """A document in a plain file: private, locked while it is replaced, and replaced whole."""
 
-import fcntl
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.stores.protocol import Conflict, StoreError, Versioned
+from stackyard.stores.replace import locked, replace
 
 ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
 class FileStore:
-    """A file of mode 0600."""
+    """A file of mode 0600; a link stays one, and what it leads to is replaced."""
 
     path: Path
 
@@ -25,40 +23,46 @@ class FileStore:
 
     def read(self) -> Versioned:
         """Return the file's text; its version is a digest of it."""
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
+        content = read_bytes(self.path)
+        if content is None:
             return Versioned(None, ABSENT)
-        except (OSError, UnicodeDecodeError) as error:
-            raise StoreError(f"{self.path} cannot be read: {_reason(error)}") from None
-        return Versioned(text, hashlib.sha256(text.encode()).hexdigest())
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            raise StoreError(f"{self.path} cannot be read: it is not UTF-8 text") from None
+        return Versioned(text, digest(content))
 
     def write(self, document: str, version: str) -> None:
         """Replace the file, if its digest is still the version."""
-        lock = self.path.with_name(f".{self.path.name}.lock")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with lock.open("a") as held:
-                fcntl.flock(held, fcntl.LOCK_EX)
+            path = self.path.resolve()
+            with locked(path):
                 if self.read().version != version:
                     raise Conflict
-                self._replace(document)
-        except OSError as error:
-            raise StoreError(f"{self.path} cannot be written: {_reason(error)}") from None
-
-    def _replace(self, document: str) -> None:
-        # mkstemp makes the file 0600 from the start.
-        handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(document)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+                replace(path, document.encode())
+        except (OSError, RuntimeError) as error:
+            raise StoreError(f"{self.path} cannot be written: {reason(error)}") from None
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "it is not UTF-8 text"
+def read_bytes(path: Path) -> bytes | None:
+    """Return a file's content, None where there is no such file.
+
+    Raises:
+        StoreError: it is there and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {reason(error)}") from None
+
+
+def digest(content: bytes | None) -> str:
+    """Return what a file's next write must compare with."""
+    return ABSENT if content is None else hashlib.sha256(content).hexdigest()
+
+
+def reason(error: Exception) -> str:
+    """Say why a file could not be used, in the system's words."""
+    return getattr(error, "strerror", None) or "its path is a loop of links"

@@ -1,9 +1,19 @@
 """The kubeconfig of all clusters in its store: what the action plugin and the commands call."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from stackyard.kubeconfig import Kubeconfig, Names, dump, merge, parse, remove
+from stackyard.kubeconfig import (
+    Incoming,
+    Kubeconfig,
+    KubeconfigError,
+    Names,
+    dump,
+    merge_all,
+    parse,
+    remove,
+    use,
+)
 from stackyard.stores.protocol import Store, StoreError
 from stackyard.stores.update import update
 
@@ -21,10 +31,21 @@ class Cluster:
     force: bool = False  # replace a cluster of this name that has another server
 
 
-def keep_cluster(store: Store, cluster: Cluster, *, check: bool = False) -> bool:
-    """Merge one cluster's kubeconfig into the document; tell whether that changed it.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The document before and after a change; None where there was none."""
 
-    With `check` nothing is written.
+    before: Kubeconfig | None = field(repr=False)
+    after: Kubeconfig | None = field(repr=False)
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether the document had to change."""
+        return self.before != self.after
+
+
+def keep_cluster(store: Store, cluster: Cluster) -> Outcome:
+    """Merge one cluster's kubeconfig into the document.
 
     Raises:
         KubeconfigError: one of the two documents cannot be used.
@@ -32,25 +53,43 @@ def keep_cluster(store: Store, cluster: Cluster, *, check: bool = False) -> bool
     """
     incoming = parse(cluster.content, f"the kubeconfig of {cluster.context}")
     called = Names(cluster.context, cluster.name or cluster.context)
-    return _change(
-        store,
-        lambda document: merge(document, incoming, called, cluster.server, cluster.force),
-        check=check,
-    )
+    return keep_clusters(store, [Incoming(incoming, called, cluster.server)], cluster.force)
 
 
-def remove_cluster(store: Store, context: str, *, check: bool = False) -> bool:
-    """Remove a context and what only it used; tell whether it was there.
+def keep_clusters(store: Store, incoming: Sequence[Incoming], force: bool = False) -> Outcome:
+    """Merge several contexts into the document at once; `force` as in `merge_all`.
+
+    Raises:
+        KubeconfigError: one of the documents cannot be used.
+        StoreError: the store could not be read or written.
+    """
+    return change_clusters(store, lambda document: merge_all(document, incoming, force))
+
+
+def remove_cluster(store: Store, context: str) -> Outcome:
+    """Remove a context and what only it used; an absent one changes nothing.
 
     Raises:
         KubeconfigError: the document cannot be used.
         StoreError: the store could not be read or written.
     """
-    return _change(
-        store,
-        lambda document: remove(document, context) if document is not None else None,
-        check=check,
-    )
+    return change_clusters(store, lambda document: document and remove(document, context))
+
+
+def use_cluster(store: Store, context: str) -> Outcome:
+    """Make a context the current one.
+
+    Raises:
+        KubeconfigError: the document cannot be used, or has no such context.
+        StoreError: the store could not be read or written.
+    """
+
+    def change(document: Kubeconfig | None) -> Kubeconfig:
+        if document is None:
+            raise KubeconfigError(f"{store.name}: there is no kubeconfig yet")
+        return use(document, context)
+
+    return change_clusters(store, change)
 
 
 def read_clusters(store: Store) -> Kubeconfig:
@@ -60,20 +99,35 @@ def read_clusters(store: Store) -> Kubeconfig:
         KubeconfigError: it cannot be used.
         StoreError: the store could not be read, or has none.
     """
-    text = store.read().document
-    if text is None:
+    document = as_document(store, store.read().document)
+    if document is None:
         raise StoreError(f"{store.name}: there is no kubeconfig yet")
-    return parse(text, f"the kubeconfig in {store.name}")
+    return document
 
 
-def _change(store: Store, change: Change, *, check: bool) -> bool:
+def as_document(store: Store, text: str | None) -> Kubeconfig | None:
+    """Return a store's text as a document; None where there is none.
+
+    Raises:
+        KubeconfigError: it cannot be used.
+    """
+    return None if text is None else parse(text, f"the kubeconfig in {store.name}")
+
+
+def change_clusters(store: Store, change: Change) -> Outcome:
+    """Replace the document by what a function makes of it; a document that stays is not written.
+
+    Raises:
+        KubeconfigError: the document cannot be used.
+        StoreError: the store could not be read or written.
+    """
+    outcome = Outcome(None, None)
+
     def function(text: str | None) -> str | None:
-        # A document that cannot be parsed is an error and never an empty one.
-        before = None if text is None else parse(text, f"the kubeconfig in {store.name}")
-        after = change(before)
-        # Compared as values: another writer's formatting is no difference.
-        return None if after is None or after == before else dump(after)
+        nonlocal outcome
+        before = as_document(store, text)
+        outcome = Outcome(before, change(before))
+        return dump(outcome.after) if outcome.after and outcome.changed else None
 
-    if check:
-        return function(store.read().document) is not None
-    return update(store, function)
+    update(store, function)
+    return outcome

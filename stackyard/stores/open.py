@@ -1,29 +1,74 @@
 """A store's address becomes a store."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stackyard.stores.protocol import Store, StoreError
 
 KUBECONFIGS = "vault:kv/cluster-secret-store/secrets/KUBECONFIG"
+FORMS = "vault:MOUNT/PATH, sops:FILE, file:FILE or k8s:NAMESPACE/NAME"
+DNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+# Where a SOPS file has what Vault has at kv/cluster-secret-store/secrets/NAME, key NAME.
+TWIN = ("vault", "kv", "cluster-secret-store", "secrets")
 
 
 def open_store(address: str, environ: Mapping[str, str]) -> Store:
-    """Return the store of `vault:MOUNT/PATH` (its last part is the key, too) or `file:PATH`.
+    """Return the store of an address.
+
+    `vault:MOUNT/PATH` and `k8s:NAMESPACE/NAME`: the last part is the key, too, unless `#KEY`
+    follows. `sops:FILE` or `sops:FILE#KEY.KEY`: without keys those under which the file is the twin
+    of Vault's secret. `file:FILE`.
 
     Raises:
-        StoreError: the address is of neither form, or Vault's settings are missing.
+        StoreError: the address is of no such form, or Vault's settings are missing.
     """
     kind, _, place = address.partition(":")
-    if kind == "file" and place:
-        from stackyard.stores.file import FileStore
+    found = OPENERS[kind](place, environ) if kind in OPENERS else None
+    if found is None:
+        raise StoreError(f"{address} is no store: use {FORMS}")
+    return found
 
-        return FileStore(Path(place))
-    mount, _, path = place.partition("/")
-    if kind == "vault" and mount and path.strip("/"):
-        from stackyard.stores.vault import VaultSettings, VaultStore
 
-        path = path.strip("/")
-        settings = VaultSettings.from_environment(environ)
-        return VaultStore(settings, mount, path, path.rpartition("/")[2])
-    raise StoreError(f"{address} is no store: use vault:MOUNT/PATH or file:PATH")
+def _file(place: str, _: Mapping[str, str]) -> Store | None:
+    from stackyard.stores.file import FileStore
+
+    return FileStore(Path(place)) if place else None
+
+
+def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
+    from stackyard.stores.vault import VaultSettings, VaultStore
+
+    place, _, key = place.partition("#")
+    # A mount with a slash in its name ends at two slashes.
+    mount, _, path = place.partition("//" if "//" in place else "/")
+    path = path.strip("/")
+    if not mount or not path:
+        return None
+    settings = VaultSettings.from_environment(environ)
+    return VaultStore(settings, mount, path, key or path.rpartition("/")[2])
+
+
+def _secret(place: str, environ: Mapping[str, str]) -> Store | None:
+    from stackyard.stores.secret import SecretStore
+
+    place, _, key = place.partition("#")
+    namespace, _, name = place.partition("/")
+    if not (set(namespace + name) <= DNS and namespace and name):
+        return None
+    return SecretStore(namespace, name, key or name, environ)
+
+
+def _sops(place: str, environ: Mapping[str, str]) -> Store | None:
+    from stackyard.stores.sops import SopsFile, SopsStore
+    from stackyard.stores.sopsdiff import checked
+
+    file, _, keys = place.partition("#")
+    if not file:
+        return None
+    stem = Path(file).name.partition(".")[0]
+    names = keys.split(".") if keys else [*TWIN, stem, stem]
+    return SopsStore(SopsFile(Path(file), environ), tuple(checked(name) for name in names))
+
+
+Opener = Callable[[str, Mapping[str, str]], Store | None]
+OPENERS: dict[str, Opener] = {"vault": _vault, "sops": _sops, "file": _file, "k8s": _secret}

@@ -1,13 +1,19 @@
 """What every store can do: read a document with its version, write it if that still holds."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from stackyard.errors import StackyardError
 
 
 class StoreError(StackyardError):
     """A store that cannot be read or written; the sentence names the store and never a secret."""
+
+
+class UnavailableError(StoreError):
+    """A store that does not answer now; the same may work later."""
+
+    exit_code: ClassVar[int] = 4
 
 
 class Conflict(Exception):  # noqa: N818 - it is no error: the loop reads again
@@ -46,3 +52,22 @@ class Store(Protocol):
             StoreError: it could not be written.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOnly:
+    """A store as `--check` sees it: what is written goes nowhere."""
+
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """The store's place."""
+        return self.store.name
+
+    def read(self) -> Versioned:
+        """Return the store's document."""
+        return self.store.read()
+
+    def write(self, document: str, version: str) -> None:
+        """Write nothing."""

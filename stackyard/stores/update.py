@@ -1,13 +1,9 @@
 """The one check-and-set loop: read, decide, write if nobody else has, else again."""
 
-import random
-import time
 from collections.abc import Callable
 
 from stackyard.stores.protocol import Conflict, Store, StoreError
-
-BASE_SECONDS = 0.01
-CAP_SECONDS = 1.0
+from stackyard.stores.retry import attempts
 
 
 def update(
@@ -22,9 +18,7 @@ def update(
     Raises:
         StoreError: the store failed, or others wrote until the deadline.
     """
-    end = time.monotonic() + deadline
-    attempt = 0
-    while True:
+    for _ in attempts(deadline):
         found = store.read()
         wanted = function(found.document)
         if wanted is None or wanted == found.document:
@@ -32,11 +26,6 @@ def update(
         try:
             store.write(wanted, found.version)
         except Conflict:
-            pass
-        else:
-            return True
-        if time.monotonic() > end:
-            raise StoreError(f"{store.name}: others kept writing for {deadline:g} s: try again")
-        attempt += 1
-        pause = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(attempt, 10))
-        time.sleep(random.uniform(0, pause))  # noqa: S311 - jitter, not a secret
+            continue
+        return True
+    raise StoreError(f"{store.name}: others kept writing for {deadline:g} s: try again")

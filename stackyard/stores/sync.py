@@ -1,0 +1,141 @@
+"""Making the kubeconfig in Vault and the one in a SOPS file agree.
+
+The SOPS file remembers, encrypted and in Git, what both were when they last agreed. So it is known
+which of them changed since; where both did, nothing is written.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from stackyard.kubeconfig import Kubeconfig, dump
+from stackyard.stores.kubeconfigs import as_document
+from stackyard.stores.protocol import Conflict, Store, StoreError
+from stackyard.stores.retry import attempts
+from stackyard.stores.sops import SopsStore
+from stackyard.stores.sopsdiff import Change
+
+AGREED = ("stackyard", "synced")
+DEADLINE_SECONDS = 60.0
+
+
+class SyncConflictError(StoreError):
+    """Both sides changed since they last agreed."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class Side(StrEnum):
+    """Whose document is taken."""
+
+    STORE = "store"
+    SOPS = "sops"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncPlan:
+    """What both sides have, and whose document is to be taken; None where they agree."""
+
+    store: Store
+    sops: SopsStore
+    versions: tuple[str, str]
+    texts: tuple[str | None, str | None] = field(repr=False)
+    documents: tuple[Kubeconfig | None, Kubeconfig | None] = field(repr=False)
+    agreed: str | None
+    taken: Side | None
+
+    @property
+    def before(self) -> Kubeconfig | None:
+        """What the side has that is to be replaced."""
+        return self.documents[1 if self.taken is Side.STORE else 0]
+
+    @property
+    def after(self) -> Kubeconfig | None:
+        """What both are to have."""
+        return self.documents[1 if self.taken is Side.SOPS else 0]
+
+
+def decide(store: str | None, sops: str | None, agreed: str | None) -> Side | None:
+    """Return whose document to take, by their digests; None where they agree.
+
+    A side that has none is always filled, never followed: nothing is removed on both sides because
+    one was lost.
+
+    Raises:
+        SyncConflictError: both changed since they agreed, or never did.
+    """
+    if store == sops:
+        return None
+    if sops is None or (agreed == sops and store is not None):
+        return Side.STORE
+    if store is None or agreed == store:
+        return Side.SOPS
+    raise SyncConflictError(
+        "both changed since they last agreed" if agreed else "they never agreed"
+    )
+
+
+def plan_sync(store: Store, sops: SopsStore, prefer: Side | None) -> SyncPlan:
+    """Read both sides; `prefer` says whose document to take where both changed.
+
+    Raises:
+        SyncConflictError: both changed and nobody is preferred.
+        KubeconfigError: one of the documents cannot be used.
+        StoreError: a store could not be read, or neither has a document.
+    """
+    agreed = SopsStore(sops.file, AGREED).read().document
+    found = store.read(), sops.read()
+    texts = found[0].document, found[1].document
+    documents = as_document(store, texts[0]), as_document(sops, texts[1])
+    if documents == (None, None):
+        raise StoreError(f"neither {store.name} nor {sops.name} has a kubeconfig")
+    try:
+        taken = decide(_digest(documents[0]), _digest(documents[1]), agreed)
+    except SyncConflictError as error:
+        if prefer is None:
+            raise SyncConflictError(f"{store.name} and {sops.name}: {error}") from None
+        taken = prefer
+    versions = found[0].version, found[1].version
+    return SyncPlan(store, sops, versions, texts, documents, agreed, taken)
+
+
+def carry_out(plan: SyncPlan) -> None:
+    """Write what the plan takes, if both sides still are as it says.
+
+    Raises:
+        Conflict: one is not.
+        StoreError: one could not be written.
+    """
+    changes = []
+    if plan.taken is Side.SOPS and plan.texts[1] is not None:
+        plan.store.write(plan.texts[1], plan.versions[0])
+    elif plan.taken is Side.STORE:
+        changes.append(Change(plan.sops.keys, json.dumps(plan.texts[0])))
+    digest = _digest(plan.after)
+    if digest != plan.agreed:
+        changes.append(Change(AGREED, json.dumps(digest)))
+    plan.sops.file.change(changes, plan.versions[1])
+
+
+def sync(store: Store, sops: SopsStore, prefer: Side | None) -> SyncPlan:
+    """Make both agree, remember on what, and return what was done.
+
+    Raises:
+        SyncConflictError: both changed and nobody is preferred.
+        KubeconfigError: one of the documents cannot be used.
+        StoreError: a store could not be read or written, or neither has a document.
+    """
+    for _ in attempts(DEADLINE_SECONDS):
+        plan = plan_sync(store, sops, prefer)
+        try:
+            carry_out(plan)
+        except Conflict:
+            continue
+        return plan
+    raise StoreError(f"{store.name}: others kept writing for {DEADLINE_SECONDS:g} s: try again")
+
+
+def _digest(document: Kubeconfig | None) -> str | None:
+    return None if document is None else hashlib.sha256(dump(document).encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""One connection to a Vault: every foreign exception ends here.
+
+API: https://developer.hashicorp.com/vault/api-docs#http-status-codes
+"""
+
+import os
+import weakref
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import hvac
+import requests
+from hvac import exceptions
+
+from stackyard.stores.protocol import Conflict, StoreError, UnavailableError
+from stackyard.stores.vaultsettings import VaultSettings
+
+TIMEOUT_SECONDS = 15.0
+CAS_MISMATCH = "check-and-set"
+LONGEST_REASON = 200
+BUSY = {
+    exceptions.RateLimitExceeded: "Vault has too much to do (429)",
+    exceptions.InternalServerError: "Vault failed inside (500)",
+    exceptions.BadGateway: "what is before Vault found none behind it (502)",
+    exceptions.VaultDown: "Vault has no active node now (503)",
+}
+
+
+class Absent(Exception):  # noqa: N818 - it is no error
+    """Vault itself says that there is no such version; `version` is what cas must be."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self.version = version
+
+
+class LostAnswerError(UnavailableError):
+    """No answer came; a write may or may not have taken effect."""
+
+
+class Connection:
+    """A kept-alive session with a token, closed when nobody has it any more."""
+
+    def __init__(self, settings: VaultSettings) -> None:
+        self._settings = settings
+        self._token = settings.token
+        self._session, self._owner = _session(settings), os.getpid()
+        weakref.finalize(self, self._session.close)
+
+    def ask(self, name: str, call: Callable[[Any], Any]) -> dict[str, Any]:
+        """Make one call of the KV v2 engine; `name` is the secret's in a sentence.
+
+        Raises:
+            Absent: there is no such version.
+            Conflict: check-and-set failed.
+            UnavailableError: Vault does not answer now.
+            StoreError: it answers no.
+        """
+        fresh = not self._token
+        try:
+            answer = self._translated(name, lambda: call(self._client().secrets.kv.v2))
+        except _ForbiddenError:
+            # A token that was got by a login may have expired since.
+            if fresh or self._settings.login is None:
+                raise
+            self._token = ""
+            answer = self._translated(name, lambda: call(self._client().secrets.kv.v2))
+        if not isinstance(answer, dict):
+            raise StoreError(f"{name}: what answers there is no Vault")
+        return answer
+
+    def _client(self) -> Any:
+        if self._owner != os.getpid():
+            # A connection that a parent process shares would mix up both sides' answers.
+            self._session, self._owner = _session(self._settings), os.getpid()
+            weakref.finalize(self, self._session.close)
+        client = hvac.Client(
+            url=self._settings.address,
+            token=self._token,
+            namespace=self._settings.namespace,
+            timeout=min(TIMEOUT_SECONDS, self._settings.deadline),
+            session=self._session,
+        )
+        if not self._token and self._settings.login is not None:
+            self._token = self._settings.login.token(client)
+            client.token = self._token
+        return client
+
+    @staticmethod
+    def _translated(name: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except exceptions.VaultError as error:
+            raise _refused(name, error) from None
+        except requests.exceptions.RequestException as error:
+            raise _no_answer(name, error) from None
+        except OSError:
+            raise StoreError(f"{name}: the file of VAULT_CACERT cannot be read") from None
+
+
+class _ForbiddenError(StoreError):
+    """Vault answers 403."""
+
+
+class _SealedError(StoreError):
+    """Vault is sealed, which waiting does not change; but the same may work later."""
+
+    exit_code = UnavailableError.exit_code
+
+
+def _session(settings: VaultSettings) -> requests.Session:
+    session = requests.Session()
+    # The environment's REQUESTS_CA_BUNDLE must not replace the CA that was asked for.
+    session.trust_env = False
+    session.verify = settings.ca or True
+    session.hooks["response"].append(_expect_no_504)
+    return session
+
+
+def _expect_no_504(response: requests.Response, *_: object, **__: object) -> None:
+    """Tell a gateway's timeout, for which hvac has no exception, from other answers."""
+    if response.status_code == HTTPStatus.GATEWAY_TIMEOUT:
+        response.close()
+        raise requests.exceptions.ReadTimeout
+
+
+def _refused(name: str, error: exceptions.VaultError) -> Exception:
+    """Return what an answer that is not 2xx means."""
+    if isinstance(error, exceptions.InvalidPath):
+        return _absent_or_error(name, error)
+    if isinstance(error, exceptions.InvalidRequest) and CAS_MISMATCH in str(error):
+        return Conflict()
+    if isinstance(error, exceptions.Forbidden):
+        return _ForbiddenError(f"{name}: the token is wrong or may not do this")
+    if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
+        return _SealedError(f"{name}: Vault is sealed or in maintenance")
+    if type(error) in BUSY:
+        return LostAnswerError(f"{name}: {BUSY[type(error)]}")
+    return StoreError(f"{name}: {_reasons(error)}")
+
+
+def _no_answer(name: str, error: requests.exceptions.RequestException) -> StoreError:
+    if isinstance(error, requests.exceptions.SSLError) and "VERIFY_FAILED" in str(error):
+        return StoreError(f"{name}: its certificate does not verify: set VAULT_CACERT to its CA")
+    lost = requests.exceptions.ConnectionError | requests.exceptions.Timeout
+    if isinstance(error, lost | requests.exceptions.ChunkedEncodingError):
+        return LostAnswerError(f"{name}: no answer, is it running?")
+    return StoreError(f"{name}: {type(error).__name__}")
+
+
+def _absent_or_error(name: str, error: exceptions.InvalidPath) -> Exception:
+    """Tell a secret that is not there, or is deleted, from a mount that is not there."""
+    if error.errors:
+        return StoreError(f"{name}: {_reasons(error)}")
+    body = error.json if isinstance(error.json, dict) else {}
+    metadata = (body.get("data") or {}).get("metadata") or {}
+    return Absent(int(metadata.get("version", 0)))
+
+
+def _reasons(error: exceptions.VaultError) -> str:
+    reasons = " ".join("; ".join(str(reason) for reason in error.errors or []).split())
+    return reasons[:LONGEST_REASON] or type(error).__name__
