@@ -96,8 +96,8 @@ def guard(
 ) -> None:
     """Refuse files with a value that SOPS has not encrypted, a private key or a kubeconfig.
 
-    Where a .sops.yaml is above a file, its rules say whether the file must be encrypted; files
-    that no rule is for are searched for private keys and kubeconfigs alone.
+    The rules of the .sops.yaml above a file say whether it must be encrypted, and a folder called
+    secrets does; other files are searched for private keys and kubeconfigs alone.
     """
     from stackyard.stores.guard import guard as check
 

@@ -28,9 +28,13 @@ def sync(
     from stackyard.secrets import sync as secrets
     from stackyard.stores.secretfiles import decrypt_entries, find_files
     from stackyard.stores.secrets import carry_out, list_places, observe
-    from stackyard.stores.vault import VaultSettings
+    from stackyard.stores.vaultsettings import VaultSettings
 
-    wanted = secrets.desired(_ours(decrypt_entries(find_files(site), os.environ)))
+    files = find_files(site)
+    entries = decrypt_entries(files, os.environ)
+    for file in sorted({str(file) for file in files} - {entry.file for entry in entries}):
+        typer.echo(f"{file}: has no secret below `vault`, left out", err=True)
+    wanted = secrets.desired(_ours(entries))
     settings = VaultSettings.from_environment(os.environ)
     places = set(wanted)
     if prune:

@@ -22,7 +22,7 @@ class Entry:
 
     first: IPAddress
     last: IPAddress
-    kind: str  # network, broadcast, gateway, DNS, VIP, range, VM or free
+    kind: str  # network, broadcast, gateway, DNS, VIP, range, pool, VM or free
     name: str
     path: str = ""
     line: int = 1

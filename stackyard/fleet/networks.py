@@ -26,7 +26,7 @@ class Range:
     """Addresses that no VM gets: of a load balancer, of other clusters, or one virtual address."""
 
     name: str
-    kind: str  # "range", or "VIP" with one address
+    kind: str  # "range", "pool", or "VIP" with one address
     first: IPAddress
     last: IPAddress
     line: int  # in site.yml

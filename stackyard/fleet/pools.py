@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from netaddr import AddrFormatError, IPAddress
@@ -10,6 +10,7 @@ from netaddr import AddrFormatError, IPAddress
 from stackyard.definitions.document import Mapping
 from stackyard.definitions.keys import Key
 from stackyard.definitions.values import Report, check_keys, take
+from stackyard.fleet.networks import Network, Range
 
 STORE = "vault:kv/ephemeral-clusters/ip-allocations"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -34,6 +35,7 @@ class Pool:
     block: int = 1
     ttl: dt.timedelta | None = None
     store: str = STORE
+    line: int = 1  # in site.yml
 
     @property
     def capacity(self) -> int:
@@ -70,17 +72,34 @@ def read_pool(name: str, value: Mapping, report: Report) -> Pool | None:
         report.add(value.line, f"pool {name} needs first and last as addresses")
         return None
     ttl = duration(taken["ttl"]) if taken["ttl"] else None
-    pool = Pool(name, first, last, taken["block"], ttl, taken["store"])
+    pool = Pool(name, first, last, taken["block"], ttl, taken["store"], value.line)
     if first.version != last.version or pool.capacity < 1:
         report.add(value.line, f"pool {name} has no block of {pool.block} from {first} to {last}")
         return None
     return pool
 
 
-def check_overlaps(pools: list[Pool], lines: dict[str, int], report: Report) -> None:
-    """Report every pair of pools that would give the same address away twice."""
+def check_pools(pools: list[Pool], networks: list[Network], report: Report) -> None:
+    """Report pools that would give the same address away twice, or are in no network."""
     for one, other in combinations(pools, 2):
         # netaddr orders addresses of version 4 before those of version 6.
         if one.first <= other.last and other.first <= one.last:
-            line = lines.get(other.name, 1)
-            report.add(line, f"the pools {one.name} and {other.name} overlap")
+            report.add(other.line, f"the pools {one.name} and {other.name} overlap")
+    for pool in pools:
+        if networks and not any(_is_in(pool, network) for network in networks):
+            span = f"{pool.first}-{pool.last}"
+            report.add(pool.line, f"pool {pool.name}, {span}, is in no network of the site")
+
+
+def reserve(network: Network, pools: list[Pool]) -> Network:
+    """Return the network with its pools among the ranges that no VM may be in."""
+    ranges = (
+        Range(pool.name, "pool", pool.first, pool.last, pool.line)
+        for pool in pools
+        if _is_in(pool, network)
+    )
+    return replace(network, ranges=(*network.ranges, *ranges))
+
+
+def _is_in(pool: Pool, network: Network) -> bool:
+    return pool.first in network.cidr and pool.last in network.cidr

@@ -10,7 +10,7 @@ from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
 from stackyard.definitions.values import Report, check_keys, take
 from stackyard.fleet.networks import ClusterNetwork, Network, read_cluster, read_network
-from stackyard.fleet.pools import Pool, check_overlaps, read_pool
+from stackyard.fleet.pools import Pool, check_pools, read_pool, reserve
 
 FILE = Path("inventory", "site.yml")
 KEYS = ("nodes", "networks", "clusters", "pools", "vmid_range")
@@ -78,12 +78,17 @@ def load_site(site: Path) -> Site:
         for name, value in _each(document, "clusters", report)
         for network in read_cluster(name, value, report)
     ]
-    pools = _pools(document, report)
+    pools = [
+        pool
+        for name, value in _each(document, "pools", report)
+        if (pool := read_pool(name, value, report))
+    ]
+    check_pools(pools, networks, report)
     vmids = _range(document, report)
     if report.problems:
         raise DefinitionsError(report.problems)
-    by_name = {network.name: network for network in networks}
-    return Site(path, nodes, by_name, vmids, tuple(inner), pools)
+    by_name = {network.name: reserve(network, pools) for network in networks}
+    return Site(path, nodes, by_name, vmids, tuple(inner), {pool.name: pool for pool in pools})
 
 
 def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mapping]]:
@@ -106,13 +111,6 @@ def _taken(value: Mapping, keys: tuple[Key, ...], where: str, report: Report) ->
 
 def _node(name: str, value: Mapping, report: Report) -> Node:
     return Node(name, **_taken(value, NODE_KEYS, f" of node {name}", report))
-
-
-def _pools(document: Mapping, report: Report) -> dict[str, Pool]:
-    found = _each(document, "pools", report)
-    pools = [pool for name, value in found if (pool := read_pool(name, value, report))]
-    check_overlaps(pools, {name: value.line for name, value in found}, report)
-    return {pool.name: pool for pool in pools}
 
 
 def _range(document: Mapping, report: Report) -> range:

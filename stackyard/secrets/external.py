@@ -4,6 +4,7 @@ API: https://external-secrets.io/latest/api/spec/ (external-secrets.io/v1).
 """
 
 import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +16,7 @@ from stackyard.secrets.tree import Entry
 API = "external-secrets.io/v1"
 LABELS = {"cluster-secrets": "true"}
 TARGET = "cluster-secrets"
+KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # what a Kubernetes Secret takes
 STORE = "cluster-secret-store"
 REFRESH = "1h0m0s"
 
@@ -38,7 +40,8 @@ def manifests(entries: Iterable[Entry], access: Access) -> list[dict[str, Any]]:
     Each key is named with its secret: one that appears in Vault later is not handed out by itself.
 
     Raises:
-        SecretsError: there is none, they are in several mounts, or two have the same key.
+        SecretsError: there is none, they are in several mounts, two have the same key, or a key is
+            not one that a Kubernetes Secret takes.
     """
     found = sorted(entries, key=lambda entry: entry.key)
     mounts = sorted({entry.place.mount for entry in found})
@@ -50,6 +53,12 @@ def manifests(entries: Iterable[Entry], access: Access) -> list[dict[str, Any]]:
             raise SecretsError(
                 f"{first.key} is in {first.place} and in {second.place}, and both would be one"
                 f" key of the Secret {TARGET}: name the secrets you want"
+            )
+    for entry in found:
+        if not KEY.fullmatch(entry.key):
+            raise SecretsError(
+                f"{entry.file}:{entry.line}: {entry.key!r} of {entry.place} cannot be a key of a"
+                " Kubernetes Secret: letters, digits, '-', '_' and '.'"
             )
     return [_store(mounts[0], access), _secret(found)]
 

@@ -9,22 +9,27 @@ from stackyard.secrets import rules
 from stackyard.secrets.clear import find_clear
 from stackyard.secrets.encrypted import CHECKS, check_encrypted
 from stackyard.stores.protocol import StoreError
+from stackyard.stores.secretfiles import FOLDER
 
 # A file that says SOPS has encrypted it is held to that, wherever it is.
 CLAIM = re.compile(r'^(?:sops:|sops_mac=)|"sops"\s*:', re.MULTILINE)
 
 
+Sources = tuple[tuple[Path, rules.Rules], ...]
+
+
 def guard(paths: Iterable[Path]) -> list[Problem]:
     """Return everything in files, and in the files below folders, that must not be in clear.
 
-    A file must be encrypted when a rule of the nearest `.sops.yaml` above it is for it; without
-    such a file, every one must. In all others only private keys and kubeconfigs are looked for.
+    A file must be encrypted when a rule of any `.sops.yaml` above it in its repository is for it,
+    or when it is YAML, JSON or .env below a folder `secrets`; where there is no `.sops.yaml`, every
+    file must. In all others only private keys and kubeconfigs are looked for.
 
     Raises:
         StoreError: a file cannot be read.
         SecretsError: a `.sops.yaml` cannot be understood.
     """
-    known: dict[Path, tuple[Path, rules.Rules]] = {}
+    known: dict[Path, Sources] = {}
     return [problem for path in _files(paths) for problem in _check(path, known)]
 
 
@@ -38,7 +43,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             yield path
 
 
-def _check(path: Path, known: dict[Path, tuple[Path, rules.Rules]]) -> Iterator[Problem]:
+def _check(path: Path, known: dict[Path, Sources]) -> Iterator[Problem]:
     content = _content(path)
     for line, sentence in find_clear(content):
         yield Problem(str(path), line, sentence)
@@ -54,22 +59,32 @@ def _check(path: Path, known: dict[Path, tuple[Path, rules.Rules]]) -> Iterator[
             yield Problem(str(path), line, sentence)
 
 
-def _is_covered(path: Path, known: dict[Path, tuple[Path, rules.Rules]]) -> bool:
+def _is_covered(path: Path, known: dict[Path, Sources]) -> bool:
     if path.name == rules.NAME:
         return False
     place = path.resolve()
     if place.parent not in known:
-        known[place.parent] = _rules_of(place.parent)
-    folder, found = known[place.parent]
-    return rules.is_covered(found, place.relative_to(folder).as_posix())
+        known[place.parent] = tuple(_sources(place.parent))
+    sources = known[place.parent]
+    return not sources or any(
+        rules.is_covered(found, place.relative_to(folder).as_posix())
+        or _is_secret(place.relative_to(folder))
+        for folder, found in sources
+    )
 
 
-def _rules_of(folder: Path) -> tuple[Path, rules.Rules]:
+def _is_secret(path: Path) -> bool:
+    return FOLDER in path.parent.parts and path.name.endswith(tuple(CHECKS))
+
+
+def _sources(folder: Path) -> Iterator[tuple[Path, rules.Rules]]:
+    """Yield all rules up to the repository's root: a nearer file must not weaken a farther one."""
     for place in (folder, *folder.parents):
         file = place / rules.NAME
         if file.is_file():
-            return place, rules.parse_rules(_content(file).decode(errors="replace"), str(file))
-    return folder, rules.EVERYTHING
+            yield place, rules.parse_rules(_content(file).decode(errors="replace"), str(file))
+        if (place / ".git").exists():
+            return
 
 
 def _content(path: Path) -> bytes:

@@ -9,6 +9,8 @@ from stackyard.stores.protocol import Store
 from stackyard.stores.update import update
 
 T = TypeVar("T")
+# A pipeline that waits is better than one that fails while a hundred others start.
+DEADLINE_SECONDS = 300.0
 
 
 def open_allocations(address: str, environ: Mapping[str, str]) -> Store:
@@ -20,10 +22,10 @@ def open_allocations(address: str, environ: Mapping[str, str]) -> Store:
     store = open_store(address, environ)
     if address.startswith("vault:"):
         from stackyard.stores.vault import VaultStore
-        from stackyard.stores.vault_secret import VaultSecret
+        from stackyard.stores.vaultsecret import VaultSecret
 
         if isinstance(store, VaultStore):
-            return VaultSecret(store)
+            return VaultSecret(store.settings, store.mount, store.path)
     return store
 
 
@@ -58,5 +60,5 @@ def change_allocations(
         # Compared as values: another tool's formatting is no difference.
         return None if after == before else dump(after)
 
-    changed = update(store, function)
+    changed = update(store, function, DEADLINE_SECONDS)
     return results[-1], changed

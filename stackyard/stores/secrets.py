@@ -9,8 +9,8 @@ from typing import Any
 from stackyard.secrets.sync import Change
 from stackyard.secrets.tree import Place
 from stackyard.stores.protocol import Conflict, StoreError
-from stackyard.stores.vault import VaultSettings, VaultStore
-from stackyard.stores.vault_secret import VaultSecret, list_secrets
+from stackyard.stores.vaultsecret import VaultSecret
+from stackyard.stores.vaultsettings import VaultSettings
 
 AT_ONCE = 8  # requests
 
@@ -46,7 +46,7 @@ def list_places(folders: Iterable[Place], settings: VaultSettings) -> set[Place]
     return {
         Place(folder.mount, f"{folder.path}/{name}".lstrip("/"))
         for folder in folders
-        for name in list_secrets(_store(folder, settings))
+        for name in _secret(folder, settings).names_below()
     }
 
 
@@ -74,8 +74,4 @@ def carry_out(
 
 
 def _secret(place: Place, settings: VaultSettings) -> VaultSecret:
-    return VaultSecret(_store(place, settings))
-
-
-def _store(place: Place, settings: VaultSettings) -> VaultStore:
-    return VaultStore(settings, place.mount, place.path, "")
+    return VaultSecret(settings, place.mount, place.path)

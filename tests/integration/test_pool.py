@@ -1,5 +1,6 @@
 """`stackyard pool` on a real Vault API: an address is never given to two clusters."""
 
+import datetime as dt
 import json
 import os
 import subprocess
@@ -8,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_vault import Vault
+from sops_files import make_sops
+from vault_lab import Vault
 
+from stackyard.addresses import allocate, capacity
+from stackyard.fleet import load_site
 from stackyard.lab import control
+from stackyard.stores.pools import change_allocations, open_allocations, read_allocations
 
 SITE = """\
 pools:
@@ -21,7 +26,7 @@ OLD = "kv/data/ephemeral-clusters/ip-allocations"
 # The real command in real processes, which start at the same moment; only the imports are shared.
 AT_ONCE = """\
 import os, sys
-import stackyard.fleet, stackyard.stores.pools, stackyard.stores.vault_secret
+import stackyard.fleet, stackyard.stores.pools, stackyard.stores.vaultsecret
 from stackyard.cli.main import main
 gate, start = os.pipe()
 children = []
@@ -79,7 +84,8 @@ def test_a_hundred_processes_and_a_pool_of_twenty(vault: Vault, site: Path) -> N
     done = subprocess.run(
         [sys.executable, "-c", AT_ONCE, "100"],
         cwd=site,
-        env=os.environ | vault.environ,
+        # However slow the machine is that all of them share.
+        env=os.environ | vault.environ | {"STACKYARD_STORE_DEADLINE": "120"},
         capture_output=True,
         text=True,
         check=True,
@@ -139,10 +145,23 @@ def test_beside_the_older_tool(vault: Vault, site: Path) -> None:
     assert json.loads(free.stdout) == {"pool": "old", "total": 5, "used": 0, "free": 5}
 
 
+@pytest.mark.parametrize("kind", ["file", "sops"])
+def test_other_stores(site: Path, kind: str) -> None:
+    sops = make_sops(site / "files")
+    store = open_allocations(f"{kind}:{sops.folder}/pool.yaml", sops.environ)
+    given = load_site(site).pools["old"]
+    now = dt.datetime.now(dt.UTC)
+    for vip, changed in (("192.168.1.140", True), ("192.168.1.140", False)):
+        block, written = change_allocations(store, lambda was: allocate(was, given, "a", now))
+        assert (str(block.vip), written) == (vip, changed)
+    assert capacity(read_allocations(store), given) == (5, 4)
+
+
 def test_a_vault_that_cannot_be_read_is_no_empty_pool(vault: Vault, site: Path) -> None:
     pool(vault, site, "allocate", "pr-1", "--pool", "old")
     before = vault.call("GET", OLD)["data"]["metadata"]["version"]
-    for change in ({"VAULT_TOKEN": "hvs.wrong"}, {"VAULT_ADDR": "https://127.0.0.1:1"}):
+    nobody = {"VAULT_ADDR": "https://127.0.0.1:1", "STACKYARD_STORE_DEADLINE": "0.1"}
+    for change, code in (({"VAULT_TOKEN": "hvs.wrong"}, 1), (nobody, 4)):
         changed = {**vault.environ, **change}
         done = subprocess.run(
             [sys.executable, "-m", "stackyard.cli.main", "pool", "allocate", "x", "--pool", "old"],
@@ -152,7 +171,7 @@ def test_a_vault_that_cannot_be_read_is_no_empty_pool(vault: Vault, site: Path) 
             text=True,
             check=False,
         )
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith("error: Vault https://")
         assert len(done.stderr.splitlines()) == 1
     assert vault.call("GET", OLD)["data"]["metadata"]["version"] == before

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 import yaml
 from sops_files import Sops, make_sops
-from test_vault import Vault
+from vault_lab import Vault
 
 from stackyard.cli.main import main
 from stackyard.lab import control
@@ -148,6 +148,11 @@ def test_the_guard_as_a_command(sops: Sops) -> None:
     assert "values.json:1: a is not encrypted" in lines
     assert lines[-1] == "error: 3 files refused"
     assert SECRET not in done.stderr
+    # A nearer file of rules takes nothing away from a farther one.
+    (sops.folder / "secrets" / ".sops.yaml").write_text("creation_rules: [{path_regex: ^none$}]\n")
+    assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
+    (sops.folder / ".sops.yaml").unlink()
+    assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
     assert "nothing.yaml cannot be read" in run(sops, "guard", "nothing.yaml").stderr
 
 
@@ -225,6 +230,7 @@ def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> N
     new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
     new(sops, DNS, TOKEN=SECRET, USER="dns")
     new(sops, "common/cluster-secret-store/secrets/KUBECONFIG", KUBECONFIG="older")
+    encrypted(sops, "talos.yaml", f"a: {SECRET}\n").rename(sops.folder / "secrets" / "talos.yaml")
 
     checked = sync(sops, vault, "--check")
     plan = [
@@ -238,6 +244,7 @@ def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> N
     done = sync(sops, vault)
     assert (done.returncode, done.stdout.splitlines()) == (0, plan)
     assert f"kept: kv/{STORED}/GRAFANA OF_VAULT is in no file" in done.stderr
+    assert "secrets/talos.yaml: has no secret below `vault`, left out" in done.stderr
     assert "warning: " in done.stderr  # USER is a key of both
     assert SECRET not in checked.stdout + checked.stderr + done.stdout + done.stderr
     grafana = {"USER": "admin", "PASSWORD": SECRET}
@@ -293,8 +300,9 @@ def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:
     refused("KEY of kv/whole/secrets/B is defined in secrets/B-again.yaml:")
     other.unlink()
     assert sync(sops, vault).returncode == 0
-    lost = sync(sops, vault, VAULT_ADDR="https://127.0.0.1:1")
-    assert (lost.returncode, lost.stdout) == (1, "")
+    nobody = {"VAULT_ADDR": "https://127.0.0.1:1", "STACKYARD_STORE_DEADLINE": "0.1"}
+    lost = sync(sops, vault, **nobody)
+    assert (lost.returncode, lost.stdout) == (4, "")
     assert "no answer, is it running?" in lost.stderr
 
 

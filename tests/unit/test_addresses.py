@@ -22,7 +22,7 @@ from stackyard.addresses import (
     release,
 )
 from stackyard.definitions.load import DefinitionsError
-from stackyard.fleet import Pool, load_site
+from stackyard.fleet import Pool, load_fleet, load_site
 
 NOW = dt.datetime(2026, 11, 24, 10, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -208,6 +208,24 @@ def test_mistakes_in_the_site(tmp_path: Path, pools: str, says: list[str]) -> No
     assert len(lines) == len(says), lines
     for sentence in says:
         assert any("site.yml:2: " in line and sentence in line for line in lines), lines
+
+
+def test_a_pool_is_in_a_network_and_no_vm_is_in_a_pool(tmp_path: Path) -> None:
+    for folder in ("inventory", "vms"):
+        (tmp_path / folder).mkdir()
+    file = tmp_path / "inventory" / "site.yml"
+    networks = "networks: {lan: {cidr: 10.0.0.0/24, ranges: {metal: 10.0.0.60-10.0.0.69}}}\n"
+    file.write_text(networks + "pools:\n  a: {first: 10.0.0.250, last: 10.0.1.9}\n")
+    with pytest.raises(DefinitionsError, match=r"pool a, 10\.0\.0\.250-10\.0\.1\.9, is in no"):
+        load_site(tmp_path)
+    file.write_text(networks + "pools:\n  a: {first: 10.0.0.69, last: 10.0.0.80}\n")
+    vm = tmp_path / "vms" / "x.yaml"
+    vm.write_text("name: x\ntarget_node: n\nipconfig0: ip=10.0.0.70/24\n")
+    with pytest.raises(DefinitionsError) as caught:
+        load_fleet(tmp_path)
+    vm_problem, pool_problem = sorted(str(caught.value).splitlines(), reverse=True)
+    assert f"10.0.0.70 of VM x is in 10.0.0.69-10.0.0.80 of pool a ({file}:3)" in vm_problem
+    assert "10.0.0.69-10.0.0.80 of pool a is in 10.0.0.60-10.0.0.69 of range metal" in pool_problem
 
 
 def test_a_pool_of_the_site(tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_manifests() -> None:
         ([], "there is no secret"),
         ([entry("a", "K"), entry("a", "L", mount="x")], "they are in kv and x"),
         ([entry("a", "K"), entry("b", "K")], "K is in kv/a and in kv/b"),
+        ([entry("a", "K L")], "f:1: 'K L' of kv/a cannot be a key of a Kubernetes Secret"),
     ],
 )
 def test_manifests_that_cannot_be(entries: list[Entry], says: str) -> None:
