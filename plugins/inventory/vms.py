@@ -83,11 +83,40 @@ options:
     type: list
     elements: str
     default: []
+  verify:
+    description:
+      - >-
+        V(proxmox) asks Proxmox what is really there. Every host gets C(stackyard_observed) with
+        C(status), C(vmid), C(node), C(tags), C(pool) and the guest agent's C(addresses), and the
+        group V(observed_running), V(observed_stopped) or V(observed_absent). Hosts without a fixed
+        address get their C(ansible_host) from the agent.
+      - >-
+        Needs the Python packages netaddr, proxmoxer and requests, and the environment variables
+        E(PROXMOX_URL), E(PROXMOX_USER), E(PROXMOX_TOKEN_ID) and E(PROXMOX_TOKEN_SECRET) (or
+        E(PROXMOX_PASSWORD)), and E(PROXMOX_CA) or E(PROXMOX_FINGERPRINT).
+      - >-
+        A Proxmox that does not answer is a warning, and the inventory is what the definitions say;
+        with O(strict=true) it is an error. Refused credentials are always an error.
+    type: str
+    choices: [proxmox]
+  include_tags:
+    description:
+      - With O(verify=proxmox), VMs that no definition knows are hosts too if they have such a tag.
+      - They are in the group V(unmanaged), and in those of their node, tags and pool.
+    type: list
+    elements: str
+    default: []
+  include_pools:
+    description: The same for VMs in one of these pools.
+    type: list
+    elements: str
+    default: []
   cache:
     description:
       - >-
         Keep the inventory in a cache plugin. What was made from definitions is taken from the cache
-        only while every byte of them is the same, whatever O(cache_timeout) says.
+        only while every byte of them is the same, whatever O(cache_timeout) says. What Proxmox
+        answered is taken from it for as long as that says.
 """
 
 EXAMPLES = r"""
@@ -106,6 +135,15 @@ groups:
   databases: inventory_hostname.startswith('postgres')
 compose:
   backup_day: "'sunday' if stackyard_definition.onboot else 'monday'"
+
+---
+# What is really there, DHCP addresses and machines of others included
+plugin: vms
+verify: proxmox
+include_tags: [legacy]
+include_pools: [lab]
+filters:
+  - stackyard_observed.status == 'running'
 
 ---
 # Only what runs on one node, and a cache for ten thousand definitions
@@ -141,10 +179,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
-            desired = self._desired(folder / self.get_option("vms"), folder / known_hosts, cache)
+            vms = (folder / self.get_option("vms")).resolve()
+            made = self._desired(vms, folder / known_hosts, cache)
+            if self.get_option("verify"):
+                made = self._verified(made, path, cache)
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
-        self._fill(desired)
+        self._fill(made)
         self._refuse_clashes(path)
 
     def _desired(self, vms: Path, known_hosts: Path, cache: bool) -> Inventory:
@@ -166,6 +207,35 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = {"digest": of, "inventory": to_json(made)}
         except TypeError as error:
             self.display.vv(f"the inventory is not cached, for a variable is no JSON: {error}")
+
+    def _verified(self, desired: Inventory, path: str, cache: bool) -> Inventory:
+        """Lay over the inventory what Proxmox says, or said a moment ago."""
+        try:
+            from stackyard.proxmox import live
+        except ImportError as error:
+            raise AnsibleParserError(
+                f"{path}: verify: proxmox needs the Python packages netaddr, proxmoxer and requests"
+                f" ({error})"
+            ) from error
+        options = (self.get_option("include_tags"), self.get_option("include_pools"))
+        wanted = live.wanted(desired, *options)
+        key, of = self.get_cache_key(f"{path}\0proxmox"), live.digest(wanted, os.environ)
+        caching = self.get_option("cache")
+        kept = self._cache.get(key) if caching and cache else None
+        if kept and (facts := live.from_json(str(kept), of)):
+            return live.overlay(desired, facts.vms)
+        try:
+            facts = live.ask(wanted, os.environ)
+        except live.UnavailableError as error:
+            if self.get_option("strict"):
+                raise
+            self.display.warning(f"{path}: {error}; the inventory is what the definitions say")
+            return desired
+        for note in facts.notes:
+            self.display.warning(f"{path}: {note}")
+        if caching:
+            self._cache[key] = live.to_json(facts, of)
+        return live.overlay(desired, facts.vms)
 
     def _fill(self, desired: Inventory) -> None:
         known: dict[str, str] = {}
