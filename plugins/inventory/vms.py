@@ -1,13 +1,32 @@
-"""Ansible's view of the VM definitions: thin, all of it is `stackyard.inventory`."""
+"""Ansible's view of the VM definitions: thin, all of it is the package `stackyard`."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
 
 from ansible.errors import AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+
+try:
+    from ansible.template import trust_as_template
+except ImportError:  # ansible-core 2.18, where every text is a template but for the wrapped ones
+    from ansible.utils.unsafe_proxy import wrap_var as as_data
+
+    def as_text(text):
+        """Return a text without a template in it as it is."""
+        return text
+
+else:
+    as_text = trust_as_template
+
+    def as_data(text):
+        """Return a text as it is: without trust no text is a template."""
+        return text
+
 
 try:
     import stackyard  # noqa: F401
@@ -18,18 +37,35 @@ except ImportError:
 from stackyard.definitions.load import load_vms
 from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
+from stackyard.inventory.document import digest, from_json, to_json
 
 DOCUMENTATION = r"""
 name: vms
 short_description: Hosts and groups from stackyard's VM definitions
+version_added: 0.1.0
+author:
+  - The stackyard authors
 description:
   - Reads the YAML VM definitions of a site and makes hosts, groups and variables from them.
-  - Needs no network and no credentials, and nothing but ansible-core.
+  - >-
+    Needs no network and no credentials, and nothing but ansible-core. With O(verify=proxmox) it
+    also asks Proxmox what runs and at which addresses.
   - A mistake in any definition fails the whole source and names each mistake with file and line.
-extends_documentation_fragment: [constructed]
+  - What a definition says is data. A template in it is never evaluated.
+  - >-
+    Groups are made for roles (V(k3s), V(kubeadm_control_plane), V(haproxy_servers) and so on),
+    clusters (V(cluster_NAME), with V(cluster_NAME_control_plane) and V(cluster_NAME_workers)),
+    nodes (V(node_NAME)), tags (V(tag_NAME)), wanted power states (V(state_running),
+    V(state_stopped)), VMs that are not managed (V(unmanaged)), and those a definition names.
+  - >-
+    Every host has C(stackyard_definition), and C(ansible_host) and C(ansible_user) where the
+    definition has an address and a user. A cluster's group has C(cluster_name),
+    C(cluster_members) and C(cluster_endpoint).
+extends_documentation_fragment: [constructed, inventory_cache]
 options:
   plugin:
     description: Marks the file as a source of this plugin.
+    type: str
     required: true
     choices: [vms, fullstack.stackyard.vms]
   vms:
@@ -42,23 +78,106 @@ options:
       - The environment variable E(STACKYARD_KNOWN_HOSTS) replaces it.
     type: str
     default: known_hosts
+  verify:
+    description:
+      - >-
+        V(proxmox) adds to the definitions what Proxmox knows. Hosts get C(proxmox_status)
+        (V(running), V(stopped), V(absent) for a VM that is not there, V(unknown) where its node
+        does not answer), and those that are there C(proxmox_vmid), C(proxmox_node),
+        C(proxmox_name), C(proxmox_vmtype), C(proxmox_template), C(proxmox_tags),
+        C(proxmox_tags_parsed), C(proxmox_pool), C(proxmox_lock), and from the guest agent
+        C(proxmox_agent_interfaces) and C(proxmox_addresses).
+      - >-
+        A host without an address in its definition gets the first of C(proxmox_addresses) as
+        C(ansible_host). Groups are V(power_STATUS) and V(pool_NAME).
+      - >-
+        Where Proxmox is, who asks and who is trusted stands in the environment variables
+        E(PROXMOX_URL), E(PROXMOX_USER), E(PROXMOX_TOKEN_ID) and E(PROXMOX_TOKEN_SECRET), or
+        E(PROXMOX_PASSWORD), and E(PROXMOX_CA) or E(PROXMOX_FINGERPRINT). The token needs the
+        privileges C(VM.Audit) and C(VM.GuestAgent.Audit) (C(VM.Monitor) before Proxmox VE 9).
+      - >-
+        A Proxmox that does not answer is a warning, and the definitions alone make the inventory;
+        with O(strict=true) it is an error. Missing settings, refused credentials and a certificate
+        that is not trusted are always errors.
+      - Needs the Python packages C(proxmoxer) and C(urllib3).
+    type: str
+    choices: [proxmox]
+  include_tags:
+    description:
+      - >-
+        With O(verify=proxmox), VMs without a definition are hosts too if they have one of these
+        tags. Templates are not. Such hosts are in V(unmanaged), V(node_NAME), V(tag_NAME),
+        V(power_STATUS) and V(pool_NAME).
+    type: list
+    elements: str
+    default: []
+  include_pools:
+    description: The same as O(include_tags), for the VMs in these resource pools.
+    type: list
+    elements: str
+    default: []
+  filters:
+    description:
+      - Jinja expressions over a host's variables; a host that fails one of them is left out.
+      - >-
+        An expression that cannot be evaluated is an error with O(strict=true), and otherwise a
+        warning, and the host stays.
+    type: list
+    elements: str
+    default: []
+  cache:
+    description:
+      - >-
+        Keep the inventory in a cache plugin. What was made from definitions is taken from the cache
+        only while every byte of them is the same, whatever O(cache_timeout) says.
+      - >-
+        What Proxmox said with O(verify=proxmox) is taken from the cache for O(cache_timeout)
+        seconds, as long as the hosts and O(include_tags) and O(include_pools) are the same.
 """
 
 EXAMPLES = r"""
 ---
-# inventory/vms.yml
+# inventory/vms.yml, all that is needed
 plugin: vms
 
 ---
 # From an installed collection, with groups of one's own
 plugin: fullstack.stackyard.vms
+strict: true
 keyed_groups:
   - key: stackyard_definition.memory_mib
     prefix: memory
+groups:
+  databases: inventory_hostname.startswith('postgres')
+compose:
+  backup_day: "'sunday' if stackyard_definition.onboot else 'monday'"
+
+---
+# Only what runs on one node, and a cache for ten thousand definitions
+plugin: vms
+filters:
+  - stackyard_definition.target_node == 'node03'
+cache: true
+cache_plugin: ansible.builtin.jsonfile
+cache_connection: ~/.cache/stackyard
+
+---
+# What runs now, with leased addresses, and the VMs of a pool that no definition has
+plugin: vms
+verify: proxmox
+include_pools: [legacy]
+filters:
+  - proxmox_status == 'running'
+keyed_groups:
+  - key: proxmox_node
+    prefix: on
 """
 
+TEMPLATE_MARKS = ("{{", "{%", "{#")
+OVERRIDE = "#jinja2:"
 
-class InventoryModule(BaseInventoryPlugin, Constructable):
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """The inventory plugin `vms`."""
 
     NAME = "fullstack.stackyard.vms"
@@ -78,34 +197,159 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
-            definitions = load_vms(folder / self.get_option("vms"))
-            desired = build_inventory(definitions, folder / known_hosts)
+            desired = self._desired(folder / self.get_option("vms"), folder / known_hosts, cache)
+            if self.get_option("verify"):
+                desired = self._observed(desired, path, cache)
+            elif self.get_option("include_tags") or self.get_option("include_pools"):
+                raise AnsibleParserError(
+                    f"{path}: include_tags and include_pools need verify: proxmox"
+                )
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
         self._fill(desired)
+        self._refuse_clashes(path)
+
+    def _desired(self, vms: Path, known_hosts: Path, cache: bool) -> Inventory:
+        """Read the definitions, or take what the cache made of the very same ones."""
+        if not self.get_option("cache"):
+            return build_inventory(load_vms(vms), known_hosts)
+        key, of = self.get_cache_key(f"{vms}\0{known_hosts}"), digest(vms, known_hosts)
+        kept = self._cache.get(key) if cache else None
+        if kept and of and kept.get("digest") == of:
+            return from_json(str(kept["inventory"]))
+        made = build_inventory(load_vms(vms), known_hosts)
+        # Read again: a file that changed meanwhile must not be kept under its old digest.
+        if of and of == digest(vms, known_hosts):
+            self._keep(key, of, made)
+        return made
+
+    def _keep(self, key: str, of: str, made: Inventory) -> None:
+        try:
+            self._cache[key] = {"digest": of, "inventory": to_json(made)}
+        except TypeError as error:
+            self.display.vv(f"the inventory is not cached, for a variable is no JSON: {error}")
+
+    def _observed(self, desired: Inventory, path: str, cache: bool) -> Inventory:
+        """Lay what Proxmox knows over the definitions; only here a network is needed."""
+        try:
+            from stackyard.proxmox import errors, live, overlay
+        except ImportError as error:
+            raise AnsibleParserError(
+                f"{path}: verify: proxmox needs the Python package {error.name}: add it to the"
+                " execution environment, or to Ansible's own"
+            ) from error
+        tags = frozenset(tag.lower() for tag in self.get_option("include_tags"))
+        include = overlay.Include(tags, frozenset(self.get_option("include_pools")))
+        seen = self._kept_facts(desired, include, path) if cache else None
+        try:
+            if seen is None:
+                seen = self._fresh_facts(desired, include, path)
+        except errors.ProxmoxError as error:
+            if self.get_option("strict") or not live.is_down(error):
+                raise
+            self.display.warning(f"{path}: {error}; hosts come from the definitions alone")
+            return desired
+        return overlay.lay_over(desired, seen)
+
+    def _kept_facts(self, desired: Inventory, include, path: str):
+        """Return what the cache has of the same question to Proxmox; None where it has nothing."""
+        from stackyard.proxmox.facts import from_json
+
+        kept = self._cache.get(self._facts_key(path)) if self.get_option("cache") else None
+        is_answer = kept and kept.get("question") == _question(desired, include)
+        return from_json(str(kept["facts"])) if is_answer else None
+
+    def _fresh_facts(self, desired: Inventory, include, path: str):
+        from stackyard.proxmox.facts import to_json
+        from stackyard.proxmox.live import read_live
+
+        answer = read_live(os.environ, desired, include)
+        for warning in answer.warnings:
+            self.display.warning(f"{path}: {warning}")
+        if self.get_option("cache"):
+            kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
+            self._cache[self._facts_key(path)] = kept
+        return answer.facts
+
+    def _facts_key(self, path: str) -> str:
+        return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
-        for name, value in desired.variables.items():
-            self.inventory.set_variable("all", name, value)
+        known: dict[str, str] = {}
+        self._set("all", desired.variables, known)
         for group in desired.groups.values():
             self.inventory.add_group(group.name)
-            for name, value in (group.variables or {}).items():
-                self.inventory.set_variable(group.name, name, value)
+            self._set(group.name, group.variables or {}, known)
         for group in desired.groups.values():
             for child in group.children:
                 self.inventory.add_child(group.name, child)
-        strict = self.get_option("strict")
         for host in desired.hosts.values():
-            self.inventory.add_host(host.name)
-            for name, value in host.variables.items():
-                self.inventory.set_variable(host.name, name, value)
-            for group_name in host.groups:
-                self.inventory.add_child(group_name, host.name)
-            variables = self.inventory.get_host(host.name).get_vars()
-            self._set_composite_vars(self.get_option("compose"), variables, host.name, strict)
-            self._add_host_to_composed_groups(
-                self.get_option("groups"), variables, host.name, strict
+            if self._wanted(host):
+                self.inventory.add_host(host.name)
+                self._set(host.name, host.variables, known)
+                for group_name in host.groups:
+                    self.inventory.add_child(group_name, host.name)
+                self._construct(host.name)
+
+    def _set(self, entity: str, variables: dict, known: dict[str, str]) -> None:
+        for name, value in variables.items():
+            self.inventory.set_variable(entity, name, _marked(value, known))
+
+    def _wanted(self, host) -> bool:
+        named = {"inventory_hostname": host.name, "group_names": list(host.groups)}
+        given = named | dict(host.variables)
+        for expression in self.get_option("filters"):
+            try:
+                if not self._compose(expression, given):
+                    return False
+            except Exception as error:  # Jinja raises whatever the expression does
+                sentence = f"the filter {expression} fails for the host {host.name}: {error}"
+                if self.get_option("strict"):
+                    raise AnsibleParserError(sentence) from error
+                self.display.warning(sentence)
+        return True
+
+    def _construct(self, name: str) -> None:
+        given = [self.get_option(option) for option in ("compose", "groups", "keyed_groups")]
+        if not any(given):
+            return
+        compose, groups, keyed_groups = given
+        strict = self.get_option("strict")
+        variables = self.inventory.get_host(name).get_vars()
+        self._set_composite_vars(compose, variables, name, strict)
+        self._add_host_to_composed_groups(groups, variables, name, strict)
+        self._add_host_to_keyed_groups(keyed_groups, variables, name, strict)
+
+    def _refuse_clashes(self, path: str) -> None:
+        """Refuse what `groups` and `keyed_groups` may have made; Ansible itself only warns."""
+        for name in self.inventory.groups.keys() & self.inventory.hosts.keys():
+            raise AnsibleParserError(
+                f"{path}: a group is named like the host {name}: give keyed_groups a prefix, or"
+                " rename the group"
             )
-            self._add_host_to_keyed_groups(
-                self.get_option("keyed_groups"), variables, host.name, strict
-            )
+
+
+def _question(desired: Inventory, include) -> str:
+    """Return a digest of all that decides which VMs Proxmox is asked about."""
+    asked = [
+        [os.environ.get(f"PROXMOX_{name}") for name in ("URL", "USER", "TOKEN_ID")],
+        [sorted(include.tags), sorted(include.pools), sorted(desired.hosts)],
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+def _marked(value, known: dict[str, str]):
+    """Return a value with its texts marked: as data where they look like templates."""
+    if isinstance(value, str):
+        if value not in known:
+            known[value] = _marked_text(value)
+        return known[value]
+    if isinstance(value, dict):
+        return {key: _marked(item, known) for key, item in value.items()}
+    return [_marked(item, known) for item in value] if isinstance(value, list) else value
+
+
+def _marked_text(text: str) -> str:
+    if text.startswith(OVERRIDE) or any(mark in text for mark in TEMPLATE_MARKS):
+        return as_data(text)
+    return as_text(text)

@@ -1,14 +1,33 @@
 """The `stackyard` command: one typer application, each command in a module of its own.
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
-Exit codes: 0 done, 1 an error, 2 a plan with changes, 64 a command line that makes no sense.
+Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
+be had (a pool is exhausted, a kept plan no longer fits), 64 a command line that makes no sense,
+130 interrupted.
 """
 
 import sys
 
 import typer
 
-from stackyard.cli import apply, demo, destroy, kubeconfig, lab, plan, ready, run, schema, validate
+from stackyard.cli import (
+    addresses,
+    adopt,
+    apply,
+    demo,
+    destroy,
+    drift,
+    inventory,
+    kubeconfig,
+    lab,
+    plan,
+    pool,
+    ready,
+    run,
+    schema,
+    secrets,
+    validate,
+)
 from stackyard.errors import StackyardError
 
 USAGE = 64
@@ -47,13 +66,19 @@ def stackyard() -> None:
 # One line a command, in the order of --help:
 app.command("validate")(validate.validate)
 app.command("schema")(schema.schema)
+app.add_typer(inventory.app, name="inventory")
+app.add_typer(addresses.app, name="addresses")
 app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("destroy")(destroy.destroy)
+app.command("drift")(drift.drift)
+app.command("import")(adopt.adopt)
 app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")
+app.add_typer(pool.app, name="pool")
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(lab.app, name="lab")
 
 

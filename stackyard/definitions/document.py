@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import yaml
@@ -10,6 +11,16 @@ from stackyard.errors import StackyardError
 
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE = "tag:yaml.org,2002:merge"
+TEXT = "tag:yaml.org,2002:str"
+BINARY = "tag:yaml.org,2002:binary"
+MAPPING = "tag:yaml.org,2002:map"
+SEQUENCE = "tag:yaml.org,2002:seq"
+# What PyYAML's constructors let through when a tag is forced upon another value (`!!timestamp x`).
+NO_SUCH_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
+RESOLVER: Any = yaml.resolver.Resolver()
+LONGEST_KEPT = 64  # characters of a scalar whose kind is remembered
+# What a document may hold once its aliases are followed: nine short lines can ask for billions.
+MOST_VALUES = 100_000
 
 
 class Mapping(dict[str, Any]):
@@ -47,10 +58,12 @@ def read_document(text: str) -> Any:
 
     Raises:
         DocumentError: broken YAML, several documents, an unknown tag, a key twice in one mapping,
-            a key that is not a string, an alias of something that holds itself.
+            a key that is not a string, an alias of something that holds itself, aliases that
+            make more than `MOST_VALUES` values.
     """
     try:
-        loader = Loader(text)
+        loader: Any = Loader(text)
+        loader.resolve = _resolve
         try:
             node = loader.get_single_node()
             return None if node is None else _Reader(loader).value(node)
@@ -71,32 +84,66 @@ def _line(mark: yaml.Mark | None) -> int:
     return mark.line + 1 if mark else 1
 
 
+def _resolve(kind: type, value: str | None, implicit: Any) -> str:
+    """Return a node's tag as PyYAML does; it depends on the text alone, and texts recur."""
+    if value is not None and len(value) > LONGEST_KEPT:
+        return str(RESOLVER.resolve(kind, value, implicit))
+    return _resolved(kind, value, implicit)
+
+
+@lru_cache(maxsize=16384)
+def _resolved(kind: type, value: str | None, implicit: Any) -> str:
+    return str(RESOLVER.resolve(kind, value, implicit))
+
+
 class _Reader:
+    """Makes values of nodes, those under an anchor once, and counts what aliases make of them."""
+
     def __init__(self, loader: Any) -> None:
         self.loader = loader
-        self.known: dict[int, Any] = {}
+        self.known: dict[int, tuple[Any, int]] = {}
         self.open: set[int] = set()
+        self.count = 0
 
     def value(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            self.count += 1
+            return node.value if node.tag == TEXT else self._scalar(node)
         key = id(node)
         if key in self.open:
             raise DocumentError(_line(node.start_mark), "an alias stands inside its own anchor")
-        if key not in self.known:
+        if key in self.known:
+            value, size = self.known[key]
+            self.count += size
+        else:
+            before = self.count
+            self.count += 1
             self.open.add(key)
-            self.known[key] = self._build(node)
+            value = self._collection(node)
             self.open.discard(key)
-        return self.known[key]
+            self.known[key] = value, self.count - before
+        if self.count > MOST_VALUES:
+            line = _line(node.start_mark)
+            raise DocumentError(line, f"more than {MOST_VALUES} values: a definition is one VM")
+        return value
 
-    def _build(self, node: yaml.Node) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item) for item in node.value]
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        if node.tag == BINARY:
+            raise DocumentError(_line(node.start_mark), "binary data is no value of a definition")
         try:
             return self.loader.construct_object(node)
-        except ValueError:
+        except NO_SUCH_VALUE:
             line = _line(node.start_mark)
-            raise DocumentError(line, f"{node.value!r} is not a value of its kind") from None
+            text = node.value[:LONGEST_KEPT]
+            raise DocumentError(line, f"{text!r} is not a value of its kind") from None
+
+    def _collection(self, node: yaml.Node) -> Any:
+        if isinstance(node, yaml.MappingNode) and node.tag == MAPPING:
+            return self._mapping(node)
+        if isinstance(node, yaml.SequenceNode) and node.tag == SEQUENCE:
+            return [self.value(item) for item in node.value]
+        sentence = f"the tag {node.tag} makes no plain value: leave it out"
+        raise DocumentError(_line(node.start_mark), sentence)
 
     def _mapping(self, node: yaml.MappingNode) -> Mapping:
         result = Mapping(_line(node.start_mark))

@@ -1,22 +1,33 @@
 """A folder of definition files in, checked definitions or every mistake of every file out."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.devices import read_disks, read_ipconfigs, read_networks
+from stackyard.definitions.device_keys import SERIAL_PORTS
+from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
+from stackyard.definitions.devices import (
+    device_lines,
+    read_disks,
+    read_ipconfigs,
+    read_networks,
+)
 from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
+from stackyard.definitions.files import DEFAULTS, list_files
 from stackyard.definitions.keys import VM_KEYS
 from stackyard.definitions.model import Definition, Source
 from stackyard.definitions.values import Report, check_keys, shown, take
 from stackyard.errors import StackyardError
 
-DEFAULTS = "_defaults.yaml"
 LARGEST_BYTES = 1024 * 1024
+USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
 SHAPED = ("disks", "nested_disks", "network", "networks")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
-NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0")
+NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES)
+FIELDS = frozenset(field.name for field in fields(Definition))
 # What one form says replaces what the defaults say in the other.
 RIVALS = (("disks", "nested_disks"), ("network", "networks"))
 
@@ -52,7 +63,9 @@ def load_vms(folder: Path) -> tuple[Definition, ...]:
 
 def read_vms(folder: Path) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
     """Return what could be read and every mistake, so that later checks can add theirs."""
-    paths, problems = _files(folder)
+    paths, problems = list_files(folder)
+    if not problems and not any(path.name != DEFAULTS for path in paths):
+        problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
     defaults = Mapping(1)
     if folder.joinpath(DEFAULTS) in paths:
         paths.remove(folder / DEFAULTS)
@@ -82,27 +95,24 @@ def parse_vm(text: str, path: str = "-", defaults: Mapping | None = None) -> Def
     return definition
 
 
-def _files(folder: Path) -> tuple[list[Path], list[Problem]]:
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        return [], [Problem(str(folder), 1, f"cannot be read: {error.strerror}")]
-    paths = [folder / name for name in names if name.endswith((".yaml", ".yml"))]
-    problems = [
-        Problem(str(path), 1, f"a name that starts with _ is kept for {DEFAULTS}: rename the file")
-        for path in paths
-        if path.name.startswith("_") and path.name != DEFAULTS
-    ]
-    kept = [path for path in paths if not path.name.startswith("_") or path.name == DEFAULTS]
-    if not [path for path in kept if path.name != DEFAULTS] and not problems:
-        problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
-    return kept, problems
+def has_definitions(folder: Path) -> bool:
+    """Tell whether a folder that can be read has any definition in it, right or wrong.
+
+    Raises:
+        DefinitionsError: the folder cannot be read.
+    """
+    paths, problems = list_files(folder)
+    if problems and not folder.is_dir():
+        raise DefinitionsError(problems)
+    return any(path.name != DEFAULTS for path in paths)
 
 
 def _text(path: Path, report: Report) -> str | None:
     try:
         with path.open("rb") as file:
-            data = file.read(LARGEST_BYTES + 1)
+            data = file.read(USUAL_BYTES)
+            if len(data) == USUAL_BYTES:
+                data += file.read(LARGEST_BYTES - USUAL_BYTES + 1)
     except OSError as error:
         report.add(1, f"cannot be read: {error.strerror}")
         return None
@@ -176,28 +186,35 @@ def _parse(text: str, defaults: Mapping, report: Report) -> Definition | None:
     values = _values(_over(defaults, document), report)
     if report.problems:
         return None
-    return Definition(source=Source(report.path, document.lines), **values)
+    lines = device_lines(document) | document.lines
+    return Definition(source=Source(report.path, lines), **values)
 
 
 def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
-    values = {key.field or key.name: take(mapping, key, report) for key in VM_KEYS}
+    values = {key.attribute: take(mapping, key, report) for key in VM_KEYS}
     for name in ("tags", "groups"):
         values[name] = values[name] or ()
     values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))
     values["variables"] = values["variables"] or {}
+    for name in values["variables"]:
+        if not VARIABLE.fullmatch(name):
+            # Ansible would drop it, or refuse the whole inventory.
+            line = mapping.lines.get("variables", mapping.line)
+            report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
     for name in SHAPED:
         # What is inherited gets a line of this file, since a mistake must have one.
         mapping.lines.setdefault(name, mapping.line)
     values["disks"] = read_disks(mapping, report)
     values["networks"] = read_networks(mapping, report)
     values["ipconfigs"] = read_ipconfigs(mapping, report)
+    values["serials"] = read_serials(mapping, report)
+    values["devices"] = read_devices(mapping, report)
     if values["balloon_mib"] and values["memory_mib"] < values["balloon_mib"]:
         report.add(
             mapping.lines.get("balloon", mapping.line),
             f"balloon must be at most memory, {values['memory_mib']}, not {values['balloon_mib']}",
         )
-    known = {field.name for field in fields(Definition)}
-    return {name: value for name, value in values.items() if name in known}
+    return {name: value for name, value in values.items() if name in FIELDS}
 
 
 def _twice(definitions: list[Definition]) -> list[Problem]:

@@ -2,13 +2,16 @@
 
 from stackyard.fleet.check import check_fleet
 from stackyard.fleet.load import Fleet, known_hosts_of, load_fleet
+from stackyard.fleet.networks import Network
+from stackyard.fleet.pools import Pool
 from stackyard.fleet.resolve import ResolveError, resolve
-from stackyard.fleet.site import Network, Node, Site, load_site
+from stackyard.fleet.site import Node, Site, load_site
 
 __all__ = [
     "Fleet",
     "Network",
     "Node",
+    "Pool",
     "ResolveError",
     "Site",
     "check_fleet",

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from netaddr import IPAddress, IPNetwork
-
 from stackyard.definitions.document import Problem
 from stackyard.definitions.model import Definition
+from stackyard.fleet.addresses import vm_addresses
+from stackyard.fleet.check_addresses import check_networks, check_overlaps, check_prefixes
 from stackyard.fleet.site import Site
 
 
@@ -15,18 +15,14 @@ def check_fleet(definitions: Iterable[Definition], site: Site) -> tuple[Problem,
     vms = sorted(definitions, key=lambda vm: vm.name)
     return (
         *_shared(vms, "vmid", lambda vm: [vm.vmid] if vm.vmid else []),
-        *_shared(vms, "ipconfig0", addresses),
+        *_shared(vms, "ipconfig0", lambda vm: [address for _, address in vm_addresses(vm)]),
         *_shared(vms, "networks", lambda vm: [nic.mac for nic in vm.networks if nic.mac]),
         *(problem for vm in vms if vm.managed for problem in _placement(vm, site)),
-        *(problem for vm in vms for problem in _addressing(vm, site)),
+        *(problem for vm in vms for problem in check_prefixes(vm, site)),
+        *check_overlaps(vms, site),
+        *check_networks(site),
         *_memory(vms, site),
     )
-
-
-def addresses(vm: Definition) -> list[str]:
-    """Return a VM's fixed addresses, without their prefixes."""
-    texts = [text for config in vm.ipconfigs if config for text in (config.ip, config.ip6)]
-    return [str(IPNetwork(text).ip) for text in texts if text and "/" in text]
 
 
 def _problem(vm: Definition, key: str, sentence: str) -> Problem:
@@ -63,29 +59,6 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
         asked = vm.cores * vm.sockets
         sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
         yield _problem(vm, "cores", sentence)
-
-
-def _addressing(vm: Definition, site: Site) -> Iterator[Problem]:
-    if not site.networks:
-        return
-    for number, config in enumerate(vm.ipconfigs):
-        if config is None or not config.ip or config.ip == "dhcp":
-            continue
-        key = f"ipconfig{number}"
-        address = IPNetwork(config.ip)
-        network = next((n for n in site.networks.values() if address.ip in n.cidr), None)
-        if network is None:
-            known = ", ".join(f"{n.name} {n.cidr}" for n in site.networks.values())
-            yield _problem(vm, key, f"{address.ip} is in no network of the site ({known})")
-            continue
-        if address.cidr != network.cidr:
-            sentence = f"{config.ip} has another prefix than network {network.name}, {network.cidr}"
-            yield _problem(vm, key, sentence)
-        if network.gateway and address.ip == network.gateway:
-            yield _problem(vm, key, f"{address.ip} is the gateway of network {network.name}")
-        if network.gateway and config.gw and IPAddress(config.gw) != network.gateway:
-            wanted = f"the gateway of network {network.name} is {network.gateway}"
-            yield _problem(vm, key, f"{wanted}, not {config.gw}")
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:

@@ -1,28 +1,24 @@
 """`inventory/site.yml`: the nodes, networks and VMIDs that a site has."""
 
 from collections.abc import Mapping as MappingType
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from stackyard.definitions.document import DocumentError, Mapping, read_document
 from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
 from stackyard.definitions.values import Report, check_keys, take
+from stackyard.fleet.networks import ClusterNetwork, Network, read_cluster, read_network
+from stackyard.fleet.pools import Pool, check_pools, read_pool, reserve
 
 FILE = Path("inventory", "site.yml")
+KEYS = ("nodes", "networks", "clusters", "pools", "vmid_range")
 VMIDS = range(1000, 10000)
 NODE_KEYS = (
     Key("threads", "integer", "CPU threads.", ..., minimum=1),
     Key("memory", "integer", "Memory in MiB.", ..., field="memory_mib", minimum=1),
     Key("storages", "list", "Storages.", (), pattern=CONFIG_ID, form="a storage's name"),
-)
-NETWORK_KEYS = (
-    Key("cidr", "string", "The network.", ...),
-    Key("gateway", "string", "The gateway."),
-    Key("dns", "string", "The DNS server."),
 )
 RANGE_KEYS = (
     Key("first", "integer", "First VMID.", VMIDS.start, minimum=100, maximum=999999999),
@@ -41,16 +37,6 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """A network that VMs have addresses in."""
-
-    name: str
-    cidr: IPNetwork
-    gateway: IPAddress | None = None
-    dns: IPAddress | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Site:
     """What a site has; a site without the file has nothing to check against."""
 
@@ -58,6 +44,8 @@ class Site:
     nodes: MappingType[str, Node]
     networks: MappingType[str, Network]
     vmid_range: range = VMIDS
+    cluster_networks: tuple[ClusterNetwork, ...] = ()
+    pools: MappingType[str, Pool] = field(default_factory=dict)
 
 
 def load_site(site: Path) -> Site:
@@ -76,19 +64,31 @@ def load_site(site: Path) -> Site:
         report.add(getattr(error, "line", 1), f"cannot be read: {error}")
         raise DefinitionsError(report.problems) from None
     if not isinstance(document, Mapping):
-        report.add(1, "must be a mapping with nodes, networks and vmid_range")
+        report.add(1, f"must be a mapping with {', '.join(KEYS)}")
         raise DefinitionsError(report.problems)
-    check_keys(document, ("nodes", "networks", "vmid_range"), report)
+    check_keys(document, KEYS, report)
     nodes = {name: _node(name, value, report) for name, value in _each(document, "nodes", report)}
     networks = [
         network
         for name, value in _each(document, "networks", report)
-        if (network := _network(name, value, report))
+        if (network := read_network(name, value, report))
     ]
+    inner = [
+        network
+        for name, value in _each(document, "clusters", report)
+        for network in read_cluster(name, value, report)
+    ]
+    pools = [
+        pool
+        for name, value in _each(document, "pools", report)
+        if (pool := read_pool(name, value, report))
+    ]
+    check_pools(pools, networks, report)
     vmids = _range(document, report)
     if report.problems:
         raise DefinitionsError(report.problems)
-    return Site(path, nodes, {network.name: network for network in networks}, vmids)
+    by_name = {network.name: reserve(network, pools) for network in networks}
+    return Site(path, nodes, by_name, vmids, tuple(inner), {pool.name: pool for pool in pools})
 
 
 def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mapping]]:
@@ -111,20 +111,6 @@ def _taken(value: Mapping, keys: tuple[Key, ...], where: str, report: Report) ->
 
 def _node(name: str, value: Mapping, report: Report) -> Node:
     return Node(name, **_taken(value, NODE_KEYS, f" of node {name}", report))
-
-
-def _network(name: str, value: Mapping, report: Report) -> Network | None:
-    taken = _taken(value, NETWORK_KEYS, f" of network {name}", report)
-    try:
-        cidr = IPNetwork(taken["cidr"])
-        gateway, dns = (IPAddress(taken[k]) if taken[k] else None for k in ("gateway", "dns"))
-    except (AddrFormatError, ValueError, TypeError):
-        report.add(value.line, f"network {name} needs cidr, gateway and dns as addresses")
-        return None
-    if gateway and gateway not in cidr:
-        line = value.lines.get("gateway", value.line)
-        report.add(line, f"the gateway {gateway} of network {name} is not in {cidr}")
-    return Network(name, cidr, gateway, dns)
 
 
 def _range(document: Mapping, report: Report) -> range:

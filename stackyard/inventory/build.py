@@ -3,16 +3,20 @@
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from stackyard.definitions.model import Definition, Reference
-from stackyard.inventory.groups import PARENTS, cluster_group, groups_of, role_of
+from stackyard.inventory.clusters import cluster_groups
+from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
 
 # Not part of `stackyard_definition`: where it was read, keys, and what stands beside it anyway.
 LEFT_OUT = {"source", "sshkeys", "variables", "groups"}
+ANSIBLES_OWN = ("all", "ungrouped")
+SCALARS = {str, int, bool, float}
 
 
 def build_inventory(
@@ -21,12 +25,13 @@ def build_inventory(
     """Return the desired inventory; `known_hosts` is the file of pinned host keys.
 
     Raises:
-        InventoryError: a group has a host's name, or two clusters make the same group.
+        InventoryError: a group has a host's name or one of Ansible's own, or two clusters make the
+            same group.
     """
     vms = sorted(definitions, key=lambda vm: vm.name)
     hosts = {vm.name: _host(vm) for vm in vms}
-    groups = _groups(vms)
-    for name in groups:
+    groups = _groups(vms, hosts)
+    for name in (*ANSIBLES_OWN, *groups):
         if name in hosts:
             raise InventoryError(f"{_blame(vms, name)}: a group is named like the host {name}")
     return Inventory(hosts, groups, _connection(known_hosts))
@@ -43,7 +48,7 @@ def _host(vm: Definition) -> Host:
             variables["ansible_host"] = address
         if vm.ciuser:
             variables["ansible_user"] = vm.ciuser
-    return Host(vm.name, address, variables | dict(vm.variables), groups_of(vm))
+    return Host(vm.name, address, variables | dict(vm.variables), groups_of(vm, role))
 
 
 def _address(vm: Definition) -> str | None:
@@ -54,38 +59,38 @@ def _address(vm: Definition) -> str | None:
 
 
 def describe(value: Any) -> Any:
-    """Return a definition as plain data, as host variables and documents hold it."""
-    if isinstance(value, Reference):
+    """Return a definition as plain data, as host variables hold it; what is not given is absent."""
+    kind = type(value)
+    if kind in SCALARS:
+        return value
+    if kind is Reference:
         return {"env": value.env}
-    if is_dataclass(value):
-        pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return {name: describe(item) for name, item in pairs if name not in LEFT_OUT}
+    if is_dataclass(kind):
+        pairs = ((name, getattr(value, name)) for name in _names(kind))
+        return {name: describe(item) for name, item in pairs if item is not None and item != ()}
     if isinstance(value, Mapping):
         return {name: describe(item) for name, item in value.items()}
     return [describe(item) for item in value] if isinstance(value, tuple | list) else value
 
 
-def _groups(vms: list[Definition]) -> dict[str, Group]:
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind) if field.name not in LEFT_OUT)
+
+
+def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:
     members: dict[str, list[str]] = defaultdict(list)
-    clusters: dict[str, str] = {}
     for vm in vms:
-        for group in groups_of(vm):
+        for group in hosts[vm.name].groups:
             members[group].append(vm.name)
-        cluster = role_of(vm.name).cluster
-        if cluster:
-            other = clusters.setdefault(cluster_group(cluster), cluster)
-            if other != cluster:
-                raise InventoryError(
-                    f"{vm.source.at()}: the clusters {other} and {cluster} would share the group"
-                    f" {cluster_group(cluster)}: rename one"
-                )
+    for name in ANSIBLES_OWN:
+        if name in members:
+            place = _blame(vms, name)
+            raise InventoryError(f"{place}: the group {name} is Ansible's own: leave it out")
+    clusters = cluster_groups(vms, hosts)
     groups = {
-        name: Group(
-            name,
-            tuple(hosts),
-            variables={"cluster_name": clusters[name]} if name in clusters else None,
-        )
-        for name, hosts in sorted(members.items())
+        name: replace(clusters.get(name, Group(name)), hosts=tuple(names))
+        for name, names in sorted(members.items())
     }
     for parent, children in PARENTS.items():
         present = tuple(child for child in children if child in groups)
@@ -97,7 +102,7 @@ def _groups(vms: list[Definition]) -> dict[str, Group]:
 
 def _blame(vms: list[Definition], group: str) -> str:
     """Return the place that names a group, or the host's where the group is a parent."""
-    blamed = next((vm for vm in vms if group in groups_of(vm)), None)
+    blamed = next((vm for vm in vms if group in groups_of(vm, role_of(vm.name))), None)
     if blamed:
         return blamed.source.at("groups")
     return next(vm.source.at() for vm in vms if vm.name == group)

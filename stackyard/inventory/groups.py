@@ -6,11 +6,14 @@ must never have a host's name.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stackyard.definitions.model import Definition
 
 LOAD_BALANCERS = "haproxy_servers"
 UNMANAGED = "unmanaged"
+CONTROL_PLANE = "control_plane"
+WORKERS = "workers"
 
 # First match wins: k8s-dev-cp1 is a kubeadm control plane and not the K3s cluster "dev-cp1".
 PATTERNS = (
@@ -34,7 +37,13 @@ class Role:
     group: str | None = None
     cluster: str | None = None
 
+    @property
+    def part(self) -> str:
+        """Which part of its cluster it is; a K3s server is a control plane too."""
+        return WORKERS if self.group and self.group.endswith(WORKERS) else CONTROL_PLANE
 
+
+@lru_cache(maxsize=65536)
 def role_of(name: str) -> Role:
     """Return the role and the cluster that a VM's name stands for."""
     for pattern, group in PATTERNS:
@@ -44,20 +53,20 @@ def role_of(name: str) -> Role:
     return Role()
 
 
+@lru_cache(maxsize=4096)
 def valid(name: str) -> str:
     """Return a group name that Ansible takes without a warning."""
     return re.sub(r"[^A-Za-z0-9_]", "_", name)
 
 
-def groups_of(definition: Definition) -> tuple[str, ...]:
+def groups_of(definition: Definition, role: Role) -> tuple[str, ...]:
     """Return every group a VM is a direct member of, sorted."""
-    role = role_of(definition.name)
     groups = {f"node_{valid(definition.target_node)}", *definition.groups}
     groups |= {f"tag_{valid(tag)}" for tag in definition.tags}
     if role.group:
         groups.add(role.group)
     if role.cluster:
-        groups.add(cluster_group(role.cluster))
+        groups |= {cluster_group(role.cluster), part_group(role.cluster, role.part)}
     if definition.vm_state:
         groups.add(f"state_{definition.vm_state}")
     if not definition.managed:
@@ -68,3 +77,8 @@ def groups_of(definition: Definition) -> tuple[str, ...]:
 def cluster_group(cluster: str) -> str:
     """Return the group of a cluster's hosts."""
     return f"cluster_{valid(cluster)}"
+
+
+def part_group(cluster: str, part: str) -> str:
+    """Return the group of the control planes or the workers of one cluster."""
+    return f"{cluster_group(cluster)}_{part}"

@@ -30,6 +30,7 @@ class Latency:
     stop: float = 0.0
     delete: float = 0.0
     migrate: float = 0.0
+    move: float = 0.0  # of a disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class Platform:
     files: tuple[File, ...] = ()
     users: Mapping[str, User] = field(default_factory=dict)
     pools: tuple[str, ...] = ()
+    ssh: bool = False  # between the nodes, which moves of VMs need
     nameservers: tuple[str, ...] = ()  # what a guest without one of its own is told
     latency: Latency = Latency()
     timing: Timing = Timing()

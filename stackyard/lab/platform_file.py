@@ -63,6 +63,7 @@ def parse_platform(
         files=tuple(_file(s, nodes) for s in root.sections("files")),
         users=users,
         pools=root.texts("pools"),
+        ssh=root.flag("ssh", default=False),
         nameservers=root.texts("nameservers"),
         latency=Latency(**_seconds(root.section("latency"), Latency)),
         timing=Timing(**_seconds(root.section("timing"), Timing)),

@@ -1,5 +1,6 @@
 """Desired and observed VMs in, a plan out: pure, frozen, and the same in JSON and in memory."""
 
+from stackyard.plan.consent import Consent
 from stackyard.plan.destroy import plan_destroy
 from stackyard.plan.document import from_json, to_json
 from stackyard.plan.errors import PlanError
@@ -15,6 +16,7 @@ __all__ = [
     "Action",
     "Change",
     "Config",
+    "Consent",
     "Observed",
     "ObservedVm",
     "Plan",

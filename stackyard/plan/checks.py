@@ -6,17 +6,25 @@ from stackyard.definitions.model import Definition
 from stackyard.plan.observed import TAG, Observed, ObservedVm
 
 
-def conflict(definition: Definition, observed: Observed, vmid: int) -> str | None:
-    """Return why nothing can be planned for this VM, or None."""
-    return next(_conflicts(definition, observed, vmid), None)
+def conflict(
+    definition: Definition, observed: Observed, vmid: int, freed: frozenset[int] = frozenset()
+) -> str | None:
+    """Return why nothing can be planned for this VM, or None; `freed` VMIDs are given up first."""
+    return next(_conflicts(definition, observed, vmid, freed), None)
 
 
-def _conflicts(definition: Definition, observed: Observed, vmid: int) -> Iterator[str]:
+def _conflicts(
+    definition: Definition, observed: Observed, vmid: int, freed: frozenset[int]
+) -> Iterator[str]:
     name, ours = definition.name, observed.ours(definition.name)
     if len(ours) > 1:
         yield several(name, ours)
     yield from _node(definition, observed, ours)
-    yield from _vmid(name, observed, vmid)
+    pool = definition.pool
+    if pool is not None and observed.pools is not None and pool not in observed.pools:
+        yield f"{name} is wanted in the pool {pool}, which does not exist: make it first"
+    if vmid not in freed:
+        yield from _vmid(name, observed, vmid)
     if ours:
         yield from _existing(definition, ours[0])
     else:
@@ -32,10 +40,12 @@ def _node(
         yield f"{name} is wanted on {node}, which is not a node of this cluster"
     elif not observed.nodes[node]:
         yield f"{name} is wanted on {node}, which is offline or does not answer: bring it up first"
-    if ours and ours[0].node != node:
+    disks = ours[0].config.disks() if ours and ours[0].config else {}
+    stays = next((d.slot for d in disks.values() if d.media == "passthrough"), None)
+    if ours and ours[0].node != node and stays:
         yield (
-            f"{name} is VM {ours[0].vmid} on {ours[0].node}, not on {node}: moving a VM between "
-            f"nodes is not supported yet, migrate it by hand or set target_node: {ours[0].node}"
+            f"{name} is VM {ours[0].vmid} on {ours[0].node}, not on {node}, and {stays} passes a "
+            f"device of {ours[0].node} through: take it out, or set target_node: {ours[0].node}"
         )
 
 

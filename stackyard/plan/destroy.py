@@ -1,4 +1,4 @@
-"""The plan that removes one VM: the only plan that deletes anything."""
+"""The removal of a VM with its disks, and the plan that is nothing else."""
 
 from collections.abc import Iterable
 
@@ -7,6 +7,7 @@ from stackyard.plan.checks import not_ours, several
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
 from stackyard.plan.values import Action, Delete, Plan, Shutdown, Step
+from stackyard.plan.waves import addresses_of
 
 
 def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observed) -> Plan:
@@ -16,18 +17,38 @@ def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observe
         PlanError: there is none of that name, it is not ours, or it is protected.
     """
     vm = _the_one(name, observed)
-    if _is_protected(vm) or any(d.name == name and d.protection for d in definitions):
+    if is_protected(vm) or any(d.name == name and d.protection for d in definitions):
         raise PlanError(
             f"{name} (VM {vm.vmid} on {vm.node}) is protected: "
             "set protection: false and apply that first"
         )
-    steps: tuple[Step, ...] = (Delete(),)
-    if vm.status == "running":
-        steps = (Shutdown(), Delete())
-    digest = vm.config.digest if vm.config else None
-    about = "with all its disks"
-    action = Action(name, vm.node, vm.vmid, "destroy", steps, about, digest)
-    return Plan(waves=((action,),), wanted=1)
+    return Plan(waves=((removal_of(vm),),))
+
+
+def removal_of(vm: ObservedVm) -> Action:
+    """Return the action that removes a VM that is there."""
+    return Action(
+        name=vm.name or str(vm.vmid),
+        node=vm.node,
+        vmid=vm.vmid,
+        verb="destroy",
+        steps=removal_steps(vm),
+        about="with all its disks",
+        digest=vm.config.digest if vm.config else None,
+        status=vm.status,
+        frees=addresses_of_vm(vm),
+    )
+
+
+def addresses_of_vm(vm: ObservedVm) -> tuple[str, ...]:
+    """Return the addresses that nobody has once the VM is removed."""
+    configs = vm.config.ipconfigs() if vm.config else {}
+    return tuple(sorted(a for value in configs.values() for a in addresses_of(value)))
+
+
+def removal_steps(vm: ObservedVm) -> tuple[Step, ...]:
+    """Return what removes a VM; Proxmox refuses to remove one that runs."""
+    return (Shutdown(), Delete()) if vm.status == "running" else (Delete(),)
 
 
 def _the_one(name: str, observed: Observed) -> ObservedVm:
@@ -43,5 +64,6 @@ def _the_one(name: str, observed: Observed) -> ObservedVm:
     raise PlanError(f"there is no VM named {name} on the nodes that answered{where}")
 
 
-def _is_protected(vm: ObservedVm) -> bool:
+def is_protected(vm: ObservedVm) -> bool:
+    """Tell whether Proxmox would refuse the removal."""
     return vm.config is not None and vm.config.values.get("protection") is True

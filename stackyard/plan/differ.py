@@ -3,42 +3,76 @@
 Without a decision on power: that is made in `stackyard.plan.steps`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
-from stackyard.plan.desired import desired_values, same
-from stackyard.plan.disks import compare_disks
+from stackyard.plan.consent import ExtraDisks
+from stackyard.plan.desired import desired_values, over, same
+from stackyard.plan.disks import compare_disks, extra_disks
+from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.observed import Config
-from stackyard.plan.values import Change, Grow, Value
+from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
 # What Proxmox takes where a key is absent (qm.conf(5)).
-_PROXMOX_DEFAULTS: dict[str, Value] = {
+PROXMOX_DEFAULTS: dict[str, Value] = {
     "cores": 1,
     "sockets": 1,
     "memory": 512,
+    "cpu_type": "kvm64",
     "numa": False,
     "onboot": False,
     "agent": False,
     "protection": False,
     "scsihw": "lsi",
+    "bios": "seabios",
+    "ostype": "other",
+    "acpi": True,
+    "kvm": True,
+    "tablet": True,
+    "ciupgrade": True,
+    "cpulimit": 0,
+    "shares": 1000,
 }
-_MACHINE_KEYS = frozenset(
+# Options that reach a running VM at once; every other one waits for a restart.
+_IN_PLACE = frozenset(
     {
-        "cores",
-        "sockets",
-        "memory",
-        "cpu_type",
-        "numa",
-        "agent",
-        "scsihw",
-        "machine",
-        "boot",
-        "args",
-        "serial",
+        "name",
+        "description",
+        "tags",
+        "pool",
+        "onboot",
+        "protection",
+        "hookscript",
+        "startup",
+        "balloon",
+        "shares",
+        "cpulimit",
+        "cpuunits",
     }
 )
-_GUEST_KEYS = frozenset({"ciuser", "sshkeys", "nameserver", "searchdomain"})
-_COLD_OPTIONS = ("cache", "discard", "iothread", "ssd")  # of a disk: read when QEMU starts
+_GUEST_KEYS = frozenset(
+    {
+        "ciuser",
+        "cipassword",
+        "sshkeys",
+        "nameserver",
+        "searchdomain",
+        "ciupgrade",
+        "cicustom",
+    }
+)
+_HOTPLUGGED = ("net", "usb")
+# Options of a disk that are read when QEMU starts.
+_COLD_OPTIONS = (
+    "aio",
+    "cache",
+    "detect_zeroes",
+    "discard",
+    "iothread",
+    "ro",
+    "serial",
+    "ssd",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +82,16 @@ class Difference:
     released: tuple[Change, ...]  # cloud-init drives that have to go before a new one is made
     changes: tuple[Change, ...]
     grows: tuple[Grow, ...]
+    moves: tuple[MoveDisk, ...]
+    erased: tuple[Erase, ...]
     problems: tuple[tuple[str, str], ...]  # key, sentence
     notes: tuple[str, ...]
     waiting: tuple[str, ...]  # keys that are as wanted as soon as the VM restarts
 
 
-def compare(definition: Definition, config: Config, linked: bool = False) -> Difference:
+def compare(
+    definition: Definition, config: Config, linked: bool = False, extra: ExtraDisks = "keep"
+) -> Difference:
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
     disks = {disk.slot: disk for disk in definition.disks}
@@ -63,25 +101,39 @@ def compare(definition: Definition, config: Config, linked: bool = False) -> Dif
         for key, value in wanted.items()
         if not isinstance(value, Disk) and (change := _change(key, value, config))
     ]
+    problems = [
+        (change.key, problem)
+        for change in changes
+        if (problem := firmware_problem(change.key, change.after, change.before))
+    ]
     changes += work.changes
+    leaving = () if extra == "keep" else extra_disks(disks, config.disks(), _boot(wanted, config))
+    if extra == "detach":
+        changes += [Change(disk.slot, disk, None) for disk in leaving]
     touched = {change.key for change in (*changes, *work.released)}
+    touched |= {disk.slot for disk in leaving}
     return Difference(
         released=tuple(work.released),
         changes=tuple(changes),
         grows=tuple(work.grows),
-        problems=tuple(work.problems),
+        moves=tuple(work.moves),
+        erased=tuple(Erase(disk.slot, disk) for disk in leaving if extra == "erase"),
+        problems=(*work.problems, *problems),
         notes=tuple(_left_alone(wanted, config, touched)),
         waiting=tuple(sorted((config.pending & wanted.keys()) - touched)),
     )
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
-    found = config.values.get(key, _PROXMOX_DEFAULTS.get(key))
-    if isinstance(wanted, Nic) and isinstance(found, Nic):
-        wanted = replace(wanted, mac=wanted.mac or found.mac)
+    found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
+    wanted = over(wanted, found)
     if same(key, wanted, found):
         return None
     return Change(key, found, wanted, config.keep.get(key, ""))
+
+
+def _boot(wanted: dict[str, Value], config: Config) -> str:
+    return f"{wanted.get('boot', '')};{config.values.get('boot', '')}"
 
 
 def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> list[str]:
@@ -94,7 +146,11 @@ def needs_restart(change: Change) -> bool:
     """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
     if isinstance(change.after, Disk):
         return _disk_needs_restart(change.before, change.after)
-    return change.key in _MACHINE_KEYS or is_for_guest(change)
+    if isinstance(change.before, Disk):
+        return _has_no_hotplug(change.key)
+    if isinstance(change.after, Nic) or change.key.startswith(_HOTPLUGGED):
+        return False
+    return change.key not in _IN_PLACE
 
 
 def is_for_guest(change: Change) -> bool:
@@ -105,4 +161,8 @@ def is_for_guest(change: Change) -> bool:
 def _disk_needs_restart(before: Value, after: Disk) -> bool:
     if isinstance(before, Disk):
         return any(getattr(before, name) != getattr(after, name) for name in _COLD_OPTIONS)
-    return after.slot.startswith(("ide", "sata"))  # these buses have no hotplug
+    return _has_no_hotplug(after.slot)
+
+
+def _has_no_hotplug(slot: str) -> bool:
+    return slot.startswith(("ide", "sata"))

@@ -1,12 +1,18 @@
-"""What may become of a disk: added, enlarged, given other options. Never replaced or removed."""
+"""What may become of a disk: added, enlarged, moved, given other options.
 
+It is never replaced. One that no definition has leaves its slot only where that was agreed to.
+"""
+
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
-from stackyard.plan.values import Change, Grow
+from stackyard.plan.values import Change, Grow, MoveDisk
 
-OPTIONS = ("backup", "cache", "discard", "iothread", "replicate", "ssd")
+OPTIONS = tuple(key.attribute for key in DISK_OPTION_KEYS)
+_SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 
 
 @dataclass(slots=True)
@@ -16,6 +22,7 @@ class DiskWork:
     released: list[Change] = field(default_factory=list)  # cloud-init drives in the way
     changes: list[Change] = field(default_factory=list)
     grows: list[Grow] = field(default_factory=list)
+    moves: list[MoveDisk] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)  # slot, what is wrong
 
 
@@ -29,11 +36,34 @@ def compare_disks(
     for slot, disk in wanted.items():
         if slot in there:
             _compare(disk, there[slot], keep.get(slot, ""), linked, work)
+        elif disk.import_from:
+            work.changes.append(Change(slot, None, replace(disk, size_bytes=None)))
+            if disk.size_bytes is not None:  # the image has a size of its own
+                work.grows.append(Grow(slot, None, disk.size_bytes))
         elif disk.media == "disk" and disk.size_bytes is None:
             work.problems.append((slot, f"{slot} is a new disk and needs a size"))
         else:
             work.changes.append(Change(slot, None, disk))
     return work
+
+
+def extra_disks(wanted: dict[str, Disk], found: dict[str, Disk], boot: str) -> tuple[Disk, ...]:
+    """Return the disks that a definition with disks of its own does not have, by slot.
+
+    What the VM boots from is none of them, nor are drives: a cloud-init drive or a CD-ROM that a
+    template brings is in nobody's way.
+    """
+    if not any(disk.media == "disk" for disk in wanted.values()):
+        return ()
+    booted = set(re.split(r"[=;,]", boot))
+    return tuple(
+        disk
+        for slot, disk in sorted(found.items())
+        if slot not in wanted
+        and slot not in booted
+        and disk.media in ("disk", "passthrough")
+        and _SLOT.fullmatch(slot)
+    )
 
 
 def _slots(changes: list[Change]) -> set[str]:
@@ -61,6 +91,7 @@ def _compare(wanted: Disk, found: Disk, keep: str, linked: bool, work: DiskWork)
     changed = _with_options(wanted, found)
     if changed != found:
         work.changes.append(Change(wanted.slot, found, changed, keep))
+    work.moves += _moves(wanted, found)
     size = wanted.size_bytes
     if wanted.media == "disk" and size is not None and size != found.size_bytes:
         work.grows.append(Grow(wanted.slot, found.size_bytes, size))
@@ -79,23 +110,34 @@ def _unsupported(wanted: Disk, found: Disk, linked: bool) -> str | None:
 
 def _unsupported_disk(wanted: Disk, found: Disk, linked: bool) -> Iterator[str]:
     slot = wanted.slot
-    if wanted.storage not in (None, found.storage):
-        if linked:
-            yield (
-                f"{slot} of a linked clone stays on its template's storage {found.storage}, "
-                f"not {wanted.storage}: set full_clone: true, or that storage"
-            )
+    if linked and wanted.storage not in (None, found.storage):
         yield (
-            f"{slot} is on {found.storage}, not {wanted.storage}: moving a disk between storages "
-            "is not supported yet, move it by hand or set that storage"
+            f"{slot} of a linked clone stays on its template's storage {found.storage}, "
+            f"not {wanted.storage}: set full_clone: true, or that storage"
         )
-    if wanted.format and found.format and wanted.format != found.format:
-        yield f"{slot} has the format {found.format}, not {wanted.format}: convert it by hand"
+    if linked and _other_format(wanted, found):
+        yield (
+            f"{slot} of a linked clone keeps its template's format {found.format}, "
+            f"not {wanted.format}: set full_clone: true, or that format"
+        )
     if wanted.size_bytes and found.size_bytes and wanted.size_bytes < found.size_bytes:
         yield (
             f"{slot} has {size_text(found.size_bytes)} and cannot shrink to "
             f"{size_text(wanted.size_bytes)}: set its size to {size_text(found.size_bytes)} or more"
         )
+
+
+def _moves(wanted: Disk, found: Disk) -> Iterator[MoveDisk]:
+    storage = wanted.storage or found.storage
+    if wanted.media != "disk" or storage is None:
+        return
+    if storage != found.storage or _other_format(wanted, found):
+        yield MoveDisk(wanted.slot, found.storage, storage, found.size_bytes, wanted.format)
+
+
+def _other_format(wanted: Disk, found: Disk) -> bool:
+    """Tell whether both formats are known and differ; block storages have none to tell."""
+    return bool(wanted.format and found.format and wanted.format != found.format)
 
 
 def _with_options(wanted: Disk, found: Disk) -> Disk:

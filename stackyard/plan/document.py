@@ -3,9 +3,11 @@
 import json
 from collections import Counter
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.plan.effects import effects_of
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
     Action,
@@ -14,8 +16,11 @@ from stackyard.plan.values import (
     Configure,
     Create,
     Delete,
+    Erase,
     Grow,
     MakeTemplate,
+    Migrate,
+    MoveDisk,
     Plan,
     Reboot,
     Shutdown,
@@ -24,12 +29,15 @@ from stackyard.plan.values import (
     Value,
 )
 
-VERSION = 1
+VERSION = 2
 _STEPS: dict[str, type[Step]] = {
     "clone": Clone,
     "create": Create,
     "configure": Configure,
     "grow": Grow,
+    "move-disk": MoveDisk,
+    "erase": Erase,
+    "migrate": Migrate,
     "start": Start,
     "shutdown": Shutdown,
     "reboot": Reboot,
@@ -37,7 +45,9 @@ _STEPS: dict[str, type[Step]] = {
     "delete": Delete,
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
-_DEVICES: dict[str, type[Disk | Nic | IpConfig]] = {"disk": Disk, "nic": Nic, "ipconfig": IpConfig}
+_DEVICES: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Disk, Nic, IpConfig, Reference, *get_args(Device))
+}
 
 
 def to_json(plan: Plan) -> str:
@@ -82,22 +92,32 @@ def step_name(step: Step) -> str:
 
 def _action(action: Action) -> dict[str, Any]:
     plain = {field.name: getattr(action, field.name) for field in fields(action)}
-    return {**plain, "steps": [_step(step) for step in action.steps]}
+    effects = [asdict(effect) for effect in effects_of(action)]
+    return {**plain, "effects": effects, "steps": [_step(step) for step in action.steps]}
 
 
 def _step(step: Step) -> dict[str, Any]:
     plain = {field.name: getattr(step, field.name) for field in fields(step)}
     if isinstance(step, Configure | Create):
         plain["changes"] = [_change(change) for change in step.changes]
+    if isinstance(step, Erase):
+        plain["disk"] = plain_value(step.disk)
     return {"step": step_name(step), **plain}
 
 
 def _change(change: Change) -> dict[str, Any]:
-    plain = {"key": change.key, "before": _value(change.before), "after": _value(change.after)}
-    return {**plain, "keep": change.keep} if change.keep else plain
+    plain = {
+        "key": change.key,
+        "before": plain_value(change.before),
+        "after": plain_value(change.after),
+    }
+    if change.keep:
+        plain["keep"] = change.keep
+    return {**plain, "when": change.when}
 
 
-def _value(value: Value) -> Any:
+def plain_value(value: Value) -> Any:
+    """Return a value as JSON has it: a device is a mapping of its kind to its parts."""
     for name, kind in _DEVICES.items():
         if isinstance(value, kind):
             return {name: {k: v for k, v in asdict(value).items() if v is not None}}
@@ -105,13 +125,20 @@ def _value(value: Value) -> Any:
 
 
 def _read_action(plain: dict[str, Any]) -> Action:
-    return Action(**{**plain, "steps": tuple(_read_step(step) for step in plain["steps"])})
+    arguments = {key: value for key, value in plain.items() if key != "effects"}
+    arguments["steps"] = tuple(_read_step(step) for step in plain["steps"])
+    arguments.update({key: tuple(plain[key]) for key in ("waiting", "frees")})
+    return Action(**arguments)
 
 
 def _read_step(plain: dict[str, Any]) -> Step:
     arguments = {key: value for key, value in plain.items() if key != "step"}
     if "changes" in arguments:
         arguments["changes"] = tuple(_read_change(change) for change in arguments["changes"])
+    if "storages" in arguments:
+        arguments["storages"] = tuple(arguments["storages"])
+    if "disk" in arguments:
+        arguments["disk"] = _read_value(arguments["disk"])
     return _STEPS[plain["step"]](**arguments)
 
 
@@ -121,11 +148,14 @@ def _read_change(plain: dict[str, Any]) -> Change:
         _read_value(plain["before"]),
         _read_value(plain["after"]),
         plain.get("keep", ""),
+        plain["when"],
     )
 
 
 def _read_value(plain: Any) -> Value:
     if isinstance(plain, dict):
         ((name, arguments),) = plain.items()
-        return _DEVICES[name](**arguments)
+        lists = {key: tuple(item) for key, item in arguments.items() if isinstance(item, list)}
+        device: Value = _DEVICES[name](**{**arguments, **lists})
+        return device
     return tuple(plain) if isinstance(plain, list) else plain

@@ -55,6 +55,7 @@ class ObservedVm:
     template: bool = False
     tags: tuple[str, ...] = ()
     lock: str | None = None
+    memory_bytes: int = 0  # what it may use
     config: Config | None = None
 
     @property
@@ -76,11 +77,33 @@ class ObservedVm:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRoom:
+    """What a node has."""
+
+    threads: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRoom:
+    """What a storage has, seen from one node."""
+
+    name: str
+    free_bytes: int
+    total_bytes: int
+    thin: bool = False  # allocates what is written, so more can be promised than it has
+    shared: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The whole cluster, as far as a plan needs it."""
 
     nodes: Mapping[str, bool]  # name: online and answering
     vms: tuple[ObservedVm, ...] = ()
+    rooms: Mapping[str, NodeRoom] = field(default_factory=dict)  # by node, where it told
+    storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
+    pools: frozenset[str] | None = None  # None: nobody asked
 
     def named(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name, templates included, by VMID."""

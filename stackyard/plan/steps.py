@@ -4,13 +4,16 @@ Everything a later run needs in order to go on is in Proxmox before it is needed
 with the configuration, a due restart is a tag, and what a disk or the power lacks can be seen.
 """
 
-from stackyard.definitions.model import Definition, PowerState
+from dataclasses import replace
+
+from stackyard.definitions.model import Definition, Disk, PowerState
 from stackyard.plan.differ import Difference, is_for_guest, needs_restart
 from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.values import (
     Change,
     Configure,
     MakeTemplate,
+    Migrate,
     Reboot,
     Shutdown,
     Start,
@@ -20,14 +23,17 @@ from stackyard.plan.values import (
 Tags = tuple[str, ...]
 
 
-def steps_of_new(definition: Definition, difference: Difference, config: Config) -> list[Step]:
-    """Return what a fresh clone with this configuration still needs."""
+def steps_of_new(
+    definition: Definition, difference: Difference, config: Config, vm: ObservedVm | None = None
+) -> list[Step]:
+    """Return what a clone with this configuration still needs; `vm` where it is there already."""
     changes = [change for change in difference.changes if change.key != "tags"]
     before = _tags(config)
     changes.append(Change("tags", before, _sorted({*definition.tags, TAG, UNCONFIGURED})))
     if "description" not in {change.key for change in changes}:
         changes.append(Change("description", config.values.get("description"), None))
-    steps = [*_configure(difference.released, tuple(changes)), *difference.grows]
+    steps = _write(definition, difference, tuple(changes), vm, online=False)
+    steps += _disk_steps(difference)
     return steps + finish(definition, "stopped")
 
 
@@ -38,12 +44,68 @@ def steps_of_existing(
     stops = vm.status == "running" and definition.vm_state == "stopped"
     stays = vm.status == "running" and not stops
     reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
-    changes = _with_restart_tag(difference, config, reboots, stays)
+    changes = tuple(
+        _timed(change, reboots, stays)
+        for change in _with_restart_tag(difference, config, reboots, stays)
+    )
     steps: list[Step] = [Shutdown()] if stops else []
-    steps += [*_configure(difference.released, changes), *difference.grows]
+    steps += _write(definition, difference, changes, vm, online=stays)
+    steps += _disk_steps(difference)
     if reboots:
         steps += [Reboot(), *_untag(changes, config)]
     return steps + finish(definition, "running" if stays else "stopped", vm.template)
+
+
+def _timed(change: Change, reboots: bool, stays: bool) -> Change:
+    """Note when a change takes effect."""
+    if not stays or not needs_restart(change):
+        return change
+    return replace(change, when="restart" if reboots else "held")
+
+
+def _disk_steps(difference: Difference) -> list[Step]:
+    """Return what the configuration's write cannot do; a disk grows where it is going to stay."""
+    return [*difference.erased, *difference.moves, *difference.grows]
+
+
+def _write(
+    definition: Definition,
+    difference: Difference,
+    changes: tuple[Change, ...],
+    vm: ObservedVm | None,
+    online: bool,
+) -> list[Step]:
+    """Return the writes of the configuration, around the move to another node where there is one.
+
+    Options of a disk are written with the name of its volume, which the move may change.
+    """
+    if vm is None or vm.node == definition.target_node:
+        return _configure(difference.released, changes)
+    early = tuple(c for c in changes if isinstance(c.before, Disk) and isinstance(c.after, Disk))
+    late = tuple(change for change in changes if change not in early)
+    pairs = tuple(f"{a}:{b}" for a, b in sorted(storages_of_move(definition, vm).items()))
+    move = Migrate(vm.node, definition.target_node, online, pairs)
+    return [*_configure((), early), move, *_configure(difference.released, late)]
+
+
+def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
+    """Return where the contents of each storage go; Proxmox maps storages, not disks."""
+    found = vm.config.disks() if vm.config else {}
+    mapped: dict[str, str] = {}
+    for disk in definition.disks:
+        before = found.get(disk.slot)
+        if before and before.storage and disk.storage and before.storage != disk.storage:
+            mapped.setdefault(before.storage, disk.storage)
+    return mapped
+
+
+def after_move(config: Config, mapped: dict[str, str]) -> Config:
+    """Predict the configuration on the other node."""
+    moved = {
+        slot: replace(disk, storage=mapped.get(disk.storage or "", disk.storage))
+        for slot, disk in config.disks().items()
+    }
+    return replace(config, values={**config.values, **moved})
 
 
 def restart_is_due(difference: Difference, config: Config) -> bool:

@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
-from stackyard.plan.differ import needs_restart
-from stackyard.plan.disks import size_text
+from stackyard.definitions.hardware import Cpu, Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.plan.disks import OPTIONS, size_text
 from stackyard.plan.observed import SYSTEM_TAGS
 from stackyard.plan.values import (
     Action,
     Change,
     Configure,
+    Erase,
     Grow,
     MakeTemplate,
+    Migrate,
+    MoveDisk,
     Plan,
     Reboot,
     Shutdown,
@@ -20,13 +24,21 @@ from stackyard.plan.values import (
     Step,
     Value,
     Verb,
+    When,
 )
 
-_SIGNS: dict[Verb, str] = {"create": "+", "finish": "+", "update": "~", "destroy": "-"}
+SIGNS: dict[Verb, str] = {
+    "create": "+",
+    "finish": "+",
+    "update": "~",
+    "replace": "±",
+    "destroy": "-",
+}
 _SAID: dict[Verb, str] = {
     "create": "to create",
     "finish": "to finish",
     "update": "to change",
+    "replace": "to replace",
     "destroy": "to destroy",
 }
 
@@ -49,37 +61,60 @@ def summary(plan: Plan) -> str:
         return f"Nothing to do: {plan.wanted} VM{'s' if plan.wanted != 1 else ''} as wanted."
     verbs = Counter(action.verb for action in plan.actions)
     counts = [f"{verbs[verb]} {said}" for verb, said in _SAID.items() if verbs[verb]]
-    return f"Plan: {', '.join(counts)}, {plan.wanted - verbs.total()} as wanted."
+    of_wanted = sum(action.verb != "destroy" for action in plan.actions)
+    return f"Plan: {', '.join(counts)}, {plan.wanted - of_wanted} as wanted."
 
 
 def _line(action: Action, width: int) -> str:
-    said = action.about
+    return f"{SIGNS[action.verb]} {action.name:<{width}}  {sentence(action)}"
+
+
+def sentence(action: Action) -> str:
+    """Say in one line what happens to a VM."""
     if action.verb == "update":
-        said = ", ".join(words for step in action.steps for words in _words(step, action))
-        said = said or "a tag of ours removed"
-    elif action.verb == "destroy":
-        said = f"destroy VM {action.vmid} on {action.node} {action.about}"
-    return f"{_SIGNS[action.verb]} {action.name:<{width}}  {said}"
+        said = [words for step in action.steps for words in step_words(step)]
+        said = [*(waiting_words(key) for key in action.waiting), *said]
+        return ", ".join(said) or "a tag of ours removed"
+    if action.verb == "destroy":
+        return f"destroy VM {action.vmid} on {action.node} {action.about}"
+    return action.about
 
 
-def _words(step: Step, action: Action) -> Iterator[str]:
-    restarts = any(isinstance(other, Reboot) for other in action.steps)
-    if isinstance(step, Configure):
-        yield from (_change(change, restarts) for change in step.changes if _is_told(change))
-    elif isinstance(step, Grow):
-        before = size_text(step.before_bytes) if step.before_bytes else "?"
-        yield f"{step.slot} {before} → {size_text(step.size_bytes)}"
-    elif isinstance(step, Shutdown):
-        yield "shut down"
-    elif isinstance(step, Start):
-        yield "start"
-    elif isinstance(step, Reboot):
-        yield "reboot"
-    elif isinstance(step, MakeTemplate):
-        yield "convert to a template"
+def waiting_words(key: str) -> str:
+    """Say that a value waits for a restart already."""
+    return f"{key} is pending already"
 
 
-def _is_told(change: Change) -> bool:
+def step_words(step: Step) -> Iterator[str]:
+    """Say what a step does, each change on its own; nothing of tags that are ours alone."""
+    match step:
+        case Configure():
+            yield from (change_words(change) for change in step.changes if is_told(change))
+        case Grow():
+            before = size_text(step.before_bytes) if step.before_bytes else "?"
+            yield f"{step.slot} {before} → {size_text(step.size_bytes)}"
+        case MoveDisk():
+            form = f" as {step.format}" if step.format else ""
+            yield f"{step.slot} moves from {step.before or '?'} to {step.storage}{form}"
+        case Erase():
+            yield f"{step.slot} ({_text(step.disk)}) deleted with its data"
+        case Migrate():
+            live = " while it runs" if step.online else ""
+            yield f"moves from {step.source} to {step.target}{live}"
+        case _:
+            yield from (words for kind, words in _PLAIN.items() if isinstance(step, kind))
+
+
+_PLAIN: dict[type[Step], str] = {
+    Shutdown: "shut down",
+    Start: "start",
+    Reboot: "reboot",
+    MakeTemplate: "convert to a template",
+}
+
+
+def is_told(change: Change) -> bool:
+    """Tell whether a change is of interest: the tags of ours are not."""
     return change.key != "tags" or _tags(change.before) != _tags(change.after)
 
 
@@ -88,33 +123,36 @@ def _tags(value: Value) -> tuple[str, ...]:
     return tuple(tag for tag in tags if tag not in SYSTEM_TAGS)
 
 
-def _change(change: Change, restarts: bool) -> str:
+_HINTS: dict[When, str] = {
+    "now": "",
+    "restart": " (needs a reboot)",
+    "held": " (waits for a restart)",
+}
+
+
+def change_words(change: Change) -> str:
+    """Say what becomes of one key."""
+    hint = _HINTS[change.when]
     if change.key == "sshkeys":
-        return "sshkeys changed (needs a reboot)" if restarts else "sshkeys changed"
-    hint = " (needs a reboot)" if restarts and needs_restart(change) else ""
+        return f"sshkeys changed{hint}"
     if change.key == "tags":
         before, after = _tags(change.before), _tags(change.after)
         return f"tags {_text(before)} → {_text(after)}"
     if change.after is None:
-        return f"{change.key} {_text(change.before)} removed{hint}"
+        kept = ""
+        if isinstance(change.before, Disk) and change.before.media == "disk":
+            kept = ", kept as an unused disk"
+        return f"{change.key} {_text(change.before)} removed{kept}{hint}"
     if change.before is None:
         return f"{change.key} {_text(change.after)} added{hint}"
     return f"{change.key} {_text(change.before)} → {_text(change.after)}{hint}"
 
 
 def _text(value: Value) -> str:
-    if isinstance(value, Disk):
-        return _disk(value)
-    if isinstance(value, Nic):
-        parts = [value.model, f"on {value.bridge}", "with firewall" if value.firewall else ""]
-        parts += [
-            f"VLAN {value.vlan}" if value.vlan else "",
-            f"MTU {value.mtu}" if value.mtu else "",
-        ]
-        return " ".join(part for part in [*parts, value.mac or ""] if part)
-    if isinstance(value, IpConfig):
-        named = (("", value.ip), ("gw ", value.gw), ("", value.ip6), ("gw ", value.gw6))
-        return " ".join(f"{word}{address}" for word, address in named if address)
+    if isinstance(value, Disk | Nic | IpConfig | Device):
+        return _device(value)
+    if isinstance(value, Reference):
+        return f"from ${value.env}"
     if isinstance(value, tuple):
         return ";".join(value) or "none"
     if isinstance(value, bool):
@@ -122,13 +160,34 @@ def _text(value: Value) -> str:
     return "nothing" if value is None else str(value)
 
 
+def _device(value: Disk | Nic | IpConfig | Device) -> str:
+    if isinstance(value, Disk):
+        return _disk(value)
+    if isinstance(value, Nic):
+        parts = [value.model, f"on {value.bridge}", "with firewall" if value.firewall else ""]
+        parts += [
+            f"VLAN {value.vlan}" if value.vlan else "",
+            f"MTU {value.mtu}" if value.mtu else "",
+            *_options(value, ("trunks", "rate", "queues", "link_down")),
+        ]
+        return " ".join(part for part in [*parts, value.mac or ""] if part)
+    if isinstance(value, IpConfig):
+        named = (("", value.ip), ("gw ", value.gw), ("", value.ip6), ("gw ", value.gw6))
+        return " ".join(f"{word}{address}" for word, address in named if address)
+    if isinstance(value, Cpu):
+        return " ".join([value.type, *(value.flags or ())])
+    return " ".join(_options(value, tuple(field.name for field in fields(value))))
+
+
 def _disk(disk: Disk) -> str:
     size = size_text(disk.size_bytes) if disk.size_bytes else ""
     place = f"on {disk.storage}" if disk.storage else ""
     volume = disk.volume if disk.media in ("iso", "passthrough") and disk.volume else ""
-    options = [
-        f"{name}={_text(value)}"
-        for name in ("backup", "cache", "discard", "iothread", "replicate", "ssd")
-        if (value := getattr(disk, name)) is not None
-    ]
+    options = _options(disk, OPTIONS)
     return " ".join(part for part in [disk.media, size, place, volume, *options] if part)
+
+
+def _options(holder: object, names: tuple[str, ...]) -> list[str]:
+    """Return the fields that say something."""
+    values = {name: getattr(holder, name) for name in names}
+    return [f"{name}={_text(value)}" for name, value in values.items() if value is not None]

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState, Reference
 
-Value = None | bool | int | str | tuple[str, ...] | Disk | Nic | IpConfig
-Verb = Literal["create", "finish", "update", "destroy"]
+Value = (
+    None | bool | int | float | str | tuple[str, ...] | Disk | Nic | IpConfig | Device | Reference
+)
+Verb = Literal["create", "finish", "update", "replace", "destroy"]
+When = Literal["now", "restart", "held"]  # held: waits for a restart that nobody allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Change:
     before: Value
     after: Value
     keep: str = ""  # options of the property that no definition knows; written back as they are
+    when: When = "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Clone:
     full: bool
     storage: str | None = None
     format: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,35 @@ class Grow:
     slot: str
     before_bytes: int | None
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDisk:
+    """Copy a disk to another storage or into another format, and let the copy take its place."""
+
+    slot: str
+    before: str | None
+    storage: str
+    size_bytes: int | None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Take a disk out of its slot and delete it."""
+
+    slot: str
+    disk: Disk
+
+
+@dataclass(frozen=True, slots=True)
+class Migrate:
+    """Move the VM with its disks to another node; `storages` are pairs written `from:to`."""
+
+    source: str
+    target: str
+    online: bool
+    storages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +119,20 @@ class Delete:
     """Remove the VM and all its disks."""
 
 
-Step = Clone | Create | Configure | Grow | Start | Shutdown | Reboot | MakeTemplate | Delete
+Step = (
+    Clone
+    | Create
+    | Configure
+    | Grow
+    | MoveDisk
+    | Erase
+    | Migrate
+    | Start
+    | Shutdown
+    | Reboot
+    | MakeTemplate
+    | Delete
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +140,16 @@ class Action:
     """All that happens to one VM, step after step."""
 
     name: str
-    node: str
+    node: str  # where it is, or is going to be made
     vmid: int
     verb: Verb
     steps: tuple[Step, ...]
     about: str  # for people
     digest: str | None = None  # of the configuration the plan was made against; None: no VM yet
+    status: PowerState | None = None  # the power it was made against
+    target: str | None = None  # the node it is on afterwards, where that is another one
+    waiting: tuple[str, ...] = ()  # keys that were as wanted before, but for a restart
+    frees: tuple[str, ...] = ()  # addresses that a VM to be removed has
 
 
 @dataclass(frozen=True, slots=True)

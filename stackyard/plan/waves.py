@@ -1,9 +1,12 @@
-"""Which actions may run side by side: an address is freed before another VM takes it."""
+"""Which actions may run side by side: what one VM frees and another takes is freed first.
+
+Freed and taken are addresses and VMIDs; a template is there before its clones.
+"""
 
 from collections.abc import Iterator, Sequence
 
 from stackyard.definitions.model import IpConfig
-from stackyard.plan.values import Action, Change, Configure, Create, Value
+from stackyard.plan.values import Action, Change, Clone, Configure, Create, MakeTemplate, Value
 
 
 def in_waves(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
@@ -11,25 +14,40 @@ def in_waves(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
     waves: list[tuple[Action, ...]] = []
     rest = list(actions)
     while rest:
-        ready = [a for a in rest if not any(_waits_for(a, b) for b in rest if b is not a)]
+        ready = [a for a in rest if not any(waits_for(a, b) for b in rest if b is not a)]
         wave = tuple(ready or rest)
         waves.append(wave)
         rest = [action for action in rest if action not in wave]
     return tuple(waves)
 
 
-def _waits_for(action: Action, other: Action) -> bool:
-    return bool(_taken(action) & (_freed(other) - _taken(other)))
+def waits_for(action: Action, other: Action) -> bool:
+    """Tell whether an action can only begin when the other one has succeeded."""
+    return (
+        bool(_taken(action) & (_freed(other) - _taken(other)))
+        or _takes_vmid(action, other)
+        or _clones(action, other)
+    )
+
+
+def _takes_vmid(action: Action, other: Action) -> bool:
+    return action.verb == "create" and other.verb == "destroy" and action.vmid == other.vmid
+
+
+def _clones(action: Action, other: Action) -> bool:
+    makes = any(isinstance(step, MakeTemplate) for step in other.steps)
+    clones = (step for step in action.steps if isinstance(step, Clone))
+    return makes and any(step.template_vmid == other.vmid for step in clones)
 
 
 def _taken(action: Action) -> set[str]:
-    return {a for change in _changes(action) for a in _addresses(change.after)}
+    return {a for change in _changes(action) for a in addresses_of(change.after)}
 
 
 def _freed(action: Action) -> set[str]:
-    if action.verb == "create":  # what a template had is nobody's
-        return set()
-    return {a for change in _changes(action) for a in _addresses(change.before)}
+    if action.verb != "update":  # what a template had is nobody's
+        return set(action.frees)
+    return {a for change in _changes(action) for a in addresses_of(change.before)}
 
 
 def _changes(action: Action) -> Iterator[Change]:
@@ -38,7 +56,8 @@ def _changes(action: Action) -> Iterator[Change]:
             yield from step.changes
 
 
-def _addresses(value: Value) -> Iterator[str]:
+def addresses_of(value: Value) -> Iterator[str]:
+    """Return the fixed addresses of a cloud-init configuration, without their prefixes."""
     if isinstance(value, IpConfig):
         for address in (value.ip, value.ip6):
             if address and "/" in address:

@@ -1,22 +1,21 @@
 """The one narrow seam over proxmoxer: get, post, put, delete; data back, or an error of ours.
 
-Nothing of proxmoxer or requests leaves this module. Reads are repeated when a node or pveproxy
+Nothing of proxmoxer leaves this module. Reads are repeated when a node or pveproxy
 hiccups; writes only when surely nothing was applied: the connection was refused, or a lock said
 so. One client serves all threads.
 """
 
+import json
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from http import HTTPStatus
 from typing import Any, Final, Self
 
-import requests
 from proxmoxer import ProxmoxResource, ResourceException
-from proxmoxer.backends.https import ProxmoxHTTPApiTokenAuth, ProxmoxHttpSession
-from requests.auth import AuthBase
-from requests.cookies import RequestsCookieJar
 
 from stackyard.proxmox import transport
 from stackyard.proxmox.errors import ApiError, ConnectionFailedError, ProxmoxError
@@ -24,6 +23,7 @@ from stackyard.proxmox.settings import Settings
 
 READ_DEADLINE_SECONDS = 20.0
 LOCK_DEADLINE_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.2
 TICKET_SECONDS = 3600.0  # tickets last two hours
 # 595: no connection from pveproxy to the node; 596: broken behind pveproxy (AnyEvent::HTTP).
 _TRANSIENT: Final = frozenset({502, 503, 504, 595, 596, 597, 599})
@@ -38,60 +38,56 @@ Params = Mapping[str, "str | int | float | bool | None"]
 class _Serializer:
     """Read answers as proxmoxer's own serializer does, but refuse what is no API answer."""
 
-    def loads(self, response: requests.Response) -> Any:
+    def loads(self, answer: transport.Answer) -> Any:
         try:
-            return response.json()["data"]
+            return json.loads(answer.content)["data"]
         except (ValueError, KeyError, TypeError) as error:
             raise ConnectionFailedError(
-                f"{response.url.partition('/api2/')[0]} answered, but not as a Proxmox API: "
+                f"{answer.url.partition('/api2/')[0]} answered, but not as a Proxmox API: "
                 "check PROXMOX_URL"
             ) from error
 
-    def loads_errors(self, response: requests.Response) -> Any:
+    def loads_errors(self, answer: transport.Answer) -> Any:
         """Return the refused parameters; bodies of 401, 595 and 596 are empty."""
         try:
-            body = response.json()
+            body = json.loads(answer.content)
         except ValueError:
             return None
         return body.get("errors") if isinstance(body, dict) else None
 
 
-class _TicketAuth(AuthBase):
-    """Log in with a password, over a session verified alike, and renew before it expires."""
+class _Token:
+    """The header of a token, the same for every request."""
 
     def __init__(self, settings: Settings) -> None:
-        self.timeout = transport.TIMEOUT_SECONDS  # this and the next are read by proxmoxer
-        self.verify_ssl = transport.trusted(settings)
+        name, secret = f"{settings.user}!{settings.token_id}", settings.token_secret
+        self._headers = {"Authorization": f"PVEAPIToken={name}={secret}"}
+
+    def __call__(self, _method: str) -> transport.Headers:
+        return self._headers
+
+
+class _Ticket:
+    """Logs in with a password, and again before the ticket expires."""
+
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._session = transport.prepare(requests.Session(), settings)
         self._lock = threading.Lock()
         self._ticket, self._csrf, self._born = "", "", 0.0
 
-    def get_cookies(self) -> RequestsCookieJar:
-        """Return no cookies: the ticket is a header, set for each request when it is sent."""
-        return RequestsCookieJar()
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+    def __call__(self, method: str) -> transport.Headers:
         with self._lock:
             if not self._ticket or time.monotonic() - self._born > TICKET_SECONDS:
                 self._log_in()
-        request.headers["Cookie"] = f"PVEAuthCookie={self._ticket}"
-        if request.method != "GET":
-            request.headers["CSRFPreventionToken"] = self._csrf
-        return request
-
-    def close(self) -> None:
-        """Close the connections that logins went over."""
-        self._session.close()
+        headers = {"Cookie": f"PVEAuthCookie={self._ticket}"}
+        return headers if method == "GET" else {**headers, "CSRFPreventionToken": self._csrf}
 
     def _log_in(self) -> None:
+        url = f"{self._settings.url}/api2/json/access/ticket"
         data = {"username": self._settings.user, "password": self._settings.password}
-        answer = self._session.post(
-            f"{self._settings.url}/api2/json/access/ticket",
-            data=data,
-            timeout=transport.TIMEOUT_SECONDS,
-        )
-        if answer.status_code != requests.codes.ok:
+        with closing(transport.Session(self._settings, lambda _method: {})) as session:
+            answer = session.request("POST", url, data=data)
+        if answer.status_code != HTTPStatus.OK:
             raise ApiError("POST /access/ticket", answer.status_code, answer.reason)
         ticket = _Serializer().loads(answer)
         self._ticket, self._csrf = ticket["ticket"], ticket["CSRFPreventionToken"]
@@ -103,9 +99,8 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._session = transport.prepare(ProxmoxHttpSession(), settings)
-        self._session.auth = _auth(settings)
-        self._session.headers["Accept"] = "application/json"
+        sign = _Token(settings) if settings.token_secret else _Ticket(settings)
+        self._session = transport.Session(settings, sign)
         self._api = ProxmoxResource(
             base_url=f"{settings.url}/api2/json",
             session=self._session,
@@ -125,8 +120,6 @@ class Client:
     def close(self) -> None:
         """Close the kept connections."""
         self._session.close()
-        if isinstance(self._session.auth, _TicketAuth):
-            self._session.auth.close()
 
     def get(self, path: str, **params: str | float | bool | None) -> Any:
         """Read. Repeated on broken connections, until `READ_DEADLINE_SECONDS` are over.
@@ -158,7 +151,7 @@ class Client:
         may_repeat: Callable[[ProxmoxError], bool],
     ) -> Any:
         """Repeat a request with growing pauses, but a cluster that never answered not at all."""
-        deadline, pause = time.monotonic() + patience, 0.2
+        deadline, pause = time.monotonic() + patience, FIRST_PAUSE_SECONDS
         while True:
             try:
                 return self._once(method, path, params)
@@ -175,24 +168,10 @@ class Client:
         try:
             data = call(**{key: _plain(value) for key, value in params.items()})
         except ResourceException as error:
-            self._answered = error.status_code != requests.codes.unauthorized
+            self._answered = error.status_code != HTTPStatus.UNAUTHORIZED
             raise _api_error(f"{method} {path}", error) from None
-        except requests.RequestException as error:
-            raise transport.explain(error, self.settings) from error
         self._answered = True
         return data
-
-
-def _auth(settings: Settings) -> Any:
-    if settings.token_secret is None:
-        return _TicketAuth(settings)
-    return ProxmoxHTTPApiTokenAuth(
-        settings.user,
-        settings.token_id,
-        settings.token_secret,
-        verify_ssl=transport.trusted(settings),
-        timeout=transport.TIMEOUT_SECONDS,
-    )
 
 
 def _plain(value: str | float | bool | None) -> str | float | None:
@@ -209,7 +188,7 @@ def _api_error(request: str, error: ResourceException) -> ApiError:
 def _is_hiccup(error: ProxmoxError) -> bool:
     if isinstance(error, ApiError):
         return error.status in _TRANSIENT
-    return isinstance(error.__cause__, requests.ConnectionError)
+    return transport.was_broken(error.__cause__)
 
 
 def _is_unapplied(error: ProxmoxError) -> bool:

@@ -72,6 +72,14 @@ class WorldMovedError(ProxmoxError):
     """What is there is not what the plan was made against."""
 
 
+class InterruptedRunError(ProxmoxError):
+    """The user interrupted the run before this was begun."""
+
+
+class VmidTakenError(WorldMovedError):
+    """Somebody else made a VM with the number that was meant for ours."""
+
+
 def is_lock(text: str) -> bool:
     """Tell whether an error text means "busy", with nothing done."""
     return "VM is locked" in text or ("can't lock file" in text and "got timeout" in text)

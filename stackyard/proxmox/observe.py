@@ -7,21 +7,33 @@ seconds and shows a reused VMID with the old VM's name.
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan.make import select
-from stackyard.plan.observed import Config, Observed, ObservedVm
+from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm, StorageRoom
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
 CLONE_PATIENCE_SECONDS = 600.0
 _UNREACHABLE = range(595, 600)
+_THICK = frozenset({"lvm", "iscsi", "iscsidirect"})  # types that allocate a disk's whole size
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which VMs' configurations are read; the lists of all nodes always are."""
+
+    limit: str | None = None  # of the definitions, see `stackyard.plan.make.select`
+    names: frozenset[str] = frozenset()  # VMs besides those of the definitions
+    also: Callable[[ObservedVm], bool] = lambda _vm: False  # more of them, picked from the lists
+    replaced: frozenset[str] = frozenset()  # made anew, so that their templates are needed
 
 
 def observe(
@@ -33,6 +45,17 @@ def observe(
 ) -> Observed:
     """Read the cluster as far as a plan for these definitions, and VMs of these names, needs it.
 
+    Raises:
+        ProxmoxError, PlanError: see `observe_scope`.
+    """
+    return observe_scope(client, definitions, site, Scope(limit, frozenset(names)))
+
+
+def observe_scope(
+    client: Client, definitions: Iterable[Definition], site: Site, scope: Scope
+) -> Observed:
+    """Read the cluster as far as a plan for these definitions, in this scope, needs it.
+
     VMs of theirs that are just being made, by a run that was killed or by another one, are waited
     for: what they will be cannot be seen before.
 
@@ -41,8 +64,8 @@ def observe(
         PlanError: the limit matches nothing.
     """
     fleet = tuple(definitions)
-    selected = select(fleet, limit) if fleet else ()
-    wanted = {*(definition.name for definition in selected), *names}
+    selected = select(fleet, scope.limit) if fleet else ()
+    wanted = {*(definition.name for definition in selected), *scope.names}
     with ThreadPoolExecutor(POOL_SIZE) as pool:
         observed = _lists(client, pool)
         vmids = {
@@ -51,21 +74,63 @@ def observe(
             if name in wanted
         }
         observed = _when_made(client, pool, observed, wanted, vmids)
-        concerned = [vm for vm in observed.vms if vm.name in wanted]
-        concerned += _templates(selected, observed, {vm.name for vm in concerned if vm.is_ours})
+        concerned = _concerned(observed, selected, wanted, scope)
         read = pool.map(lambda vm: _read(client, vm), concerned)
         details = {vm.vmid: vm for vm in read if vm is not None}
         gone = {vm.vmid for vm in concerned} - details.keys()
     vms = tuple(details.get(vm.vmid, vm) for vm in observed.vms if vm.vmid not in gone)
-    return replace(observed, vms=vms)
+    observed = replace(observed, vms=vms)
+    pools = {definition.pool for definition in selected if definition.pool is not None}
+    return observe_pools(client, observed, pools) if pools else observed
+
+
+def _concerned(
+    observed: Observed, selected: tuple[Definition, ...], wanted: set[str], scope: Scope
+) -> list[ObservedVm]:
+    concerned = [vm for vm in observed.vms if vm.name in wanted or scope.also(vm)]
+    there = {vm.name for vm in concerned if vm.is_ours and vm.name not in scope.replaced}
+    templates = _templates(selected, observed, there)
+    return list({vm.vmid: vm for vm in (*concerned, *templates)}.values())
 
 
 def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
-    nodes = {str(row["node"]): row.get("status") == "online" for row in client.get("/nodes")}
+    rows = client.get("/nodes")
+    nodes = {str(row["node"]): row.get("status") == "online" for row in rows}
     online = [node for node, is_online in nodes.items() if is_online]
     lists = dict(zip(online, pool.map(_list(client), online), strict=True))
     nodes.update({node: False for node, vms in lists.items() if vms is None})
-    return Observed(nodes, tuple(vm for vms in lists.values() for vm in vms or ()))
+    vms = tuple(vm for vms in lists.values() for vm in vms or ())
+    rooms = {str(r["node"]): NodeRoom(int(r["maxcpu"]), int(r["maxmem"])) for r in rows if _told(r)}
+    return Observed(nodes, vms, rooms)
+
+
+def _told(row: dict[str, Any]) -> bool:
+    """Tell whether a node says what it has: not to everybody, and not while it is offline."""
+    return bool(row.get("maxcpu") and row.get("maxmem"))
+
+
+def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -> Observed:
+    """Add what the storages for images of some nodes have.
+
+    `GET /nodes/N/storage` asks the node itself; a storage that does not answer is left out.
+
+    Raises:
+        ProxmoxError: Proxmox refused or did not answer.
+    """
+    found = {node: tuple(_rooms(client, node)) for node in sorted(set(nodes))}
+    return replace(observed, storages=found)
+
+
+def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:
+    for row in client.get(f"/nodes/{node}/storage", content="images", enabled=True):
+        if row.get("active") and row.get("total"):
+            yield StorageRoom(
+                name=str(row["storage"]),
+                free_bytes=int(row.get("avail", 0)),
+                total_bytes=int(row["total"]),
+                thin=str(row.get("type")) not in _THICK,
+                shared=str(row.get("shared", 0)) == "1",
+            )
 
 
 def _list(client: Client) -> Callable[[str], list[ObservedVm] | None]:
@@ -91,6 +156,7 @@ def _listed(node: str, row: dict[str, Any]) -> ObservedVm:
         template=str(row.get("template", "")) == "1",
         tags=tuple(sorted(tag for tag in tags.split(";") if tag)),
         lock=row.get("lock") or None,
+        memory_bytes=int(row.get("maxmem") or 0),
     )
 
 

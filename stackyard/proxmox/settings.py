@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from stackyard.proxmox.errors import SettingsError
 
 DEFAULT_PORT = 8006
+CLONES = 4  # for each node and storage: more, and Proxmox's own locks time out
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,18 @@ class Settings:
     password: str | None = field(default=None, repr=False)
     ca: Path | None = None  # None, and no fingerprint: the system's authorities
     fingerprint: str | None = None  # SHA-256 of the certificate, lower-case hex, no colons
+    clones: int = CLONES  # copies at a time, for each node and storage
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is root itself, whom no token is."""
+        return self.user == "root@pam" and self.token_id is None
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Read PROXMOX_URL, _USER, _TOKEN_ID, _TOKEN_SECRET or _PASSWORD, _CA or _FINGERPRINT.
+
+        PROXMOX_CLONES says how many clones a storage of a node may have to make at a time.
 
         Raises:
             SettingsError: a variable is missing, malformed, or contradicts another.
@@ -45,6 +54,7 @@ class Settings:
             password=None if values.get("TOKEN_SECRET") else values.get("PASSWORD"),
             ca=_ca(values),
             fingerprint=_fingerprint(values.get("FINGERPRINT")),
+            clones=_clones(values.get("CLONES", str(CLONES))),
         )
 
 
@@ -117,3 +127,12 @@ def _fingerprint(text: str | None) -> str | None:
             "PROXMOX_FINGERPRINT must be the SHA-256 of a certificate: 64 hex digits"
         )
     return digits
+
+
+def _clones(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise SettingsError(
+            f"PROXMOX_CLONES is {text}, not a whole number from 1 on: it says how many clones "
+            "are made at a time on each storage of a node"
+        )
+    return int(text)

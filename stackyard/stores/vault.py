@@ -55,7 +55,9 @@ class VaultStore:
         data, found = self._read if str(self._read[1]) == version else self._secret()
         if str(found) != version:
             raise Conflict
-        secret = data | {self.key: document}
+        self._put(data | {self.key: document}, found)
+
+    def _put(self, secret: Data, found: int) -> None:
         lost = False
 
         def put() -> None:

@@ -1,10 +1,12 @@
 """The roles on machines of the lab: converge, nothing to do, upgrade, failure, in this order."""
 
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,41 @@ VERSION, NEWER = "v1.33.5+k3s1", "v1.33.6+k3s1"
 SECRET = "cluster-secret-store/secrets/KUBECONFIG"
 
 
+SECRET_VARIABLES = ("PROXMOX_TOKEN_SECRET", "VAULT_TOKEN")
+
+HOSTS: dict[str, dict[str, Any]] = {
+    "k8s-tools": {"ansible_host": "192.168.1.15", "k3s_api_frontend_port": 6443},
+    "k8s-home": {"ansible_host": "192.168.1.16", "k3s_api_frontend_port": 6444},
+    "k8s-ha1": {
+        "ansible_host": "192.168.1.17",
+        "k3s_api_frontend_port": 6445,
+        "k3s_cluster_name": "ha",
+    },
+    "k8s-ha2": {
+        "ansible_host": "192.168.1.18",
+        "k3s_api_frontend_port": 6445,
+        "k3s_cluster_name": "ha",
+        "k3s_api_port": 7443,
+    },
+    "k8s-private": {"ansible_host": "192.168.1.19"},
+    "k8s-stopped": {"ansible_host": "192.168.1.20", "k3s_api_frontend_port": 6446},
+    "k8s-foreign": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6447},
+}
+RENDERED = "/root/rendered.cfg"
+
+# Checked by the machine's own HAProxy, which goes on with its own file: no handler runs.
+PLAY = f"""
+- hosts: haproxy_servers
+  gather_facts: false
+  become: true
+  tasks:
+    - ansible.builtin.include_role: {{name: haproxy, tasks_from: preflight.yml}}
+    - ansible.builtin.include_role: {{name: haproxy, tasks_from: configure.yml}}
+      vars: {{haproxy_config_file: {RENDERED}}}
+    - ansible.builtin.meta: end_play
+"""
+
+
 @dataclass
 class Site:
     """Two machines and an inventory of them."""
@@ -33,8 +70,30 @@ class Site:
 
     def play(self, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the repository's plays."""
+        return self.playbook(
+            ROOT / "plays" / name, "hosts.yml", *options, "-e", json.dumps(variables)
+        )
+
+    def render(self, hosts: dict[str, dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+        """Run the role's preflight and configure alone, for an inventory of K3s hosts."""
+        children = {
+            "k3s": {"hosts": hosts},
+            "state_stopped": {"hosts": {"k8s-stopped": {}}},
+            "unmanaged": {"hosts": {"k8s-foreign": {}}},
+            "haproxy_servers": {"hosts": {"balancer": {"ansible_host": BALANCER}}},
+        }
+        document = {"all": {"vars": {"ansible_user": USER}, "children": children}}
+        (self.folder / "rendered.yml").write_text(yaml.safe_dump(document))
+        play = self.folder / "play.yml"
+        play.write_text(PLAY)
+        return self.playbook(play, "rendered.yml")
+
+    def playbook(
+        self, path: Path, inventory: str, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a playbook with an inventory of this folder."""
         ssh = f"-o UserKnownHostsFile={self.folder}/known_hosts -o StrictHostKeyChecking=accept-new"
-        command = [str(BIN / "ansible-playbook"), "-i", str(self.folder / "hosts.yml")]
+        command = [str(BIN / "ansible-playbook"), "-i", str(self.folder / inventory)]
         return self.lab.run(
             [
                 "env",
@@ -42,10 +101,8 @@ class Site:
                 "ANSIBLE_NOCOLOR=1",
                 *command,
                 f"--ssh-common-args={ssh}",
-                str(ROOT / "plays" / name),
+                str(path),
                 *options,
-                "-e",
-                json.dumps(variables),
             ],
             check=False,
         )
@@ -65,6 +122,27 @@ class Site:
     def node(self) -> dict[str, Any]:
         item: dict[str, Any] = json.loads(self.kubectl("get", "node/k8s-role", "-o", "json").stdout)
         return item
+
+
+def files_of(*folders: Path) -> Iterator[Path]:
+    """Give the regular files below these folders, on their own file systems."""
+    for top in folders:
+        for folder, _, names in os.walk(top):
+            yield from (path for name in names if (path := Path(folder, name)).is_file())
+
+
+def holds(path: Path, secrets: Sequence[bytes]) -> bool:
+    """Tell whether a file holds one of these secrets; one that is gone by now does not."""
+    try:
+        content = path.read_bytes() if not path.is_symlink() else b""
+    except FileNotFoundError:
+        return False
+    return any(secret in content for secret in secrets)
+
+
+def is_private(path: Path) -> bool:
+    """Tell whether the owner alone may read a file."""
+    return stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
 def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -138,6 +216,20 @@ def test_secrets_are_printed_nowhere_and_in_private_files(site: Site) -> None:
     assert token.rpartition(":")[2] not in log
 
 
+def test_no_file_that_others_may_read_holds_a_secret(site: Site) -> None:
+    server = "sudo cat /etc/rancher/k3s/k3s.yaml /mnt/storage/k3s/server/token"
+    key, token = re.findall(r"client-key-data: (\S+)|::server:(\S+)", site.lab.ssh(SERVER, server))
+    secrets = [key[0], token[1], *(site.lab.environ[name] for name in SECRET_VARIABLES)]
+    assert all(len(secret) > 10 for secret in secrets)
+    known = [secret.encode() for secret in secrets]
+
+    # The lab's own files, its machines' disks, and what the play left in this folder.
+    holders = [path for path in files_of(site.lab.folder, site.folder) if holds(path, known)]
+    assert "k3s.yaml" in {path.name for path in holders}  # the search reaches machines' disks
+    wide = [str(path) for path in holders if not is_private(path)]
+    assert wide == []
+
+
 def test_machines_keep_what_the_roles_promise(site: Site) -> None:
     version = site.lab.ssh(SERVER, "k3s --version").split()[2]
     units = site.lab.ssh(SERVER, "systemctl is-enabled k3s; systemctl is-active k3s").split()
@@ -196,3 +288,52 @@ def test_a_setting_that_k3s_refuses_ends_the_play_with_k3ss_words(site: Site) ->
     assert "flag provided but not defined: -tls-sans" in done.stdout + done.stderr
 
     assert changed(site.play("k3s.yml", k3s_version=NEWER))["k8s-role"] > 0
+
+
+def backends(config: str) -> dict[str, tuple[str, list[str]]]:
+    """Return each frontend's bind and the servers behind it."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    binds: dict[str, str] = {}
+    section = ("", "")
+    for line in config.splitlines():
+        words = line.split()
+        if line and not line[0].isspace():
+            section = (words[0], words[-1])
+        elif words[:1] == ["bind"]:
+            binds[section[1]] = words[1]
+        elif words[:1] == ["server"]:
+            found.setdefault(section[1], (binds[section[1]], []))[1].append(words[2])
+    return found
+
+
+def test_each_cluster_gets_a_frontend_that_haproxy_accepts(site: Site) -> None:
+    assert changed(site.render(HOSTS)) == {"balancer": 1}
+
+    config = site.lab.ssh(BALANCER, f"sudo cat {RENDERED}")
+    assert backends(config) == {
+        "k8s-tools": ("*:6443", ["192.168.1.15:6443"]),
+        "k8s-home": ("*:6444", ["192.168.1.16:6443"]),
+        "ha": ("*:6445", ["192.168.1.17:6443", "192.168.1.18:7443"]),
+    }
+    assert "bind 127.0.0.1:8404" in config
+    assert "stats admin" not in config
+    checked = site.lab.ssh(BALANCER, f"sudo haproxy -c -f {RENDERED} 2>&1")
+    assert "WARNING" not in checked
+
+    assert changed(site.render(HOSTS)) == {"balancer": 0}
+
+
+@pytest.mark.parametrize("port", [6443, 8404], ids=["another cluster's port", "the statistics'"])
+def test_two_clusters_on_one_port_are_refused(site: Site, port: int) -> None:
+    before = site.lab.ssh(BALANCER, f"sudo cat {RENDERED}")
+    clash = {**HOSTS, "k8s-home": {**HOSTS["k8s-home"], "k3s_api_frontend_port": port}}
+    done = site.render(clash)
+    assert done.returncode != 0
+    assert "Give each cluster a k3s_api_frontend_port of its own" in done.stdout + done.stderr
+    assert site.lab.ssh(BALANCER, f"sudo cat {RENDERED}") == before
+
+
+def test_no_cluster_at_all_is_said_and_no_error(site: Site) -> None:
+    done = site.render({"k8s-private": HOSTS["k8s-private"]})
+    assert done.returncode == 0, done.stdout
+    assert "No cluster has a frontend" in done.stdout

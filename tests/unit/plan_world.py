@@ -18,8 +18,11 @@ from stackyard.plan.values import (
     Configure,
     Create,
     Delete,
+    Erase,
     Grow,
     MakeTemplate,
+    Migrate,
+    MoveDisk,
     Plan,
     Reboot,
     Shutdown,
@@ -98,7 +101,7 @@ def _after_step(step: object, action: Action, observed: Observed) -> Observed:
 def _cloned(step: Clone, action: Action, observed: Observed) -> ObservedVm:
     template = next(vm for vm in observed.vms if vm.vmid == step.template_vmid)
     assert template.template
-    assert template.node == action.node
+    assert template.node == (action.target or action.node)
     assert template.config is not None
     values: dict[str, Value] = {**template.config.values, "name": action.name}
     values["description"] = marker(action.name)
@@ -112,25 +115,25 @@ def _cloned(step: Clone, action: Action, observed: Observed) -> ObservedVm:
                 value, storage=storage, volume=volume, format=step.format or value.format
             )
     config = Config("1", values, template.config.keep)
-    return ObservedVm(action.vmid, action.node, action.name, tags=_tags(values), config=config)
+    node = template.node
+    return ObservedVm(action.vmid, node, action.name, tags=_tags(values), config=config)
 
 
 def _made(step: Create, action: Action) -> ObservedVm:
     values = {change.key: _real(change) for change in step.changes}
     config = Config("1", values)
-    return ObservedVm(action.vmid, action.node, action.name, tags=_tags(values), config=config)
+    node = action.target or action.node
+    return ObservedVm(action.vmid, node, action.name, tags=_tags(values), config=config)
 
 
 def _changed(step: object, vm: ObservedVm) -> ObservedVm:
     assert vm.config is not None
     if isinstance(step, Configure):
         return _configured(step, vm, vm.config)
-    if isinstance(step, Grow):
-        disk = vm.config.values[step.slot]
-        assert isinstance(disk, Disk)
-        assert disk.size_bytes is None or disk.size_bytes < step.size_bytes
-        values = {**vm.config.values, step.slot: replace(disk, size_bytes=step.size_bytes)}
-        return replace(vm, config=replace(vm.config, values=values))
+    if isinstance(step, Grow | MoveDisk | Erase):
+        return replace(vm, config=replace(vm.config, values=_disk_step(step, vm.config)))
+    if isinstance(step, Migrate):
+        return _migrated(step, vm, vm.config)
     if isinstance(step, MakeTemplate):
         assert vm.status == "stopped"
         return replace(vm, template=True)
@@ -147,7 +150,8 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
     for change in step.changes:
         if change.after is None:
             gone = values.pop(change.key, None)
-            assert not isinstance(gone, Disk) or gone.media == "cloudinit", "a disk was deleted"
+            if isinstance(gone, Disk) and gone.media == "disk":
+                values["unused0"] = str(gone.volume)
         else:
             values[change.key] = _real(change)
     drives = [v for v in values.values() if isinstance(v, Disk) and v.media == "cloudinit"]
@@ -156,6 +160,39 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
     pending = config.pending | waits if vm.status == "running" else frozenset()
     config = replace(config, digest="2", values=values, pending=pending)
     return replace(vm, name=str(values["name"]), tags=_tags(values), config=config)
+
+
+def _disk_step(step: Grow | MoveDisk | Erase, config: Config) -> dict[str, Value]:
+    disk = config.values[step.slot]
+    assert isinstance(disk, Disk)
+    if isinstance(step, Grow):
+        assert disk.size_bytes is None or disk.size_bytes < step.size_bytes
+        return {**config.values, step.slot: replace(disk, size_bytes=step.size_bytes)}
+    if isinstance(step, Erase):
+        assert step.disk.volume == disk.volume, "another disk was erased"
+        return {key: value for key, value in config.values.items() if key != step.slot}
+    assert (disk.storage, disk.size_bytes) == (step.before, step.size_bytes)
+    form = step.format or disk.format
+    volume = f"{step.storage}:moved-{step.slot}"
+    return {
+        **config.values,
+        step.slot: replace(disk, storage=step.storage, volume=volume, format=form),
+    }
+
+
+def _migrated(step: Migrate, vm: ObservedVm, config: Config) -> ObservedVm:
+    assert (vm.node, step.online) == (step.source, vm.status == "running")
+    mapped = dict(pair.split(":") for pair in step.storages)
+    values = dict(config.values)
+    for slot, disk in config.disks().items():
+        assert disk.media != "passthrough"
+        if disk.media == "disk":
+            storage = mapped.get(disk.storage or "", disk.storage)
+            volume = f"{storage}:migrated-{slot}"
+            values[slot] = replace(disk, storage=storage, volume=volume)
+        elif disk.media == "cloudinit":
+            values[slot] = replace(disk, storage=mapped.get(disk.storage or "", disk.storage))
+    return replace(vm, node=step.target, config=replace(config, digest="3", values=values))
 
 
 def _real(change: Change) -> Value:

@@ -1,20 +1,28 @@
 """What a user reads about a definition: its values when it is right, a sentence when it is not."""
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stackyard.definitions.devices import size_in_bytes
-from stackyard.definitions.document import Problem
+from stackyard.definitions.document import DocumentError, Problem, read_document
+from stackyard.definitions.files import DEFAULTS, list_files
 from stackyard.definitions.keys import VM_KEYS
-from stackyard.definitions.load import DefinitionsError, load_definitions, parse_vm
+from stackyard.definitions.load import (
+    DefinitionsError,
+    load_definitions,
+    parse_vm,
+    read_vms,
+)
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
-from stackyard.definitions.schema import json_schema, reference
+from stackyard.definitions.reference import reference
+from stackyard.definitions.schema import json_schema
 
 CASES = Path(__file__).parent / "cases" / "definitions"
 ROOT = Path(__file__).parents[2]
@@ -113,7 +121,7 @@ def test_a_name_twice_names_both_files(tmp_path: Path) -> None:
 def test_defaults_lie_below_each_file(tmp_path: Path) -> None:
     site = vms(
         tmp_path,
-        _defaults="ciuser: me\ncores: 2\ndisks: [{slot: scsi0, storage: s, size: 1G}]\n",
+        _defaults="ciuser: me\ncores: 2\ndisks: [{slot: scsi0, storage: s1, size: 1G}]\n",
         a="name: a\ntarget_node: n\ncores: 3\n",
         b="name: b\ntarget_node: n\nnested_disks: {scsi: {scsi1: {cdrom: {iso: none}}}}\n",
     )
@@ -135,13 +143,60 @@ def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
     site = vms(tmp_path, bom="\ufeffname: bom\r\ntarget_node: n\r\n")
     assert load_definitions(site)[0].name == "bom"
     (site / "vms" / "bytes.yaml").write_bytes(b"name: a\ntarget_node: \xff\n")
-    (site / "vms" / "large.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
+    (site / "vms" / "large.yaml").write_bytes(b"#" * (10 * 1024 * 1024))
     (site / "vms" / "gone.yaml").symlink_to("nowhere")
     assert mistakes(site) == [
         "bytes.yaml:2: is not UTF-8 text",
         "gone.yaml:1: cannot be read: No such file or directory",
         "large.yaml:1: is larger than 1 MiB: a definition is one VM",
     ]
+
+
+def test_what_looks_like_a_definition_is_never_passed_over(tmp_path: Path) -> None:
+    site = vms(tmp_path, a="name: a\ntarget_node: n\n")
+    folder = site / "vms"
+    outside = tmp_path.parent / "outside.yaml"
+    outside.write_text("name: b\ntarget_node: n\n")
+    (folder / "README.md").write_text("what these VMs are\n")
+    (folder / "more").mkdir()
+    (folder / "more" / "b.yaml").write_text("name: b\n")
+    (folder / "notes").mkdir()
+    (folder / "folder.yaml").mkdir()
+    os.mkfifo(folder / "pipe.yaml")
+    (folder / "shout.YAML").write_text("name: c\n")
+    (folder / "_old.yml").write_text("name: d\n")
+    (folder / "out.yaml").symlink_to(outside)
+    (folder / "self.yaml").symlink_to("self.yaml")
+    assert mistakes(site) == [
+        f"_old.yml:1: a name that starts with _ is kept for {DEFAULTS}: rename the file",
+        "folder.yaml:1: is not a regular file",
+        "more:1: is a folder with definitions, which stand in vms/ itself: move them there",
+        f"out.yaml:1: is a link out of {tmp_path}, to {outside}: put a copy here",
+        "pipe.yaml:1: is not a regular file",
+        "self.yaml:1: cannot be read: a link that leads to itself",
+        "shout.YAML:1: ends in .YAML: write .yaml",
+    ]
+
+
+def test_a_link_inside_the_site_is_followed(tmp_path: Path) -> None:
+    site = vms(tmp_path)
+    (site / "shared.yaml").write_text("name: a\ntarget_node: n\n")
+    (site / "vms" / "a.yaml").symlink_to("../shared.yaml")
+    assert [vm.name for vm in load_definitions(site)] == ["a"]
+
+
+def test_a_file_that_vanishes_while_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = vms(tmp_path, a="name: a\ntarget_node: n\n", b="name: b\ntarget_node: n\n")
+
+    def listed_then_gone(folder: Path) -> tuple[list[Path], list[Problem]]:
+        found = list_files(folder)
+        (folder / "b.yaml").unlink()
+        return found
+
+    monkeypatch.setattr("stackyard.definitions.load.list_files", listed_then_gone)
+    assert mistakes(site) == ["b.yaml:1: cannot be read: No such file or directory"]
 
 
 def test_a_folder_without_definitions_is_an_error(tmp_path: Path) -> None:
@@ -160,6 +215,33 @@ def test_merge_keys_and_anchors() -> None:
         "name: a\ntarget_node: n\nnetworks:\n  - &one {bridge: vmbr0}\n  - {<<: *one, vlan: 5}\n"
     )
     assert vm.networks == (Nic("vmbr0"), Nic("vmbr0", vlan=5))
+
+
+LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (LAUGHS, "4: more than 100000 values: a definition is one VM"),
+        ("a: &a [*a]\n", "1: an alias stands inside its own anchor"),
+        ("a: !!timestamp tomorrow\n", "1: 'tomorrow' is not a value of its kind"),
+        ("\na: !!bool perhaps\n", "2: 'perhaps' is not a value of its kind"),
+        ("a: 2026-13-45\n", "1: '2026-13-45' is not a value of its kind"),
+        ("a: !!binary aGk=\n", "1: binary data is no value of a definition"),
+        (
+            "a: !!python/name:os []\n",
+            "1: the tag tag:yaml.org,2002:python/name:os makes no plain value: leave it out",
+        ),
+    ],
+)
+def test_yaml_that_is_no_plain_data(text: str, says: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        read_document(text)
+    assert f"{caught.value.line}: {caught.value}" == says
 
 
 def test_jinja_is_never_evaluated() -> None:
@@ -184,15 +266,41 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=6))
 def test_any_mapping_is_a_definition_or_mistakes(content: dict[str, Any]) -> None:
     text = yaml.safe_dump(content, allow_unicode=False)
     assert all(problem.line >= 1 and problem.sentence for problem in problems_of(text))
 
 
-@given(st.text())
+# Hypothesis' pieces of YAML, so that more than one text in a thousand gets past its first byte.
+SIGNS = "&*!|>?:-[]{},#%@'\"\\ \t\n\r~\ufeff"
+WORDS = ("\n  ", "<<: ", "&a ", "*a", "!!int ", "!!set ", "---\n", "name: a\n", "target_node: n\n")
+PIECES = st.lists(
+    st.sampled_from([*SIGNS, *WORDS, "disks: ", "ipconfig0: ", "variables: "])
+    | st.text(max_size=3),
+    max_size=20,
+).map("".join)
+
+
+@settings(deadline=None)
+@given(st.text() | PIECES)
 def test_any_text_is_a_definition_or_mistakes(text: str) -> None:
     assert all(str(problem) for problem in problems_of(text))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.binary(max_size=40) | PIECES.map(lambda text: text.encode("utf-8", "replace"))))
+def test_any_folder_is_a_fleet_or_mistakes_with_their_places(files: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for number, data in enumerate(files):
+            Path(name, f"{number}.yaml").write_bytes(data)
+        definitions, problems = read_vms(Path(name))
+        assert len(definitions) <= len(files)
+        # No file is passed over: each is a definition or has a mistake of its own.
+        told = {vm.source.path for vm in definitions} | {problem.path for problem in problems}
+        assert {str(Path(name, f"{number}.yaml")) for number in range(len(files))} <= told
+        assert all(problem.line >= 1 and problem.sentence for problem in problems)
 
 
 def test_the_committed_reference_is_the_table() -> None:

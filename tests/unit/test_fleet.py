@@ -1,18 +1,29 @@
 """Mistakes that only show when all definitions and the site are seen together."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from netaddr import IPAddress, IPNetwork
 
-from stackyard.definitions.load import DefinitionsError
+from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.fleet import ResolveError, known_hosts_of, load_fleet, resolve
+from stackyard.fleet.addresses import AddressError, free, next_free, taken
+from stackyard.fleet.networks import Network, Range
 
 SITE = """\
 nodes:
   node01: {threads: 8, memory: 16384, storages: [local-lvm]}
   node02: {threads: 8, memory: 32768}
 networks:
-  lan: {cidr: 192.168.1.0/24, gateway: 192.168.1.1}
+  lan:
+    cidr: 192.168.1.0/24
+    gateway: 192.168.1.1
+    vips: {api: 192.168.1.50}
+    ranges: {lb: 192.168.1.60-192.168.1.69}
 vmid_range: {first: 500, last: 599}
 """
 
@@ -66,7 +77,19 @@ def mistakes(path: Path) -> list[str]:
         ),
         (
             [vm("a", "ipconfig0: ip=192.168.1.1/24\n")],
-            ["0.yaml:3: 192.168.1.1 is the gateway of network lan"],
+            ["0.yaml:3: 192.168.1.1 of VM a is the gateway of network lan"],
+        ),
+        (
+            [vm("a", "ipconfig0: ip=192.168.1.255/24\n")],
+            ["0.yaml:3: 192.168.1.255 of VM a is the broadcast address of network lan"],
+        ),
+        (
+            [vm("a", "ipconfig0: ip=192.168.1.65/24\n")],
+            ["0.yaml:3: 192.168.1.65 of VM a is in 192.168.1.60-192.168.1.69 of range lb (SITE:9)"],
+        ),
+        (
+            [vm("a", "ipconfig1: ip=192.168.1.50/24\n")],
+            ["0.yaml:3: 192.168.1.50 of VM a is VIP api too (SITE:8)"],
         ),
         (
             [vm("a", "memory: 9000\n"), vm("b", "memory: 8000\n")],
@@ -114,3 +137,128 @@ def test_references_are_resolved_from_the_environment(tmp_path: Path) -> None:
 def test_where_host_keys_are_pinned(tmp_path: Path) -> None:
     assert known_hosts_of(tmp_path, {}) == tmp_path / "inventory" / "known_hosts"
     assert known_hosts_of(tmp_path, {"STACKYARD_KNOWN_HOSTS": "/x/y"}) == Path("/x/y")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "networks:\n  a: {cidr: 10.0.0.0/8}\n  b: {cidr: 10.1.0.0/16}\n",
+            "3: networks a, 10.0.0.0/8, and b, 10.1.0.0/16, overlap",
+        ),
+        (
+            "networks:\n  a: {cidr: 10.0.0.0/24, gateway: 10.0.1.1}\n",
+            "2: the gateway 10.0.1.1 of network a is not in 10.0.0.0/24",
+        ),
+        (
+            "networks: {a: {cidr: 10.0.0.0/24, ranges: {x: 10.0.0.9-10.0.0.20, y: 10.0.0.16/28}}}",
+            "1: 10.0.0.16-10.0.0.31 of range y is in 10.0.0.9-10.0.0.20 of range x (SITE:1)",
+        ),
+        (
+            "networks: {a: {cidr: 10.0.0.0/24, gateway: 10.0.0.9, ranges: {x: 10.0.0.8/29}}}",
+            "1: 10.0.0.8-10.0.0.15 of range x holds the gateway of network a",
+        ),
+        (
+            "networks:\n  a:\n    cidr: 10.0.0.0/24\n    vips: {x: 10.0.1.9}\n",
+            "4: VIP x, 10.0.1.9, is not in network a, 10.0.0.0/24",
+        ),
+        (
+            "networks:\n  a:\n    cidr: 10.0.0.0/24\n    vips: {x: 10.0.0.1-10.0.0.2}\n",
+            "4: VIP x must be an address, not '10.0.0.1-10.0.0.2'",
+        ),
+        (
+            "networks:\n  a:\n    cidr: 10.0.0.0/24\n    ranges: {x: 10.0.0.9-10.0.0.2}\n",
+            "4: range x must be FIRST-LAST, a CIDR or an address, not '10.0.0.9-10.0.0.2'",
+        ),
+        (
+            "networks:\n  lan: {cidr: 192.168.1.0/24}\nclusters:\n  p: {pods: 192.168.0.0/16}\n",
+            "4: the pods network 192.168.0.0/16 of cluster p overlaps network lan, 192.168.1.0/24",
+        ),
+        (
+            "clusters:\n  prod: {pods: 10.0.0.0/8, services: 10.96.0.0/12}\n",
+            "2: pods 10.0.0.0/8 and services 10.96.0.0/12 of prod overlap",
+        ),
+        ("clusters:\n  x: {pods: many}\n", "2: pods of cluster x must be a CIDR, not 'many'"),
+    ],
+)
+def test_a_mistake_of_the_networks(text: str, says: str, tmp_path: Path) -> None:
+    path = site(tmp_path, "name: a\ntarget_node: n\n", text=text)
+    found = [line.replace(f"{path}/", "") for line in mistakes(path)]
+    assert [line.replace("inventory/site.yml", "SITE") for line in found] == [f"SITE:{says}"]
+
+
+def test_a_network_of_the_other_family_is_no_concern(tmp_path: Path) -> None:
+    more = "ipconfig0: ip=192.168.1.9/24,ip6=fd00::9/64,gw6=fe80::1\n"
+    assert load_fleet(site(tmp_path, vm("a", more)))
+
+
+def test_addresses_of_both_families_are_planned(tmp_path: Path) -> None:
+    text = "networks: {six: {cidr: 'fd00::/64', gateway: 'fd00::1'}}\n"
+    more = "ipconfig0: ip6=fd00:1::9/64,gw6=fe80::1\n"
+    path = site(tmp_path, vm("a", more), text=text)
+    assert mistakes(path) == [
+        "vms/0.yaml:3: fd00:1::9 is in no network of the site (six fd00::/64)"
+    ]
+
+
+ADDRESSES = st.integers(0, 63)
+
+
+@settings(deadline=None)
+@given(st.lists(ADDRESSES, max_size=8), st.lists(st.tuples(ADDRESSES, ADDRESSES), max_size=3))
+def test_free_and_taken_are_the_whole_network(vms: list[int], spans: list[tuple[int, int]]) -> None:
+    base = IPAddress("10.0.0.0")
+    ranges = tuple(
+        Range(str(number), "range", base + min(span), base + max(span), 1)
+        for number, span in enumerate(spans)
+    )
+    network = Network("n", IPNetwork("10.0.0.0/26"), base + 1, None, ranges)
+    machines = [
+        parse_vm(vm(f"v{number}", f"ipconfig0: ip={base + host}/26\n"))
+        for number, host in enumerate(vms)
+    ]
+    entries = taken(network, machines, "site.yml")
+    gaps = list(free(network, entries))
+    used = {address for e in entries for address in range(int(e.first), int(e.last) + 1)}
+    unused = [address for g in gaps for address in range(int(g.first), int(g.last) + 1)]
+    assert sorted([*used, *unused]) == list(range(int(base), int(base) + 64))
+    if unused:
+        assert int(next_free(network, entries)) == min(unused)
+    else:
+        with pytest.raises(AddressError, match="has no free address"):
+            next_free(network, entries)
+
+
+def addresses(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "addresses", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_address_plan_as_a_table(tmp_path: Path) -> None:
+    path = str(site(tmp_path, vm("a", "ipconfig0: ip=192.168.1.3/24\n")))
+    assert addresses("--site", path).stdout.splitlines() == [
+        "lan  192.168.1.0/24  241 free",
+        "  192.168.1.0                 network   lan",
+        "  192.168.1.1                 gateway   lan",
+        "  192.168.1.2                 free",
+        "  192.168.1.3                 VM        a",
+        "  192.168.1.4-192.168.1.49    free (46)",
+        "  192.168.1.50                VIP       api",
+        "  192.168.1.51-192.168.1.59   free (9)",
+        "  192.168.1.60-192.168.1.69   range     lb (10)",
+        "  192.168.1.70-192.168.1.254  free (185)",
+        "  192.168.1.255               broadcast lan",
+    ]
+
+
+def test_the_next_free_address(tmp_path: Path) -> None:
+    path = str(site(tmp_path, vm("a", "ipconfig0: ip=192.168.1.2/24\n")))
+    done = addresses("next", "--network", "lan", "--site", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "192.168.1.3\n", "")
+    done = addresses("next", "--network", "wan", "--site", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "there is no network wan" in done.stderr

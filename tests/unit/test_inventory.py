@@ -19,11 +19,17 @@ def vm(name: str, more: str = "") -> str:
 @pytest.mark.parametrize(
     ("name", "groups"),
     [
-        ("k8s-tools", {"k3s", "cluster_tools"}),
-        ("k8s-dev-cp1", {"kubeadm_control_plane", "cluster_dev"}),
-        ("k8s-dev-w12", {"kubeadm_workers", "cluster_dev"}),
-        ("talos-my-prod-cp1", {"talos_control_plane", "cluster_my_prod"}),
-        ("talos-prod-w2", {"talos_workers", "cluster_prod"}),
+        ("k8s-tools", {"k3s", "cluster_tools", "cluster_tools_control_plane"}),
+        (
+            "k8s-dev-cp1",
+            {"kubeadm_control_plane", "cluster_dev", "cluster_dev_control_plane"},
+        ),
+        ("k8s-dev-w12", {"kubeadm_workers", "cluster_dev", "cluster_dev_workers"}),
+        (
+            "talos-my-prod-cp1",
+            {"talos_control_plane", "cluster_my_prod", "cluster_my_prod_control_plane"},
+        ),
+        ("talos-prod-w2", {"talos_workers", "cluster_prod", "cluster_prod_workers"}),
         ("haproxy", {"haproxy_servers"}),
         ("haproxy-dmz", {"haproxy_servers"}),
         ("postgres", set()),
@@ -49,7 +55,15 @@ def test_groups_of_tags_state_and_choice() -> None:
 def test_a_cluster_is_a_group_with_its_name() -> None:
     made = inventory(vm("k8s-dev-cp1"), vm("k8s-dev-w1"))
     assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "k8s-dev-w1")
-    assert made.groups["cluster_dev"].variables == {"cluster_name": "dev"}
+    assert made.groups["cluster_dev"].children == (
+        "cluster_dev_control_plane",
+        "cluster_dev_workers",
+    )
+    assert made.groups["cluster_dev_workers"].hosts == ("k8s-dev-w1",)
+    assert made.groups["cluster_dev"].variables == {
+        "cluster_name": "dev",
+        "cluster_members": ["k8s-dev-cp1", "k8s-dev-w1"],
+    }
     assert made.groups["kubeadm"].children == ("kubeadm_control_plane", "kubeadm_workers")
     assert made.hosts["k8s-dev-w1"].variables["cluster_name"] == "dev"
 
@@ -89,3 +103,33 @@ def test_keys_are_no_variables() -> None:
     host = inventory(vm("a", "sshkeys: {env: KEYS}\n")).hosts["a"]
     assert "sshkeys" not in host.variables["stackyard_definition"]
     assert host.variables["stackyard_definition"]["memory_mib"] == 1024
+    assert "balloon_mib" not in host.variables["stackyard_definition"]
+
+
+def test_a_clusters_endpoint_is_its_first_control_plane() -> None:
+    made = inventory(
+        vm("k8s-dev-cp10", "ipconfig0: ip=192.168.1.60/24\n"),
+        vm("k8s-dev-cp2", "ipconfig0: ip=192.168.1.52/24\n"),
+        vm("k8s-dev-cp1", "ipconfig0: ip=dhcp\n"),
+        vm("k8s-dev-w1", "ipconfig0: ip=192.168.1.2/24\n"),
+    )
+    assert (made.groups["cluster_dev"].variables or {})["cluster_endpoint"] == "192.168.1.52"
+
+
+def test_a_cluster_named_like_a_part_of_another_is_refused() -> None:
+    with pytest.raises(InventoryError, match="share the group cluster_dev_workers with a part of"):
+        inventory(vm("k8s-dev-w1"), vm("k8s-dev-workers"))
+
+
+@pytest.mark.parametrize("group", ["all", "ungrouped"])
+def test_ansibles_own_groups_are_left_alone(group: str) -> None:
+    with pytest.raises(InventoryError, match=rf"^0\.yaml:3: the group {group} is Ansible's own"):
+        inventory(vm("a", f"groups: [{group}]\n"))
+    with pytest.raises(InventoryError, match=f"a group is named like the host {group}"):
+        inventory(vm(group))
+
+
+def test_a_group_of_ones_own_may_be_a_clusters() -> None:
+    made = inventory(vm("k8s-dev-cp1"), vm("storage", "groups: [cluster_dev]\n"))
+    assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "storage")
+    assert (made.groups["cluster_dev"].variables or {})["cluster_members"] == ["k8s-dev-cp1"]

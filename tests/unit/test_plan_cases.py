@@ -7,7 +7,8 @@ import pytest
 import yaml
 from plan_world import SITE, after, definition_of, observed_of
 
-from stackyard.plan import from_json, make_plan, render_text, to_json
+from stackyard.plan import Consent, from_json, make_plan, render_text, to_json
+from stackyard.plan.effects import effects_of
 
 CASES = sorted((Path(__file__).parent / "cases" / "plan").glob("*.yaml"))
 
@@ -17,11 +18,18 @@ def test_plan_is_the_one_of_the_case(path: Path) -> None:
     case: dict[str, Any] = yaml.safe_load(path.read_text())
     definitions = tuple(definition_of(plain) for plain in case["definitions"])
     observed = observed_of(case["observed"])
+    agreed = case.get("consent", {})
+    consent = Consent(**{**agreed, "replace": frozenset(agreed.get("replace", ()))})
 
-    plan = make_plan(definitions, observed, SITE, case.get("limit"))
+    plan = make_plan(definitions, observed, SITE, case.get("limit"), consent)
 
     assert render_text(plan) == case["text"].rstrip("\n")
     assert from_json(to_json(plan)) == plan
+    kinds = {a.name: [effect.kind for effect in effects_of(a)] for a in plan.actions}
+    assert kinds | case.get("kinds", {}) == kinds
+    if "waves" in case:
+        assert [[action.name for action in wave] for wave in plan.waves] == case["waves"]
     if not plan.problems and not case.get("limit"):
-        then = make_plan(definitions, after(plan, observed), SITE)
+        again = Consent(prune=consent.prune, extra_disks=consent.extra_disks)
+        then = make_plan(definitions, after(plan, observed), SITE, consent=again)
         assert then.is_empty, render_text(then)

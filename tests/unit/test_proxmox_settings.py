@@ -61,6 +61,8 @@ def test_a_fingerprint_in_the_form_browsers_show() -> None:
         ({"PROXMOX_CA": "/nowhere/ca.pem"}, "is not a file"),
         ({"PROXMOX_CA": __file__, "PROXMOX_FINGERPRINT": "ab" * 32}, "are both set"),
         ({"PROXMOX_FINGERPRINT": "ab" * 20}, "64 hex digits"),
+        ({"PROXMOX_CLONES": "0"}, "PROXMOX_CLONES is 0, not a whole number"),
+        ({"PROXMOX_CLONES": "many"}, "PROXMOX_CLONES is many, not a whole number"),
     ],
 )
 def test_each_mistake_is_one_sentence(change: dict[str, str], sentence: str) -> None:
@@ -72,3 +74,8 @@ def test_each_mistake_is_one_sentence(change: dict[str, str], sentence: str) -> 
 
 def test_a_ca_is_a_path() -> None:
     assert Settings.from_environment({**GOOD, "PROXMOX_CA": __file__}).ca == Path(__file__)
+
+
+def test_clones_at_a_time() -> None:
+    assert Settings.from_environment(GOOD).clones == 4
+    assert Settings.from_environment({**GOOD, "PROXMOX_CLONES": "20"}).clones == 20

@@ -1,10 +1,10 @@
-"""What becomes of VMs: removal, larger disks, templates, moves."""
+"""What becomes of VMs: removal, larger disks, templates."""
 
 import asyncio
 
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.cluster import Cluster
-from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.update import check_skiplock
 from stackyard.lab.api.vm import (
@@ -108,21 +108,3 @@ def convert(cluster: Cluster, vm: Vm) -> None:
         vm.config[slot] = print_drive(drive | {"file": base})
     vm.config["template"] = "1"
     vm.changed()
-
-
-async def migrate(call: Call) -> str:
-    """POST …/migrate: as recorded on nodes without ssh between them, the worker gives up."""
-    cluster, target = call.cluster, call.params["target"]
-    if target == call.node:
-        raise invalid(target="target is local node.")
-    cluster.check_target(target)
-    vm = call.vm()
-    vm.check_lock()
-
-    async def worker(task: Task) -> None:
-        await asyncio.sleep(cluster.platform.latency.migrate)
-        task.log(f"starting migration of VM {vm.vmid} to node '{target}'")
-        task.log("ERROR: migration aborted: the nodes of this cluster have no ssh between them")
-        raise ApiError("migration aborted")
-
-    return call.start_task("qmigrate", worker)

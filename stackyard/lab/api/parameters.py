@@ -62,6 +62,14 @@ RESIZE: Table = {
     "digest": Rule(max_length=40),
     "skiplock": BOOL,
 }
+MOVE_DISK: Table = {
+    "disk": Rule(optional=False, enum=_RESIZABLE),
+    "storage": STORAGE,
+    "bwlimit": NATURAL,
+    "delete": BOOL,
+    "digest": Rule(max_length=40),
+    "format": enum("raw qcow2 vmdk"),
+}
 TEMPLATE: Table = {"disk": Rule(enum=_RESIZABLE)}
 MIGRATE: Table = {
     "target": Rule(optional=False, format=v.node_name),

@@ -14,12 +14,13 @@ from stackyard.lab.api.drives import (
     set_option,
 )
 from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.hardware import reserved
 from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
 from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.vm import Vm, normal_tags, with_mac
 
-ROOT_OPTIONS = ("args", "lock")
+ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
 _CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay")
 _AT_ONCE = frozenset(
     words(
@@ -56,6 +57,14 @@ def check_root_options(call: Call, names: Mapping[str, str] | list[str]) -> None
             raise ApiError(f"only root can set '{name}' config")
 
 
+def check_reserved(call: Call, options: Mapping[str, str]) -> None:
+    """Refuse devices of the node that only root itself may give to a VM."""
+    for name, value in options.items():
+        problem = reserved(indexed(name)[0], value, name)
+        if problem and not call.identity.root:
+            raise ApiError(problem)
+
+
 def check_skiplock(call: Call) -> bool:
     """Return whether locks are to be ignored, which only root itself may ask for."""
     if call.flag("skiplock") and not call.identity.root:
@@ -85,6 +94,7 @@ class _Change:
         vm = call.vm()
         self._check_names()
         check_root_options(call, [*self.options, *self.delete])
+        check_reserved(call, self.options)
         vm.check_digest(call.params.get("digest"))
         vm.check_lock(skip=self.skiplock)
         place = self._place(vm)
@@ -143,7 +153,16 @@ class _Change:
         if running and not _at_once(name):
             vm.pending_delete.add(name)
         else:
-            remove_option(vm, self.call.cluster.volumes, name)
+            self._remove(vm, name)
+
+    def _remove(self, vm: Vm, name: str) -> None:
+        """Take an option out; `force` deletes the disk that would be kept as unusedN."""
+        volumes = self.call.cluster.volumes
+        kept = {slot for slot, _ in vm.unused()}
+        remove_option(vm, volumes, name)
+        if self.call.flag("force"):
+            for slot in {slot for slot, _ in vm.unused()} - kept:
+                remove_option(vm, volumes, slot)
 
     def _final(self, vm: Vm, name: str, value: str) -> str:
         """Return the value as the configuration keeps it; makes the volume of a new disk."""

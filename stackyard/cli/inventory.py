@@ -1,0 +1,122 @@
+"""`stackyard inventory`: the hosts and groups of a site, without Ansible and without a network."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stackyard.cli.options import HERE, Site
+
+if TYPE_CHECKING:
+    from stackyard.inventory import Inventory
+
+app = typer.Typer(help="Hosts and groups, as Ansible and Nornir get them.", no_args_is_help=True)
+
+
+class Format(StrEnum):
+    """How an inventory can be exported."""
+
+    yaml = "yaml"
+    ini = "ini"
+    json = "json"
+
+
+@app.command("list")
+def list_hosts(site: Site = HERE) -> None:
+    """Print everything, as `ansible-inventory --list` does."""
+    from stackyard.inventory.view import as_list
+
+    typer.echo(_json(as_list(_load(site))))
+
+
+@app.command()
+def graph(site: Site = HERE) -> None:
+    """Print groups and hosts as a tree."""
+    from stackyard.inventory.view import as_graph
+
+    typer.echo(as_graph(_load(site)))
+
+
+@app.command()
+def host(
+    name: Annotated[str, typer.Argument(help="The host.", metavar="NAME")], site: Site = HERE
+) -> None:
+    """Print the variables of one host, its groups' included."""
+    from stackyard.inventory.view import variables_of
+
+    typer.echo(_json(variables_of(_load(site), name)))
+
+
+@app.command()
+def export(
+    site: Site = HERE,
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = Format.yaml,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file, replaced as a whole, instead of stdout.", metavar="FILE"),
+    ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Let there be no host.")
+    ] = False,
+) -> None:
+    """Write an inventory that Ansible reads without any plugin."""
+    from stackyard.inventory.export import FORMATS
+
+    # Pinned keys are found beside the file, so that it works in every checkout.
+    folder = (output.parent if output else site / "inventory").absolute()
+    known_hosts = os.path.relpath((site / "inventory" / "known_hosts").absolute(), folder)
+    inventory = _load(site, Path("{{ inventory_dir }}", known_hosts), allow_empty=allow_empty)
+    text = FORMATS[form](inventory)
+    if output is None:
+        typer.echo(text, nl=False)
+        return
+    _replace(output, text)
+    typer.echo(f"{len(inventory.hosts)} hosts in {output}", err=True)
+
+
+def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = False) -> "Inventory":
+    from stackyard.definitions.load import has_definitions
+    from stackyard.fleet import known_hosts_of, load_fleet
+    from stackyard.inventory import Inventory, build_inventory
+
+    pinned = known_hosts or known_hosts_of(site, os.environ)
+    if allow_empty and not has_definitions(site / "vms"):
+        return Inventory({}, {}, {})
+    return build_inventory(load_fleet(site).definitions, pinned)
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file as a whole, or leave it as it is.
+
+    Raises:
+        StackyardError: it cannot be written.
+    """
+    import tempfile
+
+    from stackyard.errors import StackyardError
+
+    try:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.chmod(mode)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise StackyardError(f"{path} cannot be written: {error.strerror}") from None

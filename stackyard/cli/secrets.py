@@ -1,0 +1,124 @@
+"""`stackyard secrets`: the site's encrypted files, by name and in clear."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stackyard.cli import secrets_edit, secrets_external, secrets_sync
+from stackyard.cli.options import HERE, Site
+
+app = typer.Typer(help="Secrets in Git, encrypted by SOPS, and in Vault.", no_args_is_help=True)
+app.command("edit")(secrets_edit.edit)
+app.command("sync")(secrets_sync.sync)
+app.command("external")(secrets_external.external)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A file below secrets/ without .yaml, as common/cluster-secret-store/secrets/GRAFANA.",
+    ),
+]
+
+
+@app.command()
+def tree(site: Site = HERE) -> None:
+    """Print the names of all secrets and their keys; nothing is decrypted."""
+    from stackyard.stores.secretfiles import find_files, read_names
+
+    before = None
+    for entry in sorted(read_names(find_files(site)), key=lambda entry: (entry.place, entry.file)):
+        if before != (entry.place, entry.file):
+            typer.echo(f"{entry.place}  ({entry.file})")
+            before = (entry.place, entry.file)
+        typer.echo(f"  {entry.key}")
+
+
+@app.command()
+def show(
+    name: Name,
+    key: Annotated[
+        str | None,
+        typer.Argument(metavar="[KEY]", help="This key's value alone.", show_default="all"),
+    ] = None,
+    site: Site = HERE,
+) -> None:
+    """Print a secret in clear."""
+    from stackyard.secrets.errors import SecretsError
+    from stackyard.stores.secretfiles import decrypt, file_of, read_secret
+
+    file = file_of(site, name)
+    if key is None:
+        typer.echo(decrypt(file, os.environ), nl=False)
+        return
+    found = read_secret(file, os.environ)
+    if key not in found:
+        raise SecretsError(f"{file} has no key {key}: it has {', '.join(found)}")
+    typer.echo(found[key])
+
+
+@app.command()
+def new(
+    name: Name,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY…", help="The secret's keys.")],
+    mount: Annotated[str, typer.Option(help="The mount in Vault.", metavar="MOUNT")] = "kv",
+    site: Site = HERE,
+) -> None:
+    """Make an encrypted file; its values are asked for, or read from standard input.
+
+    From standard input a single key takes all of it, several keys take one line each.
+    """
+    from stackyard.secrets.errors import SecretsError
+    from stackyard.secrets.new import check_new, document
+    from stackyard.stores import update
+    from stackyard.stores.secretfiles import file_of, find_names
+    from stackyard.stores.sops import SopsFile
+
+    file = file_of(site, name)
+    place = check_new(name, mount, keys, find_names(site))
+    values = _ask(keys) if sys.stdin.isatty() else _read(keys)
+
+    def create(before: str | None) -> str:
+        if before is not None:
+            raise SecretsError(f"{file} is there already: use stackyard secrets edit")
+        return document(place, dict(zip(keys, values, strict=True)))
+
+    update(SopsFile(file, os.environ), create)
+    typer.echo(f"{file}: made, for {place}", err=True)
+
+
+@app.command()
+def guard(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files or folders.")],
+) -> None:
+    """Refuse files with a value that SOPS has not encrypted, a private key or a kubeconfig.
+
+    The rules of the .sops.yaml above a file say whether it must be encrypted, and a folder called
+    secrets does; other files are searched for private keys and kubeconfigs alone.
+    """
+    from stackyard.stores.guard import guard as check
+
+    problems = check(files)
+    for problem in problems:
+        typer.echo(str(problem), err=True)
+    if problems:
+        count = len({problem.path for problem in problems})
+        typer.echo(f"error: {count} file{'s' * (count != 1)} refused", err=True)
+        raise typer.Exit(1)
+
+
+def _ask(keys: list[str]) -> list[str]:
+    return [typer.prompt(key, hide_input=True, confirmation_prompt=True, err=True) for key in keys]
+
+
+def _read(keys: list[str]) -> list[str]:
+    text = sys.stdin.read().removesuffix("\n")
+    values = [text] if len(keys) == 1 else text.split("\n")
+    if len(values) != len(keys) or not all(values):
+        raise typer.BadParameter(
+            f"standard input has {len(values) if text else 0} values for {len(keys)} keys"
+        )
+    return values

@@ -1,0 +1,57 @@
+"""Which files of a folder are definitions; whatever looks like one and is none is a mistake."""
+
+import os
+from pathlib import Path
+
+from stackyard.definitions.document import Problem
+
+DEFAULTS = "_defaults.yaml"
+ENDINGS = (".yaml", ".yml")
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """Return the definition files of a folder and the defaults, by name, and every mistake."""
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        return [], [Problem(str(folder), 1, f"cannot be read: {error.strerror}")]
+    tree = folder.resolve().parent
+    paths, problems = [], []
+    for entry in entries:
+        path = folder / entry.name
+        mistake = _mistake(entry, path, tree)
+        if mistake:
+            problems.append(Problem(str(path), 1, mistake))
+        elif entry.name.endswith(ENDINGS):
+            paths.append(path)
+    return paths, problems
+
+
+def _mistake(entry: os.DirEntry[str], path: Path, tree: Path) -> str | None:
+    """Say what is wrong with one entry of the folder; what is no YAML is none of our business."""
+    if not entry.name.lower().endswith(ENDINGS):
+        if entry.is_dir() and _has_definitions(path):
+            return "is a folder with definitions, which stand in vms/ itself: move them there"
+        return None
+    if not entry.name.endswith(ENDINGS):
+        return f"ends in {path.suffix}: write {path.suffix.lower()}"
+    if entry.name.startswith("_") and entry.name != DEFAULTS:
+        return f"a name that starts with _ is kept for {DEFAULTS}: rename the file"
+    if entry.is_symlink():
+        return _linked(path, tree)
+    return None if entry.is_file() else "is not a regular file"
+
+
+def _linked(path: Path, tree: Path) -> str | None:
+    try:
+        target = path.resolve()
+    except RuntimeError:  # links that lead to each other
+        return "cannot be read: a link that leads to itself"
+    if not target.is_relative_to(tree):
+        return f"is a link out of {tree}, to {target}: put a copy here"
+    return "is not a regular file" if target.exists() and not target.is_file() else None
+
+
+def _has_definitions(folder: Path) -> bool:
+    return any(True for ending in ENDINGS for _ in folder.rglob(f"*{ending}"))

@@ -1,0 +1,99 @@
+"""Checks of the address plan: of VMs, virtual addresses and ranges, and of networks themselves."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from netaddr import IPAddress, IPNetwork
+
+from stackyard.definitions.document import Problem
+from stackyard.definitions.model import Definition
+from stackyard.fleet.addresses import Entry, taken
+from stackyard.fleet.networks import Network
+from stackyard.fleet.site import Site
+
+OWN = {"network": "network address", "broadcast": "broadcast address", "gateway": "gateway"}
+
+
+def check_networks(site: Site) -> Iterator[Problem]:
+    """Yield networks that overlap, and networks inside clusters that hide one of the site's."""
+    path, networks = str(site.path), list(site.networks.values())
+    for one, other in combinations(networks, 2):
+        if _overlap(one.cidr, other.cidr):
+            sentence = f"networks {one.name}, {one.cidr}, and {other.name}, {other.cidr}, overlap"
+            yield Problem(path, other.line, sentence)
+    for inner in site.cluster_networks:
+        what = f"the {inner.kind} network {inner.cidr} of cluster {inner.cluster}"
+        for network in networks:
+            if _overlap(inner.cidr, network.cidr):
+                sentence = f"{what} overlaps network {network.name}, {network.cidr}"
+                yield Problem(path, inner.line, sentence)
+    for pods, services in combinations(site.cluster_networks, 2):
+        if pods.cluster == services.cluster and _overlap(pods.cidr, services.cidr):
+            sentence = f"pods {pods.cidr} and services {services.cidr} of {pods.cluster} overlap"
+            yield Problem(path, services.line, sentence)
+
+
+def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:
+    """Yield addresses that two have, of which at least one is no VM."""
+    for network in site.networks.values():
+        widest: Entry | None = None
+        for entry in taken(network, vms, str(site.path)):
+            if widest and entry.first <= widest.last:
+                yield from _both(widest, entry, network)
+            if widest is None or entry.last > widest.last:
+                widest = entry
+
+
+def _both(one: Entry, other: Entry, network: Network) -> Iterator[Problem]:
+    kinds = {one.kind, other.kind}
+    # A DNS server may well be one of the VMs or the gateway; two VMs are told apart elsewhere.
+    if kinds == {"VM"} or "DNS" in kinds:
+        return
+    # The blame goes to the VM, and never to what the network itself needs.
+    if one.kind == "VM" or other.kind in OWN:
+        one, other = other, one
+    if one.kind in OWN:
+        verb = "is" if other.first == other.last else "holds"
+        what = f"{verb} the {OWN[one.kind]} of network {network.name}"
+    elif one.first == one.last:
+        what = f"is {one.kind} {one.name} too ({one.path}:{one.line})"
+    else:
+        what = f"is in {_named(one)} ({one.path}:{one.line})"
+    yield Problem(other.path, other.line, f"{_named(other)} {what}")
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry} of {entry.kind} {entry.name}"
+
+
+def check_prefixes(vm: Definition, site: Site) -> Iterator[Problem]:
+    """Yield a VM's addresses that are outside their network, or go out by another gateway."""
+    for number, config in enumerate(vm.ipconfigs):
+        if config is None:
+            continue
+        key = f"ipconfig{number}"
+        for text, gateway in ((config.ip, config.gw), (config.ip6, config.gw6)):
+            if text and "/" in text:
+                for sentence in _misfits(IPNetwork(text), gateway, site):
+                    yield Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
+
+
+def _misfits(address: IPNetwork, gateway: str | None, site: Site) -> Iterator[str]:
+    networks = [n for n in site.networks.values() if n.cidr.version == address.version]
+    if not networks:
+        return
+    network = next((n for n in networks if address.ip in n.cidr), None)
+    if network is None:
+        known = ", ".join(f"{n.name} {n.cidr}" for n in networks)
+        yield f"{address.ip} is in no network of the site ({known})"
+        return
+    if address.cidr != network.cidr:
+        yield f"{address} has another prefix than network {network.name}, {network.cidr}"
+    # An IPv6 gateway is often given by its link-local address.
+    given = IPAddress(gateway) if gateway else None
+    if given and network.gateway and not given.is_link_local() and given != network.gateway:
+        yield f"the gateway of network {network.name} is {network.gateway}, not {gateway}"
+
+
+def _overlap(one: IPNetwork, other: IPNetwork) -> bool:
+    return one in other or other in one

@@ -1,0 +1,64 @@
+"""Clusters as groups: who belongs to one, in which part, and where its API answers."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stackyard.definitions.model import Definition
+from stackyard.inventory.groups import CONTROL_PLANE, cluster_group, part_group, role_of
+from stackyard.inventory.model import Group, Host, InventoryError
+
+
+def cluster_groups(vms: Iterable[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:
+    """Return each cluster's group: its parts as children and the variables roles need.
+
+    `cluster_name` is the cluster, `cluster_members` its hosts, `cluster_endpoint` the fixed address
+    of its first control plane; a cluster behind a virtual address says so in group_vars, which
+    Ansible puts above these.
+
+    Raises:
+        InventoryError: two clusters make the same group.
+    """
+    clusters: dict[str, str] = {}
+    members: dict[str, list[str]] = defaultdict(list)
+    parts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for vm in vms:
+        role = role_of(vm.name)
+        if role.cluster is None:
+            continue
+        group = cluster_group(role.cluster)
+        other = clusters.setdefault(group, role.cluster)
+        if other != role.cluster:
+            raise InventoryError(
+                f"{vm.source.at()}: the clusters {other} and {role.cluster} would share the group"
+                f" {group}: rename one"
+            )
+        members[group].append(vm.name)
+        parts[group][role.part].append(vm.name)
+    groups = {}
+    for name, cluster in clusters.items():
+        children = tuple(part_group(cluster, part) for part in sorted(parts[name]))
+        if taken := next((child for child in children if child in clusters), None):
+            raise InventoryError(
+                f"{hosts[members[taken][0]].name}: the cluster {clusters[taken]} would share the"
+                f" group {taken} with a part of the cluster {cluster}: rename one"
+            )
+        variables = _variables(cluster, members[name], parts[name].get(CONTROL_PLANE, []), hosts)
+        groups[name] = Group(name, (), children, variables)
+    return groups
+
+
+def _variables(
+    cluster: str, members: list[str], control_planes: list[str], hosts: Mapping[str, Host]
+) -> dict[str, Any]:
+    variables: dict[str, Any] = {"cluster_name": cluster, "cluster_members": members}
+    for name in sorted(control_planes, key=_natural):
+        if address := hosts[name].address:
+            return variables | {"cluster_endpoint": address}
+    return variables
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort cp2 before cp10."""
+    return [(int(digits or 0), text) for text, digits in re.findall(r"(\D*)(\d*)", name)]

@@ -1,0 +1,97 @@
+"""What a plan takes from storages and gives back to them, read from its steps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stackyard.definitions.model import Disk
+from stackyard.plan.observed import Config, Observed
+from stackyard.plan.values import (
+    Action,
+    Clone,
+    Configure,
+    Create,
+    Delete,
+    Erase,
+    Grow,
+    Migrate,
+    MoveDisk,
+    Plan,
+    Step,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """Room that a VM takes on a storage of a node; negative where it gives some back."""
+
+    name: str
+    node: str
+    storage: str
+    size_bytes: int
+
+
+def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
+    """Return all of them, in the order of the plan; volumes given back before others are taken."""
+    return tuple(part for action in plan.actions for part in _of_action(action, observed))
+
+
+def _of_action(action: Action, observed: Observed) -> Iterator[Allocation]:
+    vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
+    there = dict((vm.config or Config()).disks()) if vm and action.verb != "create" else {}
+    node = action.node
+    for step in action.steps:
+        for slot, storage, size in _of_step(step, there, observed):
+            yield Allocation(action.name, node, storage, size)
+            _note(step, slot, storage, size, there)
+        if isinstance(step, Migrate):
+            node = step.target
+            for storage, size in _moved(step, there):
+                yield Allocation(action.name, node, storage, size)
+        elif isinstance(step, Delete):
+            node, there = action.target or node, {}
+
+
+def _of_step(
+    step: Step, there: dict[str, Disk], observed: Observed
+) -> Iterator[tuple[str, str, int]]:
+    """Yield slot, storage and bytes of what a step takes."""
+    match step:
+        case Clone(full=True):
+            for slot, disk in _template(step, observed).items():
+                yield slot, step.storage or disk.storage or "", disk.size_bytes or 0
+        case Create() | Configure():
+            yield from (
+                (disk.slot, disk.storage or "", disk.size_bytes or 0)
+                for disk in (change.after for change in step.changes)
+                if isinstance(disk, Disk) and disk.volume is None and disk.size_bytes
+            )
+        case Grow():
+            grown = there.get(step.slot, Disk(step.slot, "disk"))
+            yield step.slot, grown.storage or "", step.size_bytes - (step.before_bytes or 0)
+        case MoveDisk():
+            yield step.slot, step.storage, step.size_bytes or 0
+        case Erase() | Delete():
+            gone = {step.slot: step.disk} if isinstance(step, Erase) else there
+            yield from (
+                (slot, disk.storage or "", -(disk.size_bytes or 0)) for slot, disk in gone.items()
+            )
+
+
+def _template(step: Clone, observed: Observed) -> dict[str, Disk]:
+    found = next((vm for vm in observed.vms if vm.vmid == step.template_vmid), None)
+    return found.config.disks() if found and found.config else {}
+
+
+def _note(step: Step, slot: str, storage: str, size: int, there: dict[str, Disk]) -> None:
+    """Remember where a disk is now, for the steps after this one."""
+    if isinstance(step, Clone | Create | Configure | MoveDisk):
+        there[slot] = Disk(slot, "disk", storage=storage, size_bytes=size)
+
+
+def _moved(step: Migrate, there: dict[str, Disk]) -> Iterator[tuple[str, int]]:
+    pairs = dict(pair.split(":", 1) for pair in step.storages)
+    for slot, disk in there.items():
+        if disk.media == "disk" and disk.storage:
+            storage = pairs.get(disk.storage, disk.storage)
+            there[slot] = Disk(slot, "disk", storage=storage, size_bytes=disk.size_bytes)
+            yield storage, disk.size_bytes or 0

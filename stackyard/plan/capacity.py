@@ -1,0 +1,130 @@
+"""Whether nodes and storages have room for a plan, before anything of it is done.
+
+A node's threads and memory bound each VM, and its memory all VMs that are going to run on it. A
+storage that allocates whole disks must have them free; a thin one may promise more than it has, so
+that is only told, as long as each disk could be filled.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from stackyard.definitions.model import Definition
+from stackyard.plan.allocation import Allocation, allocations
+from stackyard.plan.disks import size_text
+from stackyard.plan.observed import Observed, StorageRoom
+from stackyard.plan.values import Action, Delete, Plan, Shutdown, Start
+
+_GIB = 1 << 30
+
+
+def nodes_that_allocate(plan: Plan, observed: Observed) -> frozenset[str]:
+    """Return the nodes whose storages a plan puts something on."""
+    return frozenset(part.node for part in allocations(plan, observed) if part.size_bytes > 0)
+
+
+def capacity_problems(
+    plan: Plan, definitions: Iterable[Definition], observed: Observed
+) -> tuple[str, ...]:
+    """Return why the plan does not fit, a sentence each."""
+    wanted = {definition.name: definition for definition in definitions}
+    return (
+        *(p for a in plan.actions if a.name in wanted for p in _one(a, wanted[a.name], observed)),
+        *_memory(plan, wanted, observed),
+        *(problem for problem, _note in _storages(plan, observed) if problem),
+    )
+
+
+def capacity_notes(plan: Plan, observed: Observed) -> tuple[str, ...]:
+    """Return what the plan promises beyond what is there."""
+    return tuple(note for _problem, note in _storages(plan, observed) if note)
+
+
+def _place(action: Action) -> str:
+    return action.target or action.node
+
+
+def _one(action: Action, definition: Definition, observed: Observed) -> Iterator[str]:
+    room = observed.rooms.get(_place(action))
+    if room is None or action.verb == "destroy":
+        return
+    at, name, node = definition.source.at, definition.name, _place(action)
+    threads = definition.cores * definition.sockets
+    if threads > room.threads:
+        yield f"{at('cores')}: {name} asks for {threads} CPUs, but {node} has {room.threads}"
+    if definition.memory_mib << 20 > room.memory_bytes:
+        yield (
+            f"{at('memory')}: {name} asks for {definition.memory_mib} MiB of memory, but {node} "
+            f"has {room.memory_bytes >> 20}"
+        )
+
+
+def _memory(plan: Plan, wanted: dict[str, Definition], observed: Observed) -> Iterator[str]:
+    before = {vm.vmid: (vm.node, vm.memory_bytes) for vm in observed.vms if vm.status == "running"}
+    after = dict(before)
+    for action in plan.actions:
+        definition = wanted.get(action.name)
+        if not _runs_after(action, action.vmid in before):
+            after.pop(action.vmid, None)
+        elif definition:
+            after[action.vmid] = (_place(action), definition.memory_mib << 20)
+    had, asked = _by_node(before.values()), _by_node(after.values())
+    for node, room in sorted(observed.rooms.items()):
+        if asked[node] > max(room.memory_bytes, had[node]):
+            yield (
+                f"{node} has {_gib(room.memory_bytes)} GiB of memory, and the VMs that would run "
+                f"there ask for {_gib(asked[node])} GiB: stop one, move one or give one less"
+            )
+
+
+def _runs_after(action: Action, runs: bool) -> bool:
+    for step in action.steps:
+        if isinstance(step, Shutdown | Delete):
+            runs = False
+        elif isinstance(step, Start):
+            runs = True
+    return runs
+
+
+def _by_node(shares: Iterable[tuple[str, int]]) -> defaultdict[str, int]:
+    sums: defaultdict[str, int] = defaultdict(int)
+    for node, size in shares:
+        sums[node] += size
+    return sums
+
+
+def _storages(plan: Plan, observed: Observed) -> Iterator[tuple[str, str]]:
+    """Yield a problem or a note for each storage that is asked for more than it has."""
+    rooms = {(node, room.name): room for node, rooms in observed.storages.items() for room in rooms}
+    groups: defaultdict[tuple[str, str], list[Allocation]] = defaultdict(list)
+    for part in allocations(plan, observed):
+        room = rooms.get((part.node, part.storage))
+        if room:
+            groups["" if room.shared else part.node, part.storage].append(part)
+        elif part.size_bytes > 0 and part.node in observed.storages:
+            yield f"{part.name} is to have a disk on {part.storage}, {_absent(part, rooms)}", ""
+    for (place, storage), parts in sorted(groups.items()):
+        found = rooms[place or parts[0].node, storage]
+        yield _fits(parts, found, f"{storage} on {place}" if place else storage)
+
+
+def _absent(part: Allocation, rooms: dict[tuple[str, str], StorageRoom]) -> str:
+    has = ", ".join(sorted(name for node, name in rooms if node == part.node))
+    return f"which {part.node} does not have for disks (it has {has or 'none'})"
+
+
+def _fits(parts: list[Allocation], room: StorageRoom, where: str) -> tuple[str, str]:
+    asked = sum(part.size_bytes for part in parts)
+    largest = max(parts, key=lambda part: part.size_bytes)
+    if largest.size_bytes > room.total_bytes:
+        asks = f"{largest.name} asks for a disk of {size_text(largest.size_bytes)} on {where}"
+        return f"{asks}, which has {_gib(room.total_bytes)} GiB in all", ""
+    if asked <= room.free_bytes:
+        return "", ""
+    sentence = f"{where} has {_gib(room.free_bytes)} GiB free, and the plan asks for {_gib(asked)}"
+    if room.thin:
+        return "", f"{sentence} GiB: it is thin, so that goes well until the disks fill"
+    return f"{sentence} GiB, most of it {largest.name}: make room or choose another storage", ""
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / _GIB:.1f}".removesuffix(".0")

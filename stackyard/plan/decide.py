@@ -1,0 +1,191 @@
+"""What is decided about one definition: an action, or why there is none."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from stackyard.definitions.model import Definition
+from stackyard.plan.about import about_new
+from stackyard.plan.checks import conflict
+from stackyard.plan.cloning import after_clone, clone_of
+from stackyard.plan.consent import Consent
+from stackyard.plan.desired import desired_values
+from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
+from stackyard.plan.differ import Difference, compare
+from stackyard.plan.observed import TAG, UNCONFIGURED, Config, Observed, ObservedVm
+from stackyard.plan.steps import (
+    after_move,
+    finish,
+    restart_is_due,
+    steps_of_existing,
+    steps_of_new,
+    storages_of_move,
+)
+from stackyard.plan.templates import template_for
+from stackyard.plan.values import Action, Change, Create, Step, Verb
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a decision is made from, beside the definition."""
+
+    fleet: tuple[Definition, ...]
+    observed: Observed
+    vmids: Mapping[str, int]  # by name of a managed definition
+    consent: Consent
+    freed: frozenset[int]  # VMIDs that VMs to be removed give up
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action, or problems; and notes."""
+
+    action: Action | None = None
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """The steps that make a VM from nothing, or what stands against them."""
+
+    steps: tuple[Step, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def decide(definition: Definition, world: World) -> Decision:
+    """Decide what is to be done about one VM.
+
+    Raises:
+        PlanError: a reference was not resolved.
+    """
+    vmid = world.vmids[definition.name]
+    problem = conflict(definition, world.observed, vmid, world.freed)
+    if problem:
+        return Decision(problems=(f"{definition.source.at()}: {problem}",))
+    ours = world.observed.ours(definition.name)
+    if not ours:
+        return _new(definition, world)
+    if definition.name in world.consent.replace:
+        return _replaced(definition, ours[0], world)
+    return _existing(definition, ours[0], world.consent)
+
+
+def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decision:
+    config = vm.config or Config()
+    if vm.node != definition.target_node:
+        config = after_move(config, storages_of_move(definition, vm))
+    difference = compare(definition, config, extra=consent.extra_disks)
+    problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
+    if problems:
+        return Decision(problems=tuple(problems))
+    notes = _notes(definition, difference, vm, config)
+    if vm.is_half_made:
+        steps = steps_of_new(definition, difference, config, vm)
+        about = f"finish on {definition.target_node} as {vm.vmid}, {about_new(definition, ())}"
+        return Decision(_action(definition, vm, "finish", steps, about), notes=notes)
+    steps = steps_of_existing(definition, difference, vm, config)
+    if not steps:
+        return Decision(notes=notes)
+    about = f"VM {vm.vmid} on {vm.node}"
+    action = _action(definition, vm, "update", steps, about)
+    return Decision(replace(action, waiting=difference.waiting), notes=notes)
+
+
+def _replaced(definition: Definition, vm: ObservedVm, world: World) -> Decision:
+    if is_protected(vm):
+        problem = (
+            f"{definition.source.at()}: {definition.name} (VM {vm.vmid} on {vm.node}) is protected "
+            "and cannot be replaced: set protection: false and apply that first"
+        )
+        return Decision(problems=(problem,))
+    making = _making(definition, world)
+    if making.problems:
+        return Decision(problems=making.problems)
+    steps = [*removal_steps(vm), *making.steps]
+    new = about_new(definition, making.steps)
+    about = (
+        f"destroy VM {vm.vmid} on {vm.node} with all its disks, "
+        f"make it anew on {definition.target_node}, {new}"
+    )
+    return Decision(_action(definition, vm, "replace", steps, about), notes=making.notes)
+
+
+def _new(definition: Definition, world: World) -> Decision:
+    making = _making(definition, world)
+    if making.problems:
+        return Decision(problems=making.problems)
+    node, vmid = definition.target_node, world.vmids[definition.name]
+    about = f"create on {node} as {vmid}, {about_new(definition, making.steps)}"
+    action = Action(definition.name, node, vmid, "create", making.steps, about)
+    return Decision(action, notes=making.notes)
+
+
+def _action(
+    definition: Definition, vm: ObservedVm, verb: Verb, steps: list[Step], about: str
+) -> Action:
+    """Return an action on a VM that is there."""
+    return Action(
+        name=definition.name,
+        node=vm.node,
+        vmid=vm.vmid,
+        verb=verb,
+        steps=tuple(steps),
+        about=about,
+        digest=vm.config.digest if vm.config else None,
+        status=vm.status,
+        target=definition.target_node if definition.target_node != vm.node else None,
+        frees=addresses_of_vm(vm) if verb == "replace" else (),
+    )
+
+
+def _making(definition: Definition, world: World) -> _Making:
+    if definition.clone is not None:
+        return _from_template(definition, world, definition.clone)
+    difference = compare(definition, Config())
+    problems = _problems(definition, difference)
+    if problems:
+        return _Making(problems=tuple(problems))
+    values = desired_values(definition)
+    values["tags"] = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
+    create = Create(tuple(Change(key, None, value) for key, value in values.items()))
+    return _Making((create, *difference.grows, *finish(definition, "stopped")))
+
+
+def _from_template(definition: Definition, world: World, name: str) -> _Making:
+    found = template_for(definition, name, world.fleet, world.observed, world.vmids)
+    if isinstance(found, str):
+        return _Making(problems=(f"{definition.source.at('clone')}: {found}",))
+    clone = clone_of(found, definition)
+    config = after_clone(found.config or Config(), clone, definition.name)
+    extra = world.consent.extra_disks
+    difference = compare(definition, config, linked=not clone.full, extra=extra)
+    problems = _problems(definition, difference)
+    if problems:
+        return _Making(problems=tuple(problems))
+    notes = tuple(f"{definition.name}: {note}" for note in difference.notes)
+    return _Making((clone, *steps_of_new(definition, difference, config)), notes=notes)
+
+
+def _problems(definition: Definition, difference: Difference) -> list[str]:
+    at, name = definition.source.at, definition.name
+    return [f"{at(key)}: {name}: {problem}" for key, problem in difference.problems]
+
+
+def _cold_only(definition: Definition, difference: Difference, vm: ObservedVm) -> Iterator[str]:
+    if difference.released and vm.status == "running" and definition.vm_state != "stopped":
+        slot = difference.released[0].key
+        yield (
+            f"{definition.source.at(slot)}: the cloud-init drive of the running {definition.name} "
+            f"cannot leave {slot}: shut the VM down and apply again"
+        )
+
+
+def _notes(
+    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
+) -> tuple[str, ...]:
+    notes = list(difference.notes)
+    stays = vm.status == "running" and definition.vm_state != "stopped"
+    if stays and not definition.automatic_reboot and restart_is_due(difference, config):
+        notes.append("changes wait for a restart, which automatic_reboot: false leaves to you")
+    return tuple(f"{definition.name}: {note}" for note in notes)

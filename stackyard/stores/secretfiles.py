@@ -1,0 +1,121 @@
+"""A site's secret files, `secrets/**.yaml`: found, read by name, and decrypted in memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from stackyard.errors import StackyardError
+from stackyard.secrets.errors import SecretsError
+from stackyard.secrets.tree import Entry, read_entries
+from stackyard.stores.protocol import StoreError
+from stackyard.stores.sops import SopsFile
+
+FOLDER = "secrets"
+SUFFIXES = (".yaml", ".yml")
+AT_ONCE = 4  # sops processes
+
+
+def find_files(site: Path) -> tuple[Path, ...]:
+    """Return a site's secret files in order.
+
+    Raises:
+        SecretsError: there is none.
+    """
+    found = _found(site)
+    if not found:
+        raise SecretsError(f"there is no secret file below {site / FOLDER}")
+    return found
+
+
+def find_names(site: Path) -> tuple[Entry, ...]:
+    """Return what a site's files define, nothing where it has none; nothing is decrypted.
+
+    Raises:
+        SecretsError: with what is wrong with each file.
+    """
+    return read_names(_found(site))
+
+
+def file_of(site: Path, name: str) -> Path:
+    """Return the file of a name as `common/cluster-secret-store/secrets/GRAFANA`, or of a path."""
+    return Path(name) if name.endswith(SUFFIXES) else site / FOLDER / f"{name}.yaml"
+
+
+def read_names(paths: Iterable[Path]) -> tuple[Entry, ...]:
+    """Return what files define, with the values as they are on the disk: nothing is decrypted.
+
+    Raises:
+        SecretsError: with what is wrong with each file.
+    """
+    return _each(paths, lambda path: read_entries(_text(path), str(path)))
+
+
+def decrypt(path: Path, environ: Mapping[str, str]) -> str:
+    """Return a file in clear.
+
+    Raises:
+        StoreError: it is not there, or cannot be decrypted.
+    """
+    text = SopsFile(path, environ).read().document
+    if text is None:
+        raise StoreError(f"{path} is not there")
+    return text
+
+
+def decrypt_entries(paths: Iterable[Path], environ: Mapping[str, str]) -> tuple[Entry, ...]:
+    """Return what files define, decrypted: all of it or nothing.
+
+    Raises:
+        SecretsError: with what is wrong with each file that cannot be used.
+    """
+    return _each(paths, lambda path: read_entries(decrypt(path, environ), str(path)))
+
+
+def read_secret(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys and values of the only secret in a file.
+
+    Raises:
+        SecretsError: the file defines none, or several.
+        StoreError: it cannot be decrypted.
+    """
+    entries = read_entries(decrypt(path, environ), str(path))
+    places = {entry.place for entry in entries}
+    if len(places) != 1:
+        raise SecretsError(f"{path} has {len(places)} secrets and not one")
+    return {entry.key: entry.value for entry in entries}
+
+
+def _found(site: Path) -> tuple[Path, ...]:
+    return tuple(
+        path
+        for path in sorted((site / FOLDER).rglob("*"))
+        if path.suffix in SUFFIXES and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _each(paths: Iterable[Path], read: Callable[[Path], tuple[Entry, ...]]) -> tuple[Entry, ...]:
+    def attempt(path: Path) -> tuple[Entry, ...] | StackyardError:
+        try:
+            return read(path)
+        except StackyardError as error:
+            return error
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        results = list(threads.map(attempt, paths))
+    problems = [str(result) for result in results if isinstance(result, StackyardError)]
+    if problems:
+        raise SecretsError("\n".join(problems))
+    return tuple(_entries(results))
+
+
+def _entries(results: Iterable[tuple[Entry, ...] | StackyardError]) -> Iterator[Entry]:
+    for result in results:
+        if not isinstance(result, StackyardError):
+            yield from result
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise StoreError(f"{path} cannot be read as text") from None

@@ -1,0 +1,68 @@
+"""A whole secret of Vault KV v2 as one document: the JSON mapping of all its keys.
+
+API: https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2.
+"""
+
+import json
+from typing import Any
+
+from stackyard.stores.protocol import Conflict, StoreError, Versioned
+from stackyard.stores.retry import answered
+from stackyard.stores.vault import VaultStore
+from stackyard.stores.vaultconnection import Absent
+from stackyard.stores.vaultsettings import VaultSettings
+
+
+class VaultSecret(VaultStore):
+    """The secret at a path of a KV v2 mount; one without keys is the same as none."""
+
+    def __init__(self, settings: VaultSettings, mount: str, path: str) -> None:
+        super().__init__(settings, mount, path, "")
+
+    def read(self) -> Versioned:
+        """Return the secret's keys and values."""
+        data, version = self._secret()
+        return Versioned(json.dumps(data) if data else None, str(version))
+
+    def write(self, document: str, version: str) -> None:
+        """Replace all keys of the secret, if its version still is the one read.
+
+        Where the answer is lost the same is asked again: check-and-set lets it happen once only.
+        """
+        self._put(json.loads(document), int(version))
+
+    def delete(self, version: str) -> None:
+        """Delete the secret's latest version, which Vault can undelete.
+
+        Raises:
+            Conflict: it is not the version that was read.
+            StoreError: it could not be deleted.
+        """
+        if self.read().version != version:
+            raise Conflict
+
+        def delete(kv: Any) -> dict[str, Any]:
+            kv.delete_latest_version_of_secret(path=self.path, mount_point=self.mount)
+            return {}
+
+        answered(lambda: self._connection.ask(self.name, delete), self.settings.deadline)
+
+    def names_below(self) -> list[str]:
+        """Return the names of the secrets right below the path; folders there are left out.
+
+        Raises:
+            StoreError: they could not be listed.
+        """
+
+        def ask() -> dict[str, Any]:
+            return self._connection.ask(
+                self.name, lambda kv: kv.list_secrets(path=self.path, mount_point=self.mount)
+            )
+
+        try:
+            names = answered(ask, self.settings.deadline)["data"]["keys"]
+        except Absent:
+            return []
+        except (KeyError, TypeError):
+            raise StoreError(f"{self.name}: the answer is no list of secrets") from None
+        return [name for name in names if not name.endswith("/")]

@@ -1,0 +1,90 @@
+"""The collection: what is in its tarball, and that it works by its full name once installed."""
+
+import json
+import subprocess
+import sysconfig
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_venv import ROOT, ansible_venv, bare_environment, checkout
+
+NAME = "fullstack.stackyard.vms"
+# Folders of a site and of development: none of them is anybody else's business.
+NEVER = {"vms", "inventory", "secrets", "tests", "docs", ".ci"}
+
+
+@pytest.fixture(scope="session")
+def bare() -> Path:
+    return ansible_venv("ansible-core==2.19.*")
+
+
+@pytest.fixture(scope="session")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    source = checkout(tmp_path_factory.mktemp("source"))
+    (source / "vms" / "secret.yaml").write_text("name: secret\n")
+    (source / "plugins" / "inventory" / "token.txt").write_text("secret\n")
+    built = tmp_path_factory.mktemp("built")
+    scripts = Path(sysconfig.get_path("scripts"))  # building by an allow-list needs distlib too
+    run(scripts, "ansible-galaxy", "collection", "build", str(source), "--output-path", str(built))
+    (found,) = built.iterdir()
+    return found
+
+
+@pytest.fixture(scope="session")
+def collections(bare: Path, tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("collections")
+    command = ("ansible-galaxy", "collection", "install", "--offline", str(tarball))
+    run(bare, *command, "--collections-path", str(folder))
+    return folder
+
+
+def run(bare: Path, command: str, *arguments: str, collections: Path | None = None) -> str:
+    settings = bare_environment(ANSIBLE_INVENTORY_UNPARSED_FAILED="True")
+    settings["HOME"] = str(bare.parent)
+    if collections:
+        settings["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
+    done = subprocess.run(
+        [str(bare / command), *arguments],
+        cwd=bare,
+        env=settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_tarball_holds_what_is_named_and_nothing_else(tarball: Path) -> None:
+    assert tarball.name.startswith("fullstack-stackyard-")
+    with tarfile.open(tarball) as archive:
+        names = {name for name in archive.getnames() if not archive.getmember(name).isdir()}
+    assert {name.split("/")[0] for name in names} & NEVER == set()
+    assert not [name for name in names if name.endswith((".txt", ".pyc"))]
+    assert {
+        "plugins/inventory/vms.py",
+        "stackyard/inventory/build.py",
+        "stackyard/definitions/load.py",
+        "meta/runtime.yml",
+        "README.md",
+    } <= names
+
+
+def test_it_works_by_its_full_name(bare: Path, collections: Path, tmp_path: Path) -> None:
+    source = tmp_path / "vms.yml"
+    source.write_text(f"plugin: {NAME}\nvms: {ROOT}/vms\n")
+    listed = run(bare, "ansible-inventory", "--list", "-i", str(source), collections=collections)
+    assert "k8s-tools" in json.loads(listed)["k3s"]["hosts"]
+
+
+def test_its_documentation_is_complete(bare: Path, collections: Path) -> None:
+    shown = run(bare, "ansible-doc", "--type", "inventory", "--json", NAME, collections=collections)
+    (plugin,) = json.loads(shown).values()
+    options = plugin["doc"]["options"]
+    assert {"vms", "known_hosts", "filters", "compose", "keyed_groups", "cache"} <= set(options)
+    assert [name for name, option in options.items() if not option.get("description")] == []
+    for example in yaml.safe_load_all(plugin["examples"]):
+        assert example["plugin"] in options["plugin"]["choices"]
+        assert set(example) <= set(options)

@@ -1,0 +1,359 @@
+"""`stackyard secrets` with the real `sops`, an age key and a real Vault API."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import yaml
+from sops_files import Sops, make_sops
+from vault_lab import Vault
+
+from stackyard.cli.main import main
+from stackyard.lab import control
+from stackyard.stores.guard import guard
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+GRAFANA = "common/cluster-secret-store/secrets/GRAFANA"
+DNS = "common/cluster-secret-store/secrets/DNS"
+STORED = "cluster-secret-store/secrets"
+SECRET = "hunter2-of-the-tests"
+
+
+@pytest.fixture(scope="module")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """One OpenBao for the module."""
+    folder = tmp_path_factory.mktemp("vault") / "lab"
+    try:
+        yield Vault(folder)
+    finally:
+        control.down(folder)
+
+
+@pytest.fixture
+def sops(tmp_path: Path) -> Sops:
+    """A site whose rules let SOPS encrypt YAML files."""
+    return make_sops(tmp_path / "site")
+
+
+def run(
+    sops: Sops, *arguments: str, given: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `stackyard secrets …` in the site, in this process: starting another takes a second."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(sops.folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.dict(os.environ, {**sops.environ, **environ}),
+        mock.patch.multiple(
+            sys, argv=["stackyard", "secrets", *arguments], stdin=io.StringIO(given)
+        ),
+        pytest.raises(SystemExit) as end,
+    ):
+        main()
+    code = end.value.code
+    assert isinstance(code, int)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def new(sops: Sops, name: str, **values: str) -> None:
+    """Make a secret with values of one line each."""
+    done = run(sops, "new", name, *values, given="\n".join(values.values()) + "\n")
+    assert done.returncode == 0, done.stderr
+
+
+def encrypted(sops: Sops, name: str, content: str, *options: str) -> Path:
+    """Let the real sops encrypt a file, below the site."""
+    plain, path = sops.folder / name, sops.folder / f"encrypted-{name}"
+    plain.write_text(content)
+    done = subprocess.run(
+        [str(SCRIPTS / "sops"), "encrypt", *options, "--age", sops.recipient, str(plain)],
+        env=sops.environ,
+        capture_output=True,
+        check=True,
+    )
+    plain.unlink()
+    path.write_bytes(done.stdout)
+    return path
+
+
+def in_clear(sops: Sops) -> list[Path]:
+    """The files of the site that hold the secret in clear."""
+    return [
+        path
+        for path in sops.folder.parent.rglob("*")
+        if path.is_file() and SECRET.encode() in path.read_bytes()
+    ]
+
+
+FILES = {
+    "a.yaml": f"# {SECRET}\na: {SECRET}\nb: [1, 2.5, true, null, '', {{c: 2020-01-01}}]\nd: {{}}\n",
+    "many.yaml": f"a: {SECRET}\n---\nb: {SECRET}\n",
+    "a.json": json.dumps({"a": {"b": [SECRET, 1, None, False, ""]}}),
+    "a.env": f"# {SECRET}\nA={SECRET}\nB=\n",
+    "a.bin": f"\n{SECRET}\n",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_guard_knows_what_the_real_sops_writes(sops: Sops, name: str) -> None:
+    (sops.folder / ".sops.yaml").unlink()
+    plain = sops.folder / f"plain-{name}"
+    plain.write_text(FILES[name])
+    assert guard([plain])
+    path = encrypted(sops, name, FILES[name])
+    assert guard([path]) == []
+    # One more value in clear, of the file's own form, past SOPS.
+    text = path.read_text()
+    planted = {"yaml": f"x: {SECRET}\n{text}", "env": f"X={SECRET}\n{text}"}
+    kind = name.rpartition(".")[2]
+    path.write_text(planted.get(kind) or text.replace("{", f'{{"x": "{SECRET}",', 1))
+    problems = guard([path])
+    assert problems
+    assert SECRET not in str(problems)
+
+
+@pytest.mark.parametrize(
+    "option", ["--unencrypted-suffix=_clear", "--encrypted-regex=^b$", "--unencrypted-regex=a"]
+)
+def test_the_guard_refuses_what_sops_was_told_to_leave(sops: Sops, option: str) -> None:
+    path = encrypted(sops, "part.yaml", f"a_clear: {SECRET}\nb: {SECRET}\n", option)
+    assert [problem.sentence for problem in guard([path])] == ["a_clear is not encrypted"]
+
+
+def test_the_guard_as_a_command(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    (sops.folder / "README.md").write_text("sops: is explained here\n")
+    (sops.folder / "values.json").write_text('{"sops": {}, "a": 1}')
+    (sops.folder / "id").write_text("-----BEGIN OPENSSH PRIVATE " + "KEY-----\n")
+    fine = run(sops, "guard", "README.md", f"secrets/{GRAFANA}.yaml", ".sops.yaml")
+    assert (fine.returncode, fine.stdout, fine.stderr) == (0, "", "")
+    bad = sops.folder / "secrets" / "bad.yaml"
+    bad.write_text(f"sops: true\npassword: {SECRET}\n")
+    done = run(sops, "guard", ".")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert "id:1: has a private key in clear" in lines
+    assert "secrets/bad.yaml:2: password is not encrypted" in lines
+    # No rule is for it, but it says that it is encrypted.
+    assert "values.json:1: a is not encrypted" in lines
+    assert lines[-1] == "error: 3 files refused"
+    assert SECRET not in done.stderr
+    # A nearer file of rules takes nothing away from a farther one.
+    (sops.folder / "secrets" / ".sops.yaml").write_text("creation_rules: [{path_regex: ^none$}]\n")
+    assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
+    (sops.folder / ".sops.yaml").unlink()
+    assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
+    assert "nothing.yaml cannot be read" in run(sops, "guard", "nothing.yaml").stderr
+
+
+def test_a_secret_from_making_to_editing(sops: Sops) -> None:
+    new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
+    new(sops, DNS, TOKEN=f"{SECRET}-too")
+    assert in_clear(sops) == []
+    again = run(sops, "new", GRAFANA, "MORE", given="x")
+    assert again.returncode == 1
+    assert "is there already: use stackyard secrets edit" in again.stderr
+    taken = run(sops, "new", "other/cluster-secret-store/secrets/GRAFANA", "USER", given="x")
+    assert f"USER of kv/{STORED}/GRAFANA is defined in secrets/{GRAFANA}.yaml" in taken.stderr
+    few = run(sops, "new", "common/x", "A", "B", given="one")
+    assert (few.returncode, "has 1 values for 2 keys" in few.stderr) == (64, True)
+
+    no_key = {"SOPS_AGE_KEY_FILE": "/nonexistent"}
+    assert run(sops, "tree", **no_key).stdout.splitlines() == [
+        f"kv/{STORED}/DNS  (secrets/{DNS}.yaml)",
+        "  TOKEN",
+        f"kv/{STORED}/GRAFANA  (secrets/{GRAFANA}.yaml)",
+        "  USER",
+        "  PASSWORD",
+    ]
+    assert run(sops, "show", GRAFANA, "PASSWORD").stdout == f"{SECRET}\n"
+    assert yaml.safe_load(run(sops, "show", GRAFANA).stdout)["vault"]["kv"]
+    assert "has no key X: it has USER, PASSWORD" in run(sops, "show", GRAFANA, "X").stderr
+    hidden = run(sops, "show", GRAFANA, **no_key)
+    assert (hidden.returncode, hidden.stdout) == (1, "")
+    assert "no key here decrypts it" in hidden.stderr
+
+    file = sops.folder / "secrets" / f"{GRAFANA}.yaml"
+    before = file.read_text()
+    seen = sops.folder / "seen"
+    editor = f"sh -c 'dirname $0 > {seen}; sed -i s/admin/root/ $0'"
+    assert run(sops, "edit", GRAFANA, EDITOR="true").stderr.endswith("as it was\n")
+    assert run(sops, "edit", GRAFANA, EDITOR="false").returncode == 1
+    broken = run(sops, "edit", GRAFANA, EDITOR="sh -c 'echo \"a: b: c\" >> $0'")
+    assert (broken.returncode, "is not valid YAML" in broken.stderr) == (1, True)
+    assert file.read_text() == before
+    assert run(sops, "edit", GRAFANA, EDITOR=editor).returncode == 0
+    assert run(sops, "show", GRAFANA, "USER").stdout == "root\n"
+    # The other value is the same text as before, and the copy in memory is gone.
+    kept = [line for line in before.splitlines() if "PASSWORD" in line]
+    assert kept[0] in file.read_text().splitlines()
+    folder = Path(seen.read_text().strip())
+    assert folder.is_relative_to("/dev/shm")  # noqa: S108
+    assert not folder.exists()
+    assert in_clear(sops) == []
+
+
+def versions(vault: Vault, *names: str) -> dict[str, int]:
+    return {
+        name: vault.call("GET", f"kv/data/{STORED}/{name}")["data"]["metadata"]["version"]
+        for name in names
+    }
+
+
+def sync(
+    sops: Sops, vault: Vault, *options: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `stackyard secrets sync` in the site, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "secrets", "sync", *options],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | vault.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> None:
+    for name in ("GRAFANA", "KUBECONFIG", "OLD"):
+        vault.call("POST", f"kv/data/{STORED}/{name}", {"data": {"OF_VAULT": "x"}})
+    new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
+    new(sops, DNS, TOKEN=SECRET, USER="dns")
+    new(sops, "common/cluster-secret-store/secrets/KUBECONFIG", KUBECONFIG="older")
+    encrypted(sops, "talos.yaml", f"a: {SECRET}\n").rename(sops.folder / "secrets" / "talos.yaml")
+
+    checked = sync(sops, vault, "--check")
+    plan = [
+        f"+ kv/{STORED}/DNS TOKEN",
+        f"+ kv/{STORED}/DNS USER",
+        f"+ kv/{STORED}/GRAFANA USER",
+        f"+ kv/{STORED}/GRAFANA PASSWORD",
+    ]
+    assert (checked.returncode, checked.stdout.splitlines()) == (2, plan)
+    assert vault.secret(f"{STORED}/GRAFANA") == {"OF_VAULT": "x"}
+    done = sync(sops, vault)
+    assert (done.returncode, done.stdout.splitlines()) == (0, plan)
+    assert f"kept: kv/{STORED}/GRAFANA OF_VAULT is in no file" in done.stderr
+    assert "secrets/talos.yaml: has no secret below `vault`, left out" in done.stderr
+    assert "warning: " in done.stderr  # USER is a key of both
+    assert SECRET not in checked.stdout + checked.stderr + done.stdout + done.stderr
+    grafana = {"USER": "admin", "PASSWORD": SECRET}
+    assert vault.secret(f"{STORED}/GRAFANA") == {**grafana, "OF_VAULT": "x"}
+    assert vault.secret(f"{STORED}/DNS") == {"TOKEN": SECRET, "USER": "dns"}
+
+    before = versions(vault, "GRAFANA", "DNS", "KUBECONFIG", "OLD")
+    nothing = sync(sops, vault)
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert nothing.stderr.endswith("nothing to do\n")
+    assert versions(vault, *before) == before
+
+    pruned = sync(sops, vault, "--prune")
+    assert pruned.stdout.splitlines() == [
+        f"- kv/{STORED}/GRAFANA OF_VAULT",
+        f"- kv/{STORED}/OLD OF_VAULT",
+    ]
+    assert vault.secret(f"{STORED}/GRAFANA") == grafana
+    assert sorted(vault.call("LIST", f"kv/metadata/{STORED}")["data"]["keys"]) == [
+        "DNS", "GRAFANA", "KUBECONFIG", "OLD",
+    ]  # fmt: skip
+    after = {"GRAFANA": before["GRAFANA"] + 1, **{n: before[n] for n in ("DNS", "KUBECONFIG")}}
+    assert versions(vault, *after) == after
+    # Every cluster's role writes the kubeconfig: it has a command of its own.
+    assert vault.secret(f"{STORED}/KUBECONFIG") == {"OF_VAULT": "x"}
+    assert sync(sops, vault, "--prune", "--check").returncode == 0
+
+
+def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:
+    new(sops, "common/whole/secrets/A", KEY=SECRET)
+    new(sops, "common/whole/secrets/B", KEY=SECRET)
+    path = sops.folder / "secrets" / "common" / "whole" / "secrets" / "B.yaml"
+    good = path.read_text()
+
+    def refused(says: str) -> None:
+        done = sync(sops, vault, "--prune")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+        assert SECRET not in done.stderr
+        with pytest.raises(Exception, match="404"):
+            vault.secret("whole/secrets/A")
+
+    path.write_text(good.replace("KEY: ENC[AES256_GCM,data:", "KEY: ENC[AES256_GCM,data:AAAA"))
+    refused("secrets/common/whole/secrets/B.yaml: it was changed past SOPS")
+    path.write_text(f"vault: {{kv: {{whole: {{secrets: {{B: {{KEY: {SECRET}}}}}}}}}}}\n")
+    refused("secrets/common/whole/secrets/B.yaml: it is not encrypted by SOPS")
+    path.write_text("a: b: c\n")
+    refused("secrets/common/whole/secrets/B.yaml: ")
+    path.write_text(good)
+    other = sops.folder / "secrets" / "B-again.yaml"
+    other.write_text(good)
+    refused("KEY of kv/whole/secrets/B is defined in secrets/B-again.yaml:")
+    other.unlink()
+    assert sync(sops, vault).returncode == 0
+    nobody = {"VAULT_ADDR": "https://127.0.0.1:1", "STACKYARD_STORE_DEADLINE": "0.1"}
+    lost = sync(sops, vault, **nobody)
+    assert (lost.returncode, lost.stdout) == (4, "")
+    assert "no answer, is it running?" in lost.stderr
+
+
+def test_manifests_for_what_the_files_name(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    new(sops, "common/cluster-secret-store/secrets/KUBECONFIG", KUBECONFIG=SECRET)
+    address = {"VAULT_ADDR": "https://vault.example:8200", "SOPS_AGE_KEY_FILE": "/nonexistent"}
+    done = run(sops, "external", **address)
+    store, secret = yaml.safe_load_all(done.stdout)
+    assert store["kind"] == "ClusterSecretStore"
+    data = secret["spec"]["externalSecretSpec"]["data"]
+    assert [one["remoteRef"]["key"] for one in data] == [f"{STORED}/GRAFANA"]
+    both = run(sops, "external", "GRAFANA", "KUBECONFIG", **address)
+    assert both.stdout.count("secretKey") == 2
+    assert "there is no secret X" in run(sops, "external", "X", **address).stderr
+    assert "VAULT_ADDR must be set" in run(sops, "external", VAULT_ADDR="").stderr
+
+
+PLAY = """\
+- hosts: localhost
+  gather_facts: false
+  vars: {name: NAME}
+  tasks:
+    - name: Compare
+      ansible.builtin.assert:
+        that:
+          - lookup('secret', name, site=SITE, key='PASSWORD') == lookup('env', 'EXPECTED')
+          - lookup('secret', name, site=SITE) | dict2items | length == 2
+      no_log: true
+    - name: Ask for a key that is not there
+      ansible.builtin.debug:
+        msg: "{{ lookup('secret', name, site=SITE, key='NONE') }}"
+"""
+
+
+def test_plays_have_secrets_in_memory(sops: Sops, tmp_path: Path) -> None:
+    new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
+    book = tmp_path / "play.yml"
+    book.write_text(PLAY.replace("NAME", GRAFANA, 1).replace("SITE", f"'{sops.folder}'"))
+    environ: Mapping[str, str] = {**os.environ, **sops.environ, "EXPECTED": SECRET}
+    done = subprocess.run(
+        [str(SCRIPTS / "ansible-playbook"), "-i", "localhost,", "-vvv",
+         str(book)],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "ok=1" in done.stdout, said
+    assert f"{GRAFANA}.yaml has no key NONE: it has USER, PASSWORD" in said
+    assert SECRET not in said
+    assert in_clear(sops) == []

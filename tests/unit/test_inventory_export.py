@@ -1,0 +1,160 @@
+"""`stackyard inventory`: what it prints, and that Ansible reads what it exports as the same."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = "{{ lookup('ansible.builtin.env', 'HOME') }}"
+
+
+def stackyard(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "inventory", *map(str, arguments)],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def ansible(source: Path, *arguments: str) -> Any:
+    done = subprocess.run(
+        [
+            *(str(Path(sysconfig.get_path("scripts"), "ansible-inventory")), "--list"),
+            *("-i", str(source), *arguments),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_INVENTORY_ENABLED": "vms,yaml,ini"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site with all that is hard to write down."""
+    files = {
+        "cp1": "name: k8s-dev-cp1\ntarget_node: n-1\nipconfig0: ip=10.0.0.1/24\nciuser: me\n"
+        'variables:\n  text: "it\'s #1: \\"x\\" = \\\\ y\\n"\n  number: \'16\'\n'
+        "  list: [1, a, null]\n  deep: {on-site: true, 'a b': 1.5}\n"
+        "  since: 2026-11-23\n  word: None\n",
+        "w1": "name: k8s-dev-w1\ntarget_node: n-1\nvariables: {umlaut: ẞ}\n",
+        "alone": "name: alone\ntarget_node: n-2\n",
+    }
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "vms.yml").write_text("plugin: vms\n")
+    for name, text in files.items():
+        (tmp_path / "vms" / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("form", "ending"), [("yaml", "yml"), ("json", "json"), ("ini", "ini")])
+def test_ansible_reads_an_export_as_the_same(form: str, ending: str, site: Path) -> None:
+    output = site / "inventory" / f"static.{ending}"
+    stackyard("export", "--site", site, "--format", form, "--output", output)
+    live, static = ansible(site / "inventory" / "vms.yml"), ansible(output)
+    for variables in static["_meta"]["hostvars"].values():
+        # The export has no path of this machine in it: it is found beside the file.
+        pinned = variables.pop("ansible_ssh_common_args")
+        assert "UserKnownHostsFile='{{ inventory_dir }}/known_hosts'" in str(pinned)
+        assert "StrictHostKeyChecking=yes" in str(pinned)
+    for variables in live["_meta"]["hostvars"].values():
+        del variables["ansible_ssh_common_args"]
+    for group in [*static.values(), *live.values()]:
+        group.get("children", []).sort()
+    assert static == live
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_a_template_in_a_definition_stays_data(form: str, site: Path) -> None:
+    text = f'name: alone\ntarget_node: n\nvariables: {{x: "{TEMPLATE}"}}\n'
+    (site / "vms" / "alone.yaml").write_text(text)
+    output = site / "inventory" / f"static.{form}"
+    stackyard("export", "--site", site, "--format", form, "--output", output)
+    found = ansible(output)["_meta"]["hostvars"]["alone"]["x"]
+    assert found == {"__ansible_unsafe": TEMPLATE}
+
+
+def test_ini_refuses_what_it_cannot_say(site: Path) -> None:
+    text = f'name: alone\ntarget_node: n\nvariables: {{x: "{TEMPLATE}"}}\n'
+    (site / "vms" / "alone.yaml").write_text(text)
+    done = stackyard("export", "--site", site, "--format", "ini", code=1)
+    assert done.stderr == (
+        "error: x of the host alone cannot be written as INI: export yaml or json instead\n"
+    )
+
+
+def test_a_mistake_leaves_the_file_as_it_was(site: Path) -> None:
+    output = site / "hosts.yml"
+    stackyard("export", "--site", site, "--output", output)
+    before = output.read_text()
+    (site / "vms" / "alone.yaml").write_text("name: alone\n")
+    assert (
+        "target_node is missing"
+        in stackyard("export", "--site", site, "--output", output, code=1).stderr
+    )
+    assert output.read_text() == before
+    assert [path.name for path in site.iterdir() if path.name.startswith(".")] == []
+
+
+def test_no_host_is_exported_only_where_that_is_allowed(site: Path) -> None:
+    output = site / "hosts.yml"
+    stackyard("export", "--site", site, "--output", output)
+    before = output.read_text()
+    for path in (site / "vms").iterdir():
+        path.unlink()
+    refused = stackyard("export", "--site", site, "--output", output, code=1)
+    assert "no definition here" in refused.stderr
+    assert output.read_text() == before
+    stackyard("export", "--site", site, "--output", output, "--allow-empty")
+    assert "alone" not in output.read_text()
+    # A folder that is not there is not an empty one.
+    (site / "vms").rmdir()
+    stackyard("export", "--site", site, "--output", output, "--allow-empty", code=1)
+
+
+def test_list_is_what_ansible_exports(site: Path) -> None:
+    ours = json.loads(stackyard("list", "--site", site).stdout)
+    theirs = ansible(site / "inventory" / "vms.yml", "--export")
+    theirs["all"]["children"].remove("ungrouped")
+    del theirs["_meta"]["profile"]
+    for group in theirs.values():
+        group.get("children", []).sort()
+    assert ours == theirs
+
+
+def test_host_is_what_a_play_sees(site: Path) -> None:
+    ours = json.loads(stackyard("host", "k8s-dev-w1", "--site", site).stdout)
+    theirs = ansible(site / "inventory" / "vms.yml")["_meta"]["hostvars"]["k8s-dev-w1"]
+    assert ours == theirs
+    assert ours["cluster_members"] == ["k8s-dev-cp1", "k8s-dev-w1"]
+    missing = stackyard("host", "k8s-dev-w2", "--site", site, code=1)
+    assert missing.stderr == "error: there is no host k8s-dev-w2, did you mean k8s-dev-w1?\n"
+
+
+def test_graph_is_a_tree(site: Path) -> None:
+    assert stackyard("graph", "--site", site).stdout.splitlines()[:9] == [
+        "@all:",
+        "  |--@cluster_dev:",
+        "  |  |--@cluster_dev_control_plane:",
+        "  |  |  |--k8s-dev-cp1",
+        "  |  |--@cluster_dev_workers:",
+        "  |  |  |--k8s-dev-w1",
+        "  |  |--k8s-dev-cp1",
+        "  |  |--k8s-dev-w1",
+        "  |--@kubeadm:",
+    ]

@@ -1,0 +1,125 @@
+"""Options of Ansible's inventory plugin: filters, groups of one's own, strictness, the cache."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "inventory").mkdir()
+    for name, node, memory in (("a", "n1", 1024), ("b", "n2", 2048), ("c", "n2", 4096)):
+        text = f"name: {name}\ntarget_node: {node}\nmemory: {memory}\n"
+        (tmp_path / "vms" / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def run(site: Path, options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    source = site / "inventory" / "vms.yml"
+    source.write_text(f"plugin: vms\n{options}")
+    return subprocess.run(
+        [str(Path(sysconfig.get_path("scripts"), "ansible-inventory")), "--list", "-i", source],
+        cwd=ROOT,
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def listed(site: Path, options: str = "", **environ: str) -> Any:
+    done = run(site, options, **environ)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(site: Path, options: str) -> str:
+    done = run(site, options)
+    assert done.returncode != 0
+    return " ".join(done.stderr.split())
+
+
+def test_filters_leave_hosts_out(site: Path) -> None:
+    data = listed(
+        site,
+        "filters:\n  - stackyard_definition.memory_mib > 1024\n  - inventory_hostname != 'c'\n",
+    )
+    assert list(data["_meta"]["hostvars"]) == ["b"]
+    assert "node_n1" not in data
+
+
+def test_a_filter_that_fails_is_a_warning_or_strictly_an_error(site: Path) -> None:
+    options = "filters: [nothing.at.all > 1]\n"
+    done = run(site, options)
+    assert "the filter nothing.at.all > 1 fails for the host a" in " ".join(done.stderr.split())
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {"a", "b", "c"}
+    assert "fails for the host a" in refused(site, options + "strict: true\n")
+
+
+def test_constructed_variables_and_groups(site: Path) -> None:
+    data = listed(
+        site,
+        "strict: true\n"
+        "compose: {twice: stackyard_definition.memory_mib * 2}\n"
+        "groups: {large: twice > 4000}\n"
+        "keyed_groups: [{key: stackyard_definition.target_node, prefix: at}]\n",
+    )
+    assert data["_meta"]["hostvars"]["a"]["twice"] == 2048
+    assert data["large"]["hosts"] == ["b", "c"]
+    assert data["at_n2"]["hosts"] == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "compose: {x: nothing.at.all}\n",
+        "groups: {x: nothing.at.all}\n",
+        "keyed_groups: [{key: nothing.at.all}]\n",
+    ],
+)
+def test_strict_is_about_everything_constructed(site: Path, options: str) -> None:
+    assert set(listed(site, options)["_meta"]["hostvars"]) == {"a", "b", "c"}
+    assert "nothing" in refused(site, options + "strict: true\n")
+
+
+def test_a_constructed_group_named_like_a_host_is_refused(site: Path) -> None:
+    options = "keyed_groups: [{key: inventory_hostname, prefix: '', separator: ''}]\n"
+    assert "a group is named like the host" in refused(site, options)
+
+
+def test_the_cache_never_answers_with_yesterdays_hosts(site: Path) -> None:
+    kept = site / "cache"
+    options = (
+        f"cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: {kept}\n"
+        "cache_timeout: 0\n"
+    )
+    first = listed(site, options)
+    (entry,) = kept.iterdir()
+    assert listed(site, options) == first
+    assert first == listed(site)
+
+    # What is kept is really used …
+    entry.write_text(entry.read_text().replace("n1", "n9"))
+    assert listed(site, options)["node_n9"]["hosts"] == ["a"]
+    # … until a single byte changes, a host comes or goes, or somebody asks for no cache.
+    (site / "vms" / "a.yaml").write_text("name: a\ntarget_node: n3\n")
+    assert listed(site, options)["node_n3"]["hosts"] == ["a"]
+    (site / "vms" / "a.yaml").unlink()
+    assert set(listed(site, options)["_meta"]["hostvars"]) == {"b", "c"}
+
+
+def test_dates_are_variables_too(site: Path) -> None:
+    (site / "vms" / "a.yaml").write_text(
+        "name: a\ntarget_node: n\nvariables: {since: 2026-11-23}\n"
+    )
+    options = f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
+    for _ in range(2):
+        assert listed(site, options)["_meta"]["hostvars"]["a"]["since"] == "2026-11-23"

@@ -1,0 +1,181 @@
+"""Secret files as what Vault is to have: read, compared and turned into manifests."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stackyard.secrets.errors import SecretFilesError, SecretsError
+from stackyard.secrets.external import Access, manifests
+from stackyard.secrets.new import check_new, document
+from stackyard.secrets.sync import describe, desired, folders, plan, without_removals
+from stackyard.secrets.tree import Entry, Place, check_defined_once, read_entries, shared_keys
+
+FILE = """\
+vault:
+  kv:
+    cluster-secret-store:
+      secrets:
+        GRAFANA: {USER: admin, PORT: 3000, TLS: true}
+        DNS:
+          TOKEN: hunter2
+    empty: {}
+sops: {mac: x}
+other: 1
+"""
+
+
+def entry(path: str, key: str, value: str = "v", file: str = "f", mount: str = "kv") -> Entry:
+    return Entry(Place(mount, path), key, value, file, 1)
+
+
+def test_a_file() -> None:
+    found = read_entries(FILE, "f")
+    assert [(str(one.place), one.key, one.value, one.line) for one in found] == [
+        ("kv/cluster-secret-store/secrets/GRAFANA", "USER", "admin", 5),
+        ("kv/cluster-secret-store/secrets/GRAFANA", "PORT", "3000", 5),
+        ("kv/cluster-secret-store/secrets/GRAFANA", "TLS", "true", 5),
+        ("kv/cluster-secret-store/secrets/DNS", "TOKEN", "hunter2", 7),
+    ]
+    assert "hunter2" not in repr(found)
+    assert read_entries("talos: {}", "f") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: b: hunter2", "f:1: is not valid YAML"),
+        ("", "f:1: is not a mapping"),
+        ("vault: hunter2", "f:1: vault must be a mapping of mounts"),
+        ("vault:\n  kv: hunter2", "f:2: kv must be a mapping"),
+        ("vault:\n  kv:\n    A: hunter2", "f:3: A is a value where only secrets or folders can be"),
+        (
+            "vault: {kv: {a: {b: {c: d}, E: hunter2}}}",
+            "f:1: E is a value where only secrets or folders can be",
+        ),
+        ("vault: {kv: {a: {A: [hunter2]}}}", "f:1: A of kv/a must be a text: put it in quotes"),
+        ("vault: {kv: {a: {A: null}}}", "f:1: A of kv/a must be a text: put it in quotes"),
+        ("vault: {kv: {a: {A: 2020-01-01}}}", "f:1: A of kv/a must be a text: put it in quotes"),
+        ("vault: {kv: {a/b: {A: x}}}", "f:1: 'a/b' is no name: it is empty or has a slash"),
+    ],
+)
+def test_files_with_mistakes(text: str, says: str) -> None:
+    with pytest.raises(SecretFilesError) as caught:
+        read_entries(text, "f")
+    assert str(caught.value) == says
+
+
+def test_a_key_that_two_files_define() -> None:
+    first, second = entry("a", "K", file="1"), entry("a", "K", file="2")
+    with pytest.raises(SecretFilesError) as caught:
+        check_defined_once([second, first, entry("a", "L")])
+    assert str(caught.value) == "2:1: K of kv/a is defined in 1:1, too: keep one"
+    check_defined_once([first, entry("b", "K")])
+    assert shared_keys([first, entry("b", "K", file="2")]) == (
+        "2:1: K of kv/b is also a key of kv/a (1:1): they cannot be in one Kubernetes Secret",
+    )
+
+
+def test_the_plan_and_what_stays_without_pruning() -> None:
+    wanted = desired([entry("a", "NEW", "1"), entry("a", "OTHER", "2"), entry("b", "SAME")])
+    observed: dict[Place, dict[str, Any]] = {
+        Place("kv", "a"): {"OTHER": "old", "EXTRA": {"x": 1}},
+        Place("kv", "b"): {"SAME": "v"},
+        Place("kv", "c"): {"GONE": "x"},
+    }
+    changes = plan(wanted, observed)
+    assert list(describe(changes)) == [
+        "+ kv/a NEW", "~ kv/a OTHER", "- kv/a EXTRA", "- kv/c GONE",
+    ]  # fmt: skip
+    assert [change.after for change in changes] == [{"NEW": "1", "OTHER": "2"}, {}]
+    (kept,) = without_removals(changes, observed)
+    assert kept.after == {"NEW": "1", "OTHER": "2", "EXTRA": {"x": 1}}
+    assert list(describe([kept])) == ["+ kv/a NEW", "~ kv/a OTHER"]
+    assert folders(wanted) == {Place("kv", "")}
+    assert folders([Place("kv", "a/b/C")]) == {Place("kv", "a/b")}
+
+
+SECRETS = st.dictionaries(
+    st.sampled_from([Place("kv", "a"), Place("kv", "b"), Place("x", "a")]),
+    st.dictionaries(st.sampled_from("KLM"), st.sampled_from("12"), min_size=1),
+)
+
+
+@given(SECRETS, SECRETS)
+def test_a_plan_leads_to_what_is_wanted(
+    wanted: dict[Place, dict[str, str]], observed: dict[Place, dict[str, str]]
+) -> None:
+    changes = plan(wanted, observed)
+    after = {**observed, **{change.place: dict(change.after) for change in changes}}
+    assert {place: secret for place, secret in after.items() if secret} == wanted
+    assert plan(wanted, after) == () or not all(after.values())
+    kept = without_removals(changes, observed)
+    grown = {**observed, **{change.place: dict(change.after) for change in kept}}
+    for place in {*wanted, *observed}:
+        assert grown[place] == {**observed.get(place, {}), **wanted.get(place, {})}
+
+
+def test_manifests() -> None:
+    access = Access("https://vault:8200", role="eso", ca="PEM", namespace="team")
+    store, secret = manifests([entry("s/B", "TWO"), entry("s/A", "ONE", "hunter2")], access)
+    vault = store["spec"]["provider"]["vault"]
+    assert (store["apiVersion"], store["kind"]) == (
+        "external-secrets.io/v1",
+        "ClusterSecretStore",
+    )
+    assert vault["caBundle"] == base64.b64encode(b"PEM").decode()
+    assert (vault["path"], vault["version"], vault["namespace"]) == ("kv", "v2", "team")
+    assert vault["auth"]["kubernetes"]["role"] == "eso"
+    labelled = {"matchLabels": {"cluster-secrets": "true"}}
+    assert store["spec"]["conditions"] == [{"namespaceSelector": labelled}]
+    assert secret["spec"]["namespaceSelectors"] == [labelled]
+    spec: dict[str, Any] = secret["spec"]["externalSecretSpec"]
+    assert spec["data"] == [
+        {"secretKey": "ONE", "remoteRef": {"key": "s/A", "property": "ONE"}},
+        {"secretKey": "TWO", "remoteRef": {"key": "s/B", "property": "TWO"}},
+    ]
+    assert spec["secretStoreRef"]["name"] == store["metadata"]["name"]
+    assert spec["target"]["name"] == "cluster-secrets"
+    assert "hunter2" not in json.dumps([store, secret])
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        ([], "there is no secret"),
+        ([entry("a", "K"), entry("a", "L", mount="x")], "they are in kv and x"),
+        ([entry("a", "K"), entry("b", "K")], "K is in kv/a and in kv/b"),
+        ([entry("a", "K L")], "f:1: 'K L' of kv/a cannot be a key of a Kubernetes Secret"),
+    ],
+)
+def test_manifests_that_cannot_be(entries: list[Entry], says: str) -> None:
+    with pytest.raises(SecretsError, match=says):
+        manifests(entries, Access("https://vault"))
+
+
+def test_a_new_file() -> None:
+    place = check_new("common/s/GRAFANA", "kv", ["PASSWORD"], [entry("s/GRAFANA", "USER")])
+    assert str(place) == "kv/s/GRAFANA"
+    (only,) = read_entries(document(place, {"PASSWORD": "a: #b\n"}), "f")
+    assert (only.place, only.key, only.value) == (place, "PASSWORD", "a: #b\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "says"),
+    [
+        ("GRAFANA", ["K"], "GRAFANA is no name"),
+        ("common/../x", ["K"], "is no name"),
+        ("/common/x", ["K"], "is no name"),
+        ("common/x.yaml", ["K"], "is no name"),
+        ("common/x", ["a b"], "the key 'a b' is no name"),
+        ("common/x", ["K", "K"], "the key 'K' is no name, or comes twice"),
+        ("common/a", ["K"], "K of kv/a is defined in f:1 already"),
+    ],
+)
+def test_a_new_file_that_cannot_be(name: str, keys: list[str], says: str) -> None:
+    with pytest.raises(SecretsError) as caught:
+        check_new(name, "kv", keys, [entry("a", "K")])
+    assert says in str(caught.value)
