@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -45,7 +47,9 @@ author:
   - The stackyard authors
 description:
   - Reads the YAML VM definitions of a site and makes hosts, groups and variables from them.
-  - Needs no network and no credentials, and nothing but ansible-core.
+  - >-
+    Needs no network and no credentials, and nothing but ansible-core. With O(verify=proxmox) it
+    also asks Proxmox what runs and at which addresses.
   - A mistake in any definition fails the whole source and names each mistake with file and line.
   - What a definition says is data. A template in it is never evaluated.
   - >-
@@ -74,6 +78,44 @@ options:
       - The environment variable E(STACKYARD_KNOWN_HOSTS) replaces it.
     type: str
     default: known_hosts
+  verify:
+    description:
+      - >-
+        V(proxmox) adds to the definitions what Proxmox knows. Hosts get C(proxmox_status)
+        (V(running), V(stopped), V(absent) for a VM that is not there, V(unknown) where its node
+        does not answer), and those that are there C(proxmox_vmid), C(proxmox_node),
+        C(proxmox_name), C(proxmox_vmtype), C(proxmox_template), C(proxmox_tags),
+        C(proxmox_tags_parsed), C(proxmox_pool), C(proxmox_lock), and from the guest agent
+        C(proxmox_agent_interfaces) and C(proxmox_addresses).
+      - >-
+        A host without an address in its definition gets the first of C(proxmox_addresses) as
+        C(ansible_host). Groups are V(power_STATUS) and V(pool_NAME).
+      - >-
+        Where Proxmox is, who asks and who is trusted stands in the environment variables
+        E(PROXMOX_URL), E(PROXMOX_USER), E(PROXMOX_TOKEN_ID) and E(PROXMOX_TOKEN_SECRET), or
+        E(PROXMOX_PASSWORD), and E(PROXMOX_CA) or E(PROXMOX_FINGERPRINT). The token needs the
+        privileges C(VM.Audit) and C(VM.GuestAgent.Audit) (C(VM.Monitor) before Proxmox VE 9).
+      - >-
+        A Proxmox that does not answer is a warning, and the definitions alone make the inventory;
+        with O(strict=true) it is an error. Missing settings, refused credentials and a certificate
+        that is not trusted are always errors.
+      - Needs the Python packages C(proxmoxer) and C(urllib3).
+    type: str
+    choices: [proxmox]
+  include_tags:
+    description:
+      - >-
+        With O(verify=proxmox), VMs without a definition are hosts too if they have one of these
+        tags. Templates are not. Such hosts are in V(unmanaged), V(node_NAME), V(tag_NAME),
+        V(power_STATUS) and V(pool_NAME).
+    type: list
+    elements: str
+    default: []
+  include_pools:
+    description: The same as O(include_tags), for the VMs in these resource pools.
+    type: list
+    elements: str
+    default: []
   filters:
     description:
       - Jinja expressions over a host's variables; a host that fails one of them is left out.
@@ -88,6 +130,9 @@ options:
       - >-
         Keep the inventory in a cache plugin. What was made from definitions is taken from the cache
         only while every byte of them is the same, whatever O(cache_timeout) says.
+      - >-
+        What Proxmox said with O(verify=proxmox) is taken from the cache for O(cache_timeout)
+        seconds, as long as the hosts and O(include_tags) and O(include_pools) are the same.
 """
 
 EXAMPLES = r"""
@@ -115,6 +160,17 @@ filters:
 cache: true
 cache_plugin: ansible.builtin.jsonfile
 cache_connection: ~/.cache/stackyard
+
+---
+# What runs now, with leased addresses, and the VMs of a pool that no definition has
+plugin: vms
+verify: proxmox
+include_pools: [legacy]
+filters:
+  - proxmox_status == 'running'
+keyed_groups:
+  - key: proxmox_node
+    prefix: on
 """
 
 TEMPLATE_MARKS = ("{{", "{%", "{#")
@@ -142,6 +198,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
             desired = self._desired(folder / self.get_option("vms"), folder / known_hosts, cache)
+            if self.get_option("verify"):
+                desired = self._observed(desired, path, cache)
+            elif self.get_option("include_tags") or self.get_option("include_pools"):
+                raise AnsibleParserError(
+                    f"{path}: include_tags and include_pools need verify: proxmox"
+                )
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
         self._fill(desired)
@@ -166,6 +228,51 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._cache[key] = {"digest": of, "inventory": to_json(made)}
         except TypeError as error:
             self.display.vv(f"the inventory is not cached, for a variable is no JSON: {error}")
+
+    def _observed(self, desired: Inventory, path: str, cache: bool) -> Inventory:
+        """Lay what Proxmox knows over the definitions; only here a network is needed."""
+        try:
+            from stackyard.proxmox import errors, live, overlay
+        except ImportError as error:
+            raise AnsibleParserError(
+                f"{path}: verify: proxmox needs the Python package {error.name}: add it to the"
+                " execution environment, or to Ansible's own"
+            ) from error
+        tags = frozenset(tag.lower() for tag in self.get_option("include_tags"))
+        include = overlay.Include(tags, frozenset(self.get_option("include_pools")))
+        seen = self._kept_facts(desired, include, path) if cache else None
+        try:
+            if seen is None:
+                seen = self._fresh_facts(desired, include, path)
+        except errors.ProxmoxError as error:
+            if self.get_option("strict") or not live.is_down(error):
+                raise
+            self.display.warning(f"{path}: {error}; hosts come from the definitions alone")
+            return desired
+        return overlay.lay_over(desired, seen)
+
+    def _kept_facts(self, desired: Inventory, include, path: str):
+        """Return what the cache has of the same question to Proxmox; None where it has nothing."""
+        from stackyard.proxmox.facts import from_json
+
+        kept = self._cache.get(self._facts_key(path)) if self.get_option("cache") else None
+        is_answer = kept and kept.get("question") == _question(desired, include)
+        return from_json(str(kept["facts"])) if is_answer else None
+
+    def _fresh_facts(self, desired: Inventory, include, path: str):
+        from stackyard.proxmox.facts import to_json
+        from stackyard.proxmox.live import read_live
+
+        answer = read_live(os.environ, desired, include)
+        for warning in answer.warnings:
+            self.display.warning(f"{path}: {warning}")
+        if self.get_option("cache"):
+            kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
+            self._cache[self._facts_key(path)] = kept
+        return answer.facts
+
+    def _facts_key(self, path: str) -> str:
+        return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
         known: dict[str, str] = {}
@@ -220,6 +327,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 f"{path}: a group is named like the host {name}: give keyed_groups a prefix, or"
                 " rename the group"
             )
+
+
+def _question(desired: Inventory, include) -> str:
+    """Return a digest of all that decides which VMs Proxmox is asked about."""
+    asked = [
+        [os.environ.get(f"PROXMOX_{name}") for name in ("URL", "USER", "TOKEN_ID")],
+        [sorted(include.tags), sorted(include.pools), sorted(desired.hosts)],
+    ]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
 def _marked(value, known: dict[str, str]):

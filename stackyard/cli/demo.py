@@ -18,9 +18,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stackyard.cli.demo_steps import StepError, Steps
 from stackyard.cli.lab import LAB
 from stackyard.cli.options import HERE, Site
-from stackyard.cli.steps import StepError, Steps
 
 if TYPE_CHECKING:
     from stackyard.definitions.model import Definition

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from stackyard.cli.options import HERE, Site
-from stackyard.cli.vms import Audit, Yes
+from stackyard.cli.vms import Audit, Verbose, Yes
 
 
 def destroy(
     name: Annotated[str, typer.Argument(help="The VM's name.", metavar="NAME")],
     site: Site = HERE,
     yes: Yes = False,
+    verbose: Verbose = False,
     audit: Audit = None,
 ) -> None:
     """Remove a VM of ours with all its disks; refused where it is protected."""
@@ -22,9 +23,7 @@ def destroy(
     with vms.connected() as client:
         planned, _observed = plan_removal(client, name, definitions, fleet_site)
         vms.show_plan(planned)
-        if not vms.agreed(f"Destroy {name}?", yes):
-            typer.echo("nothing was done", err=True)
-            raise typer.Exit(1)
-        with vms.reporting(audit) as processor:
-            outcome = apply_and_look(client, planned, definitions, fleet_site, (processor,))
-    vms.show_outcome(outcome)
+        vms.ask(f"Destroy {name}?", yes)
+        with vms.working(audit, verbose) as terms:
+            outcome = apply_and_look(client, planned, definitions, fleet_site, terms)
+    vms.show_outcome(outcome, terms)

@@ -112,6 +112,7 @@ def merge(
         return make_current(merged, context) if use and context else merged
 
     outcome = carry_out(store, check, diff, lambda place: change_clusters(place, change))
+    _warn(incoming)
     changes = changed_contexts(outcome.before, outcome.after)
     _say([_name(one) for one in incoming], changes, "would be merged" if check else "merged")
     end(outcome.changed and check)
@@ -182,6 +183,18 @@ def _name(incoming: "Incoming") -> str:
     if incoming.called is not None:
         return incoming.called.context
     return str(incoming.document["current-context"])
+
+
+def _warn(incoming: "list[Incoming]") -> None:
+    """Say what is wrong with a few contexts; `verify` does it for many."""
+    import datetime as dt
+
+    from stackyard.kubeconfig import select
+    from stackyard.kubeconfig.validate import validate
+
+    for one in incoming if len(incoming) <= MOST_LINES else ():
+        for finding in validate(select(one.document), dt.datetime.now(dt.UTC)):
+            typer.echo(f"warning: {_name(one)}: {finding.sentence}", err=True)
 
 
 def _say(contexts: list[str], changes: dict[str, str], word: str) -> None:

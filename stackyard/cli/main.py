@@ -1,8 +1,9 @@
 """The `stackyard` command: one typer application, each command in a module of its own.
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
-Exit codes: 0 done, 1 an error, 2 a plan with changes, 3 a pool exhausted,
-64 a command line that makes no sense.
+Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
+be had (a pool is exhausted, a kept plan no longer fits), 64 a command line that makes no sense,
+130 interrupted.
 """
 
 import sys
@@ -11,9 +12,11 @@ import typer
 
 from stackyard.cli import (
     addresses,
+    adopt,
     apply,
     demo,
     destroy,
+    drift,
     inventory,
     kubeconfig,
     lab,
@@ -69,6 +72,8 @@ app.command("demo")(demo.demo)
 app.command("plan")(plan.plan)
 app.command("apply")(apply.apply)
 app.command("destroy")(destroy.destroy)
+app.command("drift")(drift.drift)
+app.command("import")(adopt.adopt)
 app.command("ready")(ready.ready)
 app.command("run")(run.run)
 app.add_typer(kubeconfig.app, name="kubeconfig")

@@ -10,6 +10,7 @@ def schema(
     markdown: Annotated[bool, typer.Option("--markdown", help="The reference instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a VM definition."""
-    from stackyard.definitions.schema import json_schema, reference
+    from stackyard.definitions.reference import reference
+    from stackyard.definitions.schema import json_schema
 
     typer.echo(reference() if markdown else json.dumps(json_schema(), indent=2), nl=not markdown)

@@ -1,68 +1,35 @@
-"""Commands run one after the other, each shown as it would be typed."""
+"""Each step of an apply as a line on stderr, and what is running now."""
 
-import os
-import subprocess
-import sysconfig
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+import typer
 
-from stackyard.errors import StackyardError
-
-QUIET_ANSIBLE = {"ANSIBLE_DISPLAY_OK_HOSTS": "no", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "no"}
+if TYPE_CHECKING:
+    from stackyard.nornir.processor import Event
 
 
-class StepError(StackyardError):
-    """A step did not do what it should; the sentence names it."""
+class StepLines:
+    """A listener of `EventProcessor`."""
 
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._running: dict[str, str] = {}
 
-@dataclass
-class Steps:
-    """Runs the commands of a site, with `environ`, and says which of `total` steps it is at."""
+    @property
+    def running(self) -> dict[str, str]:
+        """The steps that run now, by VM."""
+        return dict(self._running)
 
-    console: Console
-    total: int
-    site: Path
-    environ: dict[str, str] = field(default_factory=lambda: {**os.environ, **QUIET_ANSIBLE})
-    done: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def say(self, title: str) -> None:
-        """Announce the next step with the seconds passed so far."""
-        self.done += 1
-        seconds = int(time.monotonic() - self.started)
-        self.console.print(
-            f"\n[bold cyan]{self.done}/{self.total}[/] [bold]{title}[/] [dim]({seconds} s)[/]",
-        )
-
-    def tell(self, text: str) -> None:
-        """Print a line below the command that it belongs to."""
-        self.console.out(f"  {text}", highlight=False)
-
-    def run(self, *argv: str, accept: Sequence[int] = (0,), quiet: bool = False) -> str:
-        """Run a command and return its standard output, which is shown unless `quiet`.
-
-        Raises:
-            StepError: the command ended with a code that is not in `accept`.
-        """
-        self.console.print(f"[dim]$ {' '.join(argv)}[/]", soft_wrap=True)
-        lines = []
-        with subprocess.Popen(
-            [str(Path(sysconfig.get_path("scripts"), argv[0])), *argv[1:]],
-            cwd=self.site,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            for line in process.stdout or ():
-                lines.append(line)
-                if not quiet:
-                    self.tell(line.rstrip())
-        if process.returncode not in accept:
-            if quiet:
-                self.console.out("".join(lines), highlight=False)
-            raise StepError(f"{argv[0]} {argv[1]} ended with exit code {process.returncode}")
-        return "".join(lines)
+    def __call__(self, event: "Event") -> None:
+        """Show a step that began, failed or warned."""
+        if event.state == "started":
+            self._running[event.name] = event.step
+        else:
+            self._running.pop(event.name, None)
+        said = {"started": event.step, "failed": f"{event.step} failed: {event.detail}"}
+        if event.detail:
+            said["done"] = f"{event.step} warns: {event.detail}"
+        if event.state in said:
+            seconds = time.monotonic() - self._began
+            typer.echo(f"[{seconds:5.1f} s] {event.name}: {said[event.state]}", err=True)

@@ -1,7 +1,6 @@
 """What plan, apply, destroy and run share: settings in, progress and results out."""
 
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +11,22 @@ import typer
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
 
+    from stackyard.cli.steps import StepLines
     from stackyard.definitions.model import Definition
     from stackyard.fleet import Site as FleetSite
     from stackyard.plan import Plan
-    from stackyard.proxmox.apply import Reached
+    from stackyard.proxmox.apply import Reached, Terms
     from stackyard.proxmox.client import Client
     from stackyard.proxmox.converge import Outcome
+
+MOVED = 3
 
 Limit = Annotated[
     str | None,
     typer.Option("--limit", help="Only VMs of these names.", metavar="PATTERN[,PATTERN…]"),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print what Nornir has on each VM.")]
 Audit = Annotated[
     Path | None,
     typer.Option(
@@ -54,44 +57,60 @@ def connected() -> "Iterator[Client]":
 
 
 @contextmanager
-def reporting(audit: Path | None) -> "Iterator[Processor]":
+def reporting(audit: Path | None, lines: "StepLines | None" = None) -> "Iterator[Processor]":
     """Give a processor that shows each step on stderr, and keeps it where that is wanted."""
-    from stackyard.nornir.processor import AuditLog, Event, EventProcessor
+    from stackyard.cli.steps import StepLines
+    from stackyard.nornir.processor import AuditLog, EventProcessor
 
-    began = time.monotonic()
-
-    def show(event: Event) -> None:
-        if event.state == "done":
-            return
-        seconds = time.monotonic() - began
-        said = event.step if event.state == "started" else f"{event.step} failed: {event.detail}"
-        typer.echo(f"[{seconds:5.1f} s] {event.name}: {said}", err=True)
-
+    shown = lines or StepLines()
     if audit is None:
-        yield EventProcessor(show)
+        yield EventProcessor(shown)
         return
     log = AuditLog(audit)
     try:
-        yield EventProcessor(show, log)
+        yield EventProcessor(shown, log)
     finally:
         log.close()
 
 
-def agreed(question: str, yes: bool) -> bool:
+@contextmanager
+def working(audit: Path | None, verbose: bool) -> "Iterator[Terms]":
+    """Give the terms of an apply: its steps are shown and kept, and Ctrl-C is heeded."""
+    from stackyard.cli.interrupt import heeding
+    from stackyard.cli.steps import StepLines
+    from stackyard.proxmox.apply import Terms
+
+    lines = StepLines()
+    with reporting(audit, lines) as processor, heeding(lambda: lines.running) as halt:
+        yield Terms((processor, *_details(verbose)), halt=halt)
+
+
+def _details(verbose: bool) -> "tuple[Processor, ...]":
+    if not verbose:
+        return ()
+    from stackyard.nornir.details import Details
+
+    return (Details(),)
+
+
+def ask(question: str, yes: bool) -> None:
     """Ask, unless told not to.
 
     Raises:
         PlanError: there is nobody to ask.
+        Exit: the answer was no (1).
     """
     import sys
 
     from stackyard.plan import PlanError
 
     if yes:
-        return True
+        return
     if not sys.stdin.isatty():
         raise PlanError("there is no terminal to ask on: nothing was done, give --yes to do it")
-    return typer.confirm(question, err=True)
+    if not typer.confirm(question, err=True):
+        typer.echo("nothing was done", err=True)
+        raise typer.Exit(1)
 
 
 def show_plan(plan: "Plan") -> None:
@@ -107,21 +126,27 @@ def show_plan(plan: "Plan") -> None:
         raise typer.Exit(1)
 
 
-def show_outcome(outcome: "Outcome") -> None:
+def show_outcome(outcome: "Outcome", terms: "Terms") -> None:
     """Print what was reached, a line a VM.
 
     Raises:
-        Exit: something failed (1).
+        Exit: something failed (1), or was only left alone because it had moved (3).
+        Abort: the run was interrupted.
     """
     for line in _table(outcome.reached):
         typer.echo(line)
-    if outcome.failed:
-        count, total = len(outcome.failed), len(outcome.reached)
-        typer.echo(
-            f"error: {count} of {total} VMs did not get there; the rest is kept, apply again",
-            err=True,
-        )
-        raise typer.Exit(1)
+    if terms.halt.is_set():
+        raise typer.Abort
+    if not outcome.failed:
+        return
+    count, total = len(outcome.failed), len(outcome.reached)
+    if {action.name for action in outcome.failed} <= outcome.moved:
+        typer.echo(f"error: {count} of {total} VMs moved since the plan was made", err=True)
+        raise typer.Exit(MOVED)
+    typer.echo(
+        f"error: {count} of {total} VMs did not get there; the rest is kept, apply again", err=True
+    )
+    raise typer.Exit(1)
 
 
 def _table(reached: "Iterable[Reached]") -> Iterator[str]:

@@ -6,22 +6,42 @@ from collections.abc import Iterator
 from typing import Any
 
 from stackyard.definitions.document import Mapping
-from stackyard.definitions.keys import DISK_KEYS, FLAT_DISK_KEYS, NIC_KEYS, SLOT, Key
+from stackyard.definitions.keys import (
+    BUSES_OF,
+    DISK_KEYS,
+    DISK_OPTION_KEYS,
+    FILE_KEY,
+    FLAT_DISK_KEYS,
+    ISO_KEY,
+    NIC_KEYS,
+    SLOT,
+)
 from stackyard.definitions.model import Disk, DiskMedia, IpConfig, Nic
 from stackyard.definitions.values import BadValueError, Report, check_keys, shown, take
 
 UNITS = {"": 1024**3, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 BUSES = ("scsi", "virtio", "sata", "ide")
 MEDIA_KEYS = ("disk", "cloudinit", "passthrough", "cdrom")
-NEEDED = {"disk": ("storage", "size"), "cloudinit": ("storage",)}
+NEEDED = {
+    "disk": ("storage", "size"),
+    "cloudinit": ("storage",),
+    "passthrough": ("volume",),
+    "cdrom": ("volume",),
+}
+# What each media does not take.
+FOREIGN = {
+    "cloudinit": ("import-from", *(key.name for key in DISK_OPTION_KEYS)),
+    "cdrom": ("import-from", *(key.name for key in DISK_OPTION_KEYS)),
+    "passthrough": ("import-from",),
+}
 MEDIA: dict[str, DiskMedia] = {
     "disk": "disk",
     "cloudinit": "cloudinit",
     "passthrough": "passthrough",
     "cdrom": "iso",
 }
-FILE_KEY = Key("file", "string", "The device's path.", ...)
-ISO_KEY = Key("iso", "string", "The image.", ...)
+MOST_NICS = 32
+SHORTEST_PREFIX = 8  # Proxmox takes no larger network
 IP_PARTS = ("ip", "gw", "ip6", "gw6")
 
 
@@ -51,7 +71,12 @@ def read_disks(mapping: Mapping, report: Report) -> tuple[Disk, ...]:
             f"disks and nested_disks (line {mapping.lines['nested_disks']}) describe different"
             f" disks in {_different(nested, flat)}: keep one of the two",
         )
-    return tuple(sorted(nested or flat or (), key=lambda disk: slot_order(disk.slot)))
+    found = tuple(sorted(nested or flat or (), key=lambda disk: slot_order(disk.slot)))
+    drives = [disk.slot for disk in found if disk.media == "cloudinit"]
+    if len(drives) > 1:
+        line = mapping.lines["disks" if nested is None else "nested_disks"]
+        report.add(line, f"{' and '.join(drives)} are cloud-init drives: a VM has one at most")
+    return found
 
 
 def _different(nested: list[Disk], flat: list[Disk]) -> str:
@@ -134,25 +159,51 @@ def _flat_kind(entry: Mapping, report: Report) -> str | None:
 def _disk(slot: str, kind: str, values: Mapping, report: Report) -> Disk | None:
     where = f" of {slot}"
     before = len(report.problems)
-    taken = {key.name: take(values, key, report, where) for key in DISK_KEYS}
+    taken = {key.attribute: take(values, key, report, where) for key in DISK_KEYS}
+    volume_key = {"passthrough": FILE_KEY, "cdrom": ISO_KEY}.get(kind)
+    taken["volume"] = take(values, volume_key, report, where) if volume_key else None
+    _check_fit(slot, kind, values, report)
     size = taken.pop("size")
-    volume = None
-    if kind == "passthrough":
-        volume = take(values, FILE_KEY, report, where)
-    elif kind == "cdrom":
-        volume = take(values, ISO_KEY, report, where)
-    for needed, value in (("storage", taken["storage"]), ("size", size)):
-        if needed in NEEDED.get(kind, ()) and value is None:
-            report.add(values.line, f"{needed} is missing{where}")
+    size_bytes = size_in_bytes(size) if size and kind == "disk" else None
+    if size_bytes == 0:
+        report.add(values.lines.get("size", values.line), f"size{where} must be more than 0")
+    for needed in NEEDED[kind]:
+        value = size or taken["import_from"] if needed == "size" else taken[needed]
+        if value is None and len(report.problems) == before:
+            name = volume_key.name if volume_key else needed
+            report.add(values.line, f"{name} is missing{where}")
     if len(report.problems) > before:
         return None
-    return Disk(
-        slot=slot,
-        media=MEDIA[kind],
-        size_bytes=size_in_bytes(size) if size and kind == "disk" else None,
-        volume=volume,
-        **taken,
-    )
+    return Disk(slot=slot, media=MEDIA[kind], size_bytes=size_bytes, **taken)
+
+
+def _check_fit(slot: str, kind: str, values: Mapping, report: Report) -> None:
+    """Report options that this media or the slot's bus does not have."""
+    bus = slot.rstrip("0123456789")
+    for name in values:
+        if values[name] is None:
+            continue
+        if name in FOREIGN.get(kind, ()):
+            report.add(values.lines.get(name, values.line), f"{name} of {slot} is not for {kind}")
+        elif bus not in BUSES_OF.get(name, BUSES):
+            line = values.lines.get(name, values.line)
+            report.add(line, f"{name} of {slot} is for {' and '.join(BUSES_OF[name])} only")
+
+
+def device_lines(mapping: Mapping) -> dict[str, int]:
+    """Return the line of each disk's slot and of each card (`net0`), as far as they can be read."""
+    lines: dict[str, int] = {}
+    nested = mapping.get("nested_disks")
+    for bus in nested.values() if isinstance(nested, Mapping) else ():
+        lines |= bus.lines if isinstance(bus, Mapping) else {}
+    for entry in _mappings(mapping.get("disks")):
+        lines[str(entry.get("slot"))] = entry.line
+    cards = _mappings(mapping.get("networks")) or _mappings([mapping.get("network")])
+    return lines | {f"net{number}": card.line for number, card in enumerate(cards)}
+
+
+def _mappings(value: Any) -> list[Mapping]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
 
 def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
@@ -165,10 +216,12 @@ def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         report.add(line, "network must be a mapping, and networks a list of such")
         return ()
+    if len(entries) > MOST_NICS:
+        report.add(line, f"networks has {len(entries)} cards: a VM has at most {MOST_NICS}")
     nics = []
     for entry in entries:
         check_keys(entry, [key.name for key in NIC_KEYS], report, " of a network")
-        taken = {key.name: take(entry, key, report, " of a network") for key in NIC_KEYS}
+        taken = {key.attribute: take(entry, key, report, " of a network") for key in NIC_KEYS}
         taken["mac"] = taken["mac"] and taken["mac"].upper()
         if taken["bridge"]:
             nics.append(Nic(**taken))
@@ -217,13 +270,30 @@ def _check_address(
         raise BadValueError(f"has {gw}= without an address in {ip}=")
     if address is None or address in words:
         return
-    if "/" not in address:
+    prefix = address.partition("/")[2]
+    if not prefix:
         raise BadValueError(f"needs {ip}= with a prefix, as 192.168.1.20/24, not {shown(address)}")
+    if not prefix.isdecimal() or int(prefix) < SHORTEST_PREFIX or "%" in address:
+        raise BadValueError(
+            f"needs {ip}= with a prefix of {SHORTEST_PREFIX} or more, not {shown(address)}"
+        )
     try:
         network = interface(address).network
-        # An IPv6 gateway is often link-local, outside the network.
-        inside = gateway is None or ip == "ip6" or ipaddress.IPv4Address(gateway) in network
+        inside = gateway is None or _is_gateway(gateway, network)
     except ValueError:
         raise BadValueError(f"has no address in {ip}= or {gw}=: {shown(address)}") from None
     if not inside:
         raise BadValueError(f"has a gateway, {gateway}, that is not in {network}")
+
+
+def _is_gateway(gateway: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    """Tell whether an address can be the gateway; one of IPv6 is often link-local, outside.
+
+    Raises:
+        ValueError: it is no address of the network's version.
+    """
+    if isinstance(network, ipaddress.IPv4Network):
+        return ipaddress.IPv4Address(gateway) in network
+    if "%" in gateway:
+        raise ValueError(gateway)
+    return bool(ipaddress.IPv6Address(gateway))

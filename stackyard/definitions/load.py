@@ -6,7 +6,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.devices import read_disks, read_ipconfigs, read_networks
+from stackyard.definitions.device_keys import SERIAL_PORTS
+from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
+from stackyard.definitions.devices import (
+    device_lines,
+    read_disks,
+    read_ipconfigs,
+    read_networks,
+)
 from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
 from stackyard.definitions.files import DEFAULTS, list_files
 from stackyard.definitions.keys import VM_KEYS
@@ -19,7 +26,7 @@ USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of me
 SHAPED = ("disks", "nested_disks", "network", "networks")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
-NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0")
+NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES)
 FIELDS = frozenset(field.name for field in fields(Definition))
 # What one form says replaces what the defaults say in the other.
 RIVALS = (("disks", "nested_disks"), ("network", "networks"))
@@ -179,11 +186,12 @@ def _parse(text: str, defaults: Mapping, report: Report) -> Definition | None:
     values = _values(_over(defaults, document), report)
     if report.problems:
         return None
-    return Definition(source=Source(report.path, document.lines), **values)
+    lines = device_lines(document) | document.lines
+    return Definition(source=Source(report.path, lines), **values)
 
 
 def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
-    values = {key.field or key.name: take(mapping, key, report) for key in VM_KEYS}
+    values = {key.attribute: take(mapping, key, report) for key in VM_KEYS}
     for name in ("tags", "groups"):
         values[name] = values[name] or ()
     values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))
@@ -199,6 +207,8 @@ def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
     values["disks"] = read_disks(mapping, report)
     values["networks"] = read_networks(mapping, report)
     values["ipconfigs"] = read_ipconfigs(mapping, report)
+    values["serials"] = read_serials(mapping, report)
+    values["devices"] = read_devices(mapping, report)
     if values["balloon_mib"] and values["memory_mib"] < values["balloon_mib"]:
         report.add(
             mapping.lines.get("balloon", mapping.line),

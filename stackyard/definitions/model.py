@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stackyard.definitions.hardware import Device
+
 DiskMedia = Literal["disk", "cloudinit", "iso", "passthrough"]
 PowerState = Literal["running", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A value that lives elsewhere, today in an environment variable (`{env: NAME}`)."""
+    """A value that lives elsewhere: in an environment variable (`{env: NAME}`)."""
 
     env: str
 
@@ -29,12 +31,35 @@ class Disk:
     size_bytes: int | None = None  # of disk
     format: str | None = None  # raw, qcow2 or vmdk; None: the storage's own
     volume: str | None = None  # of iso ("local:iso/talos.iso", or "none") and passthrough (a path)
-    backup: bool | None = None  # None: Proxmox's default, and not compared
+    import_from: str | None = None  # of a new disk: the image it is a copy of
+    aio: str | None = None  # None, here and below: what is there, or Proxmox's default
+    backup: bool | None = None
     cache: str | None = None
+    detect_zeroes: bool | None = None
     discard: bool | None = None
     iothread: bool | None = None
     replicate: bool | None = None
+    ro: bool | None = None
+    serial: str | None = None
     ssd: bool | None = None
+    mbps: float | None = None  # MB/s
+    mbps_rd: float | None = None
+    mbps_wr: float | None = None
+    mbps_max: float | None = None
+    mbps_rd_max: float | None = None
+    mbps_wr_max: float | None = None
+    bps_max_length: int | None = None  # seconds
+    bps_rd_max_length: int | None = None
+    bps_wr_max_length: int | None = None
+    iops: int | None = None  # operations a second
+    iops_rd: int | None = None
+    iops_wr: int | None = None
+    iops_max: int | None = None
+    iops_rd_max: int | None = None
+    iops_wr_max: int | None = None
+    iops_max_length: int | None = None  # seconds
+    iops_rd_max_length: int | None = None
+    iops_wr_max_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +72,10 @@ class Nic:
     mac: str | None = None  # upper case; None: Proxmox makes one and keeps it
     vlan: int | None = None
     mtu: int | None = None
+    trunks: str | None = None  # "10;20-29"; None, here and below: what is there, or the default
+    rate: float | None = None  # MB/s
+    queues: int | None = None
+    link_down: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +109,29 @@ class Definition:
     source: Source = field(compare=False)
     cores: int = 1
     sockets: int = 1
+    cpu_type: str = "host"
+    cpu_flags: tuple[str, ...] | None = None
+    cpulimit: float | None = None  # cores
+    cpuunits: int | None = None
+    affinity: str | None = None
+    numa: bool | None = None
     memory_mib: int = 1024
     balloon_mib: int | None = None
-    cpu_type: str = "host"
-    numa: bool | None = None
+    shares: int | None = None
+    hugepages: str | None = None
     onboot: bool = True
     clone: str | None = None
     full_clone: bool = False
     boot: str | None = None
+    bios: str | None = None
+    ostype: str | None = None
+    acpi: bool | None = None
+    kvm: bool | None = None
+    tablet: bool | None = None
     agent: bool = False
     vm_state: PowerState | None = None
     scsihw: str | None = None
-    machine: str | None = None
+    hookscript: str | None = None
     define_connection_info: bool = True
     automatic_reboot: bool = True
     args: str | None = None
@@ -100,14 +140,19 @@ class Definition:
     disks: tuple[Disk, ...] = ()  # ordered by slot
     networks: tuple[Nic, ...] = ()
     ipconfigs: tuple[IpConfig | None, ...] = ()
+    serials: tuple[str | None, ...] = ()  # by number: "socket" or a device of the node
+    devices: Mapping[str, Device] = field(default_factory=dict)  # by key of Proxmox: vga, usb0
     ciuser: str | None = None
+    cipassword: Reference | None = None
     sshkeys: str | Reference | None = None  # one key a line, no trailing newline
     nameserver: str | None = None
     searchdomain: str | None = None
+    ciupgrade: bool | None = None
     skip_ipv6: bool = False
     serial: bool = False
     vmid: int | None = None
     tags: tuple[str, ...] = ()  # lower case, sorted, as Proxmox keeps them
+    pool: str | None = None
     description: str | None = None
     managed: bool = True
     groups: tuple[str, ...] = ()

@@ -1,6 +1,8 @@
 """Checks values against the table of keys; every mistake is reported, none stops the reading."""
 
 import difflib
+import ipaddress
+import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
 UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 LONGEST_QUOTE = 60  # characters
-CLEAR_SECRETS = ("cipassword", "ciuser_password", "password")
+CLEAR_SECRETS = ("ciuser_password", "password")
 
 
 @dataclass
@@ -77,11 +79,15 @@ def _string(value: Any, key: Key) -> str:
         raise BadValueError(f"must be a text, not {shown(value)}: put it in quotes")
     if UNPRINTABLE.search(value):
         raise BadValueError("has a control character in it")
+    if not key.lines and "\n" in value:
+        raise BadValueError(f"must be one line, not {shown(value)}")
+    if key.longest is not None and len(value) > key.longest:
+        raise BadValueError(f"must have at most {key.longest} characters, not {len(value)}")
     if key.choices and value not in key.choices:
         near = difflib.get_close_matches(value, key.choices, n=1)
         hint = f", did you mean {near[0]}?" if near else ""
         raise BadValueError(f"must be one of {', '.join(key.choices)}, not {shown(value)}{hint}")
-    if key.pattern and not re.fullmatch(key.pattern, value):
+    if key.pattern and not re.fullmatch(key.pattern, value, re.ASCII):
         raise BadValueError(f"must be {key.form}, not {shown(value)}")
     return value
 
@@ -89,11 +95,56 @@ def _string(value: Any, key: Key) -> str:
 def _integer(value: Any, key: Key) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValueError(f"must be a whole number, not {shown(value)}")
+    _check_range(value, key)
+    return value
+
+
+def _number(value: Any, key: Key) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadValueError(f"must be a number, not {shown(value)}")
+    _check_range(value, key)
+    return value
+
+
+def _check_range(value: float, key: Key) -> None:
     if key.minimum is not None and value < key.minimum:
         raise BadValueError(f"must be at least {key.minimum}, not {value}")
     if key.maximum is not None and value > key.maximum:
         raise BadValueError(f"must be at most {key.maximum}, not {value}")
-    return value
+
+
+def _ranges(value: Any, key: Key) -> str:
+    """Check numbers and ranges of them, with the key's own separator between."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise BadValueError(f"must be {key.form}, not {shown(value)}")
+    for part in text.split(key.pattern):
+        match = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part)
+        if not match or (match[2] and int(match[2]) < int(match[1])):
+            raise BadValueError(f"must be {key.form}, not {shown(value)}")
+        for number in filter(None, match.groups()):
+            _check_range(int(number), key)
+    return text
+
+
+def _addresses(value: Any, _key: Key) -> str:
+    items = value if isinstance(value, list) else [value]
+    if not items or not all(isinstance(item, str) for item in items):
+        raise BadValueError(f"must be IP addresses, not {shown(value)}")
+    found = [part for item in items for part in re.split(r"[ ,;]+", item) if part]
+    for part in found or [""]:
+        if not is_address(part):
+            raise BadValueError(f"must be IP addresses, not {shown(part)}")
+    return value if isinstance(value, str) else " ".join(found)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an IP address, without a zone."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 def _boolean(value: Any, _key: Key) -> bool:
@@ -128,13 +179,28 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
+def _reference(value: Mapping) -> Reference | None:
+    name = value.get("env")
+    named = isinstance(name, str) and ENVIRONMENT_NAME.fullmatch(name)
+    return Reference(str(name)) if set(value) == {"env"} and named else None
+
+
+def _secret(value: Any, _key: Key) -> Reference:
+    reference = _reference(value) if isinstance(value, Mapping) else None
+    if reference is None:  # the value is not quoted: it may be the secret
+        raise BadValueError(
+            "is a secret in clear text: never put one into a definition, but {env: NAME}, an "
+            "environment variable that holds it"
+        )
+    return reference
+
+
 def _keys(value: Any, _key: Key) -> str | Reference:
     if isinstance(value, Mapping):
-        name = value.get("env")
-        named = isinstance(name, str) and ENVIRONMENT_NAME.fullmatch(name)
-        if set(value) != {"env"} or not named:
+        reference = _reference(value)
+        if reference is None:
             raise BadValueError("must be keys, or {env: NAME} for keys in an environment variable")
-        return Reference(str(name))
+        return reference
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
         raise BadValueError("must be a text or a list of texts, one public key each")
@@ -150,9 +216,13 @@ def _keys(value: Any, _key: Key) -> str | Reference:
 CHECKS: dict[str, Callable[[Any, Key], Any]] = {
     "string": _string,
     "integer": _integer,
+    "number": _number,
     "boolean": _boolean,
     "switch": _switch,
     "list": _list,
     "map": _map,
     "keys": _keys,
+    "secret": _secret,
+    "addresses": _addresses,
+    "ranges": _ranges,
 }

@@ -38,7 +38,8 @@ class Certificates:
         """Return when the first of those ends on which every connection depends."""
         ends = [one.not_valid_after_utc for one in self.client[:1]]
         # Any one authority of a bundle may be the server's.
-        ends += [max(one.not_valid_after_utc for one in self.authorities)] * bool(self.authorities)
+        if self.authorities:
+            ends.append(max(one.not_valid_after_utc for one in self.authorities))
         return min(ends, default=None)
 
 

@@ -3,8 +3,8 @@
 import json
 import os
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TextIO
@@ -12,21 +12,26 @@ from typing import Literal, TextIO
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Task
 
+from stackyard.plan.sides import sides
 from stackyard.plan.values import Action
+from stackyard.proxmox.apply import Done
 
 State = Literal["started", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step of one VM began or ended."""
+    """One step of one VM began or ended; what it changes, and the tasks that did it."""
 
     name: str
     vmid: int
     node: str
     step: str
     state: State
-    detail: str = ""  # of a failure
+    detail: str = ""  # of a failure; of a success its warning
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
+    upids: tuple[str, ...] = ()
 
 
 class EventProcessor:
@@ -56,14 +61,19 @@ class EventProcessor:
 
     def subtask_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
         """Tell how a step ended."""
-        if result[0].failed:
-            self._tell(task.name, host, "failed", str(result[0].exception or ""))
-        else:
-            self._tell(task.name, host, "done")
+        state: State = "failed" if result[0].failed else "done"
+        done: Done = result[0].result
+        self._tell(task.name, host, state, str(result[0].exception or done.warning), done)
 
-    def _tell(self, step: str, host: Host, state: State, detail: str = "") -> None:
+    def _tell(
+        self, step: str, host: Host, state: State, detail: str = "", done: object = None
+    ) -> None:
         action: Action = host["action"]
-        event = Event(host.name, action.vmid, action.node, step, state, detail)
+        place = (host.name, action.vmid, action.node)
+        event = Event(*place, step, state, detail)
+        if isinstance(done, Done):
+            before, after = sides(done.step)
+            event = Event(*place, step, state, detail, before, after, done.upids)
         with self._lock:
             for listener in self._listeners:
                 listener(event)
@@ -80,16 +90,19 @@ class AuditLog:
         """Write the event, unless it is a mere beginning."""
         if event.state == "started":
             return
-        line = {
+        line: dict[str, object] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "vm": event.name,
             "vmid": event.vmid,
             "node": event.node,
             "action": event.step,
+            "before": event.before,
+            "after": event.after,
+            "task": list(event.upids),
             "result": event.state,
         }
         if event.detail:
-            line["error"] = event.detail
+            line["error" if event.state == "failed" else "warning"] = event.detail
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
 

@@ -20,6 +20,9 @@ def _conflicts(
     if len(ours) > 1:
         yield several(name, ours)
     yield from _node(definition, observed, ours)
+    pool = definition.pool
+    if pool is not None and observed.pools is not None and pool not in observed.pools:
+        yield f"{name} is wanted in the pool {pool}, which does not exist: make it first"
     if vmid not in freed:
         yield from _vmid(name, observed, vmid)
     if ours:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.observed import Config, ObservedVm, marker
 from stackyard.plan.values import Clone
@@ -11,11 +12,12 @@ def clone_of(template: ObservedVm, definition: Definition) -> Clone:
     """Choose the copy; a full one puts all disks on the storage of the first both sides have."""
     name = template.name or str(template.vmid)
     if not definition.full_clone:
-        return Clone(name, template.vmid, full=False)
+        return Clone(name, template.vmid, full=False, pool=definition.pool)
     there = (template.config or Config()).disks()
     copied = (d for d in definition.disks if d.media == "disk" and d.slot in there)
     disk = next(copied, Disk(slot="", media="disk"))
-    return Clone(name, template.vmid, full=True, storage=disk.storage, format=disk.format)
+    storage, form = disk.storage, disk.format
+    return Clone(name, template.vmid, True, storage, form, definition.pool)
 
 
 def after_clone(template: Config, clone: Clone, name: str) -> Config:
@@ -25,8 +27,13 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
         if clone.full and disk.media in ("disk", "cloudinit"):
             storage, form = clone.storage or disk.storage, clone.format or disk.format
             values[slot] = replace(disk, storage=storage, format=form, volume=None)
+    for key, value in template.values.items():
+        if isinstance(value, EfiDisk | TpmState):
+            storage = clone.storage or value.storage if clone.full else value.storage
+            values[key] = replace(value, storage=storage, volume=None)
     for key, nic in template.networks().items():
         values[key] = replace(nic, mac=None)
     values["name"] = name
+    values["pool"] = clone.pool  # a clone is in the pool it is asked for, not in its template's
     values["description"] = marker(name)
     return Config(values=values, keep=template.keep)

@@ -142,13 +142,14 @@ def _action(
 def _making(definition: Definition, world: World) -> _Making:
     if definition.clone is not None:
         return _from_template(definition, world, definition.clone)
-    problems = _problems(definition, compare(definition, Config()))
+    difference = compare(definition, Config())
+    problems = _problems(definition, difference)
     if problems:
         return _Making(problems=tuple(problems))
     values = desired_values(definition)
     values["tags"] = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
     create = Create(tuple(Change(key, None, value) for key, value in values.items()))
-    return _Making((create, *finish(definition, "stopped")))
+    return _Making((create, *difference.grows, *finish(definition, "stopped")))
 
 
 def _from_template(definition: Definition, world: World, name: str) -> _Making:

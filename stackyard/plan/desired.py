@@ -1,22 +1,30 @@
 """A definition as keys and values, beside `Config.values` of what is there."""
 
-from stackyard.definitions.model import Definition, Reference
+from dataclasses import fields, replace
+from typing import Any
+
+from stackyard.definitions.hardware import Cpu, Device, EfiDisk
+from stackyard.definitions.keys import OPTION_KEYS
+from stackyard.definitions.model import Definition, Nic, Reference
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import SYSTEM_TAGS, TAG
 from stackyard.plan.values import Value
 
 _LISTS = frozenset({"nameserver", "searchdomain"})
 _TEXTS = frozenset({"description", "sshkeys"})
+_HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
+_SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
+_OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
 
 
 def desired_values(definition: Definition) -> dict[str, Value]:
     """Return every key the definition has an opinion on; what it leaves alone is absent.
 
-    Disks, networks and addresses are under their own keys (`scsi0`, `net0`, `ipconfig0`). `serial:
-    false` is no opinion: a console that a template brings stays.
+    Disks, networks, addresses and devices are under their own keys (`scsi0`, `net0`, `ipconfig0`,
+    `vga`). `serial: false` is no opinion: a console that a template brings stays.
 
     Raises:
-        PlanError: a reference was not resolved.
+        PlanError: a reference to what Proxmox shows was not resolved.
     """
     if isinstance(definition.sshkeys, Reference):
         raise PlanError(
@@ -24,36 +32,42 @@ def desired_values(definition: Definition) -> dict[str, Value]:
             f"variable {definition.sshkeys.env}, which was not resolved"
         )
     values: dict[str, Value] = {
-        "name": definition.name,
-        "cores": definition.cores,
-        "sockets": definition.sockets,
-        "memory": definition.memory_mib,
-        "balloon": definition.balloon_mib,
-        "cpu_type": definition.cpu_type,
-        "numa": definition.numa,
-        "onboot": definition.onboot,
-        "boot": definition.boot,
-        "agent": definition.agent,
-        "scsihw": definition.scsihw,
-        "machine": definition.machine,
-        "args": definition.args,
-        "protection": definition.protection,
-        "ciuser": definition.ciuser,
-        "sshkeys": definition.sshkeys,
-        "nameserver": definition.nameserver,
-        "searchdomain": definition.searchdomain,
-        "description": definition.description,
-        "serial": definition.serial or None,
-        "tags": tuple(sorted({*definition.tags, TAG})),
+        key.name: getattr(definition, key.attribute)
+        for key in OPTION_KEYS
+        if key.name not in _SHAPED
     }
+    values["cpu_type"] = Cpu(definition.cpu_type, definition.cpu_flags or None)
+    values["tags"] = tuple(sorted({*definition.tags, TAG}))
+    serials = definition.serials or (("socket",) if definition.serial else ())
+    values.update({f"serial{number}": port for number, port in enumerate(serials)})
+    values.update(definition.devices)
     values.update({disk.slot: disk for disk in definition.disks})
     values.update({f"net{number}": nic for number, nic in enumerate(definition.networks)})
     values.update({f"ipconfig{number}": ip for number, ip in enumerate(definition.ipconfigs)})
     return {key: value for key, value in values.items() if value is not None}
 
 
+def over(wanted: Value, found: Value) -> Value:
+    """Return the wanted value, with what it has no opinion on taken from what is there."""
+    names: tuple[str, ...] = ()
+    if isinstance(wanted, Nic) and isinstance(found, Nic):
+        names = _OPTIONAL_OF_NIC
+    elif isinstance(wanted, Device) and type(wanted) is type(found):
+        # A device has one place, by address or by mapping: the wanted one replaces the other.
+        names = tuple(f.name for f in fields(wanted) if f.name not in ("host", "mapping"))
+    left: dict[str, Any] = {
+        name: getattr(found, name) for name in names if getattr(wanted, name) is None
+    }
+    if isinstance(wanted, EfiDisk) and isinstance(found, EfiDisk) and found.format is None:
+        left["format"] = None  # block storages have none to tell
+    changed: Any = wanted
+    return replace(changed, **left) if left else wanted
+
+
 def same(key: str, wanted: Value, found: Value) -> bool:
     """Tell whether two values of a key mean the same to Proxmox."""
+    if key in _HIDDEN:
+        return (wanted is None) == (found is None)
     return _canonical(key, wanted) == _canonical(key, found)
 
 

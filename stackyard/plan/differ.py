@@ -3,43 +3,76 @@
 Without a decision on power: that is made in `stackyard.plan.steps`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
 from stackyard.plan.consent import ExtraDisks
-from stackyard.plan.desired import desired_values, same
+from stackyard.plan.desired import desired_values, over, same
 from stackyard.plan.disks import compare_disks, extra_disks
+from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.observed import Config
 from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
 # What Proxmox takes where a key is absent (qm.conf(5)).
-_PROXMOX_DEFAULTS: dict[str, Value] = {
+PROXMOX_DEFAULTS: dict[str, Value] = {
     "cores": 1,
     "sockets": 1,
     "memory": 512,
+    "cpu_type": "kvm64",
     "numa": False,
     "onboot": False,
     "agent": False,
     "protection": False,
     "scsihw": "lsi",
+    "bios": "seabios",
+    "ostype": "other",
+    "acpi": True,
+    "kvm": True,
+    "tablet": True,
+    "ciupgrade": True,
+    "cpulimit": 0,
+    "shares": 1000,
 }
-_MACHINE_KEYS = frozenset(
+# Options that reach a running VM at once; every other one waits for a restart.
+_IN_PLACE = frozenset(
     {
-        "cores",
-        "sockets",
-        "memory",
-        "cpu_type",
-        "numa",
-        "agent",
-        "scsihw",
-        "machine",
-        "boot",
-        "args",
-        "serial",
+        "name",
+        "description",
+        "tags",
+        "pool",
+        "onboot",
+        "protection",
+        "hookscript",
+        "startup",
+        "balloon",
+        "shares",
+        "cpulimit",
+        "cpuunits",
     }
 )
-_GUEST_KEYS = frozenset({"ciuser", "sshkeys", "nameserver", "searchdomain"})
-_COLD_OPTIONS = ("cache", "discard", "iothread", "ssd")  # of a disk: read when QEMU starts
+_GUEST_KEYS = frozenset(
+    {
+        "ciuser",
+        "cipassword",
+        "sshkeys",
+        "nameserver",
+        "searchdomain",
+        "ciupgrade",
+        "cicustom",
+    }
+)
+_HOTPLUGGED = ("net", "usb")
+# Options of a disk that are read when QEMU starts.
+_COLD_OPTIONS = (
+    "aio",
+    "cache",
+    "detect_zeroes",
+    "discard",
+    "iothread",
+    "ro",
+    "serial",
+    "ssd",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,11 @@ def compare(
         for key, value in wanted.items()
         if not isinstance(value, Disk) and (change := _change(key, value, config))
     ]
+    problems = [
+        (change.key, problem)
+        for change in changes
+        if (problem := firmware_problem(change.key, change.after, change.before))
+    ]
     changes += work.changes
     leaving = () if extra == "keep" else extra_disks(disks, config.disks(), _boot(wanted, config))
     if extra == "detach":
@@ -80,16 +118,15 @@ def compare(
         grows=tuple(work.grows),
         moves=tuple(work.moves),
         erased=tuple(Erase(disk.slot, disk) for disk in leaving if extra == "erase"),
-        problems=tuple(work.problems),
+        problems=(*work.problems, *problems),
         notes=tuple(_left_alone(wanted, config, touched)),
         waiting=tuple(sorted((config.pending & wanted.keys()) - touched)),
     )
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
-    found = config.values.get(key, _PROXMOX_DEFAULTS.get(key))
-    if isinstance(wanted, Nic) and isinstance(found, Nic):
-        wanted = replace(wanted, mac=wanted.mac or found.mac)
+    found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
+    wanted = over(wanted, found)
     if same(key, wanted, found):
         return None
     return Change(key, found, wanted, config.keep.get(key, ""))
@@ -111,7 +148,9 @@ def needs_restart(change: Change) -> bool:
         return _disk_needs_restart(change.before, change.after)
     if isinstance(change.before, Disk):
         return _has_no_hotplug(change.key)
-    return change.key in _MACHINE_KEYS or is_for_guest(change)
+    if isinstance(change.after, Nic) or change.key.startswith(_HOTPLUGGED):
+        return False
+    return change.key not in _IN_PLACE
 
 
 def is_for_guest(change: Change) -> bool:

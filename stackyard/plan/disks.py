@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
 from stackyard.plan.values import Change, Grow, MoveDisk
 
-OPTIONS = ("backup", "cache", "discard", "iothread", "replicate", "ssd")
+OPTIONS = tuple(key.attribute for key in DISK_OPTION_KEYS)
 _SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 
 
@@ -35,6 +36,10 @@ def compare_disks(
     for slot, disk in wanted.items():
         if slot in there:
             _compare(disk, there[slot], keep.get(slot, ""), linked, work)
+        elif disk.import_from:
+            work.changes.append(Change(slot, None, replace(disk, size_bytes=None)))
+            if disk.size_bytes is not None:  # the image has a size of its own
+                work.grows.append(Grow(slot, None, disk.size_bytes))
         elif disk.media == "disk" and disk.size_bytes is None:
             work.problems.append((slot, f"{slot} is a new disk and needs a size"))
         else:

@@ -3,9 +3,10 @@
 import json
 from collections import Counter
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
 from stackyard.plan.effects import effects_of
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
@@ -44,7 +45,9 @@ _STEPS: dict[str, type[Step]] = {
     "delete": Delete,
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
-_DEVICES: dict[str, type[Disk | Nic | IpConfig]] = {"disk": Disk, "nic": Nic, "ipconfig": IpConfig}
+_DEVICES: dict[str, type[Any]] = {
+    kind.__name__.lower(): kind for kind in (Disk, Nic, IpConfig, Reference, *get_args(Device))
+}
 
 
 def to_json(plan: Plan) -> str:
@@ -98,18 +101,23 @@ def _step(step: Step) -> dict[str, Any]:
     if isinstance(step, Configure | Create):
         plain["changes"] = [_change(change) for change in step.changes]
     if isinstance(step, Erase):
-        plain["disk"] = _value(step.disk)
+        plain["disk"] = plain_value(step.disk)
     return {"step": step_name(step), **plain}
 
 
 def _change(change: Change) -> dict[str, Any]:
-    plain = {"key": change.key, "before": _value(change.before), "after": _value(change.after)}
+    plain = {
+        "key": change.key,
+        "before": plain_value(change.before),
+        "after": plain_value(change.after),
+    }
     if change.keep:
         plain["keep"] = change.keep
     return {**plain, "when": change.when}
 
 
-def _value(value: Value) -> Any:
+def plain_value(value: Value) -> Any:
+    """Return a value as JSON has it: a device is a mapping of its kind to its parts."""
     for name, kind in _DEVICES.items():
         if isinstance(value, kind):
             return {name: {k: v for k, v in asdict(value).items() if v is not None}}
@@ -147,5 +155,7 @@ def _read_change(plain: dict[str, Any]) -> Change:
 def _read_value(plain: Any) -> Value:
     if isinstance(plain, dict):
         ((name, arguments),) = plain.items()
-        return _DEVICES[name](**arguments)
+        lists = {key: tuple(item) for key, item in arguments.items() if isinstance(item, list)}
+        device: Value = _DEVICES[name](**{**arguments, **lists})
+        return device
     return tuple(plain) if isinstance(plain, list) else plain

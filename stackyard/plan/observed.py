@@ -103,6 +103,7 @@ class Observed:
     vms: tuple[ObservedVm, ...] = ()
     rooms: Mapping[str, NodeRoom] = field(default_factory=dict)  # by node, where it told
     storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
+    pools: frozenset[str] | None = None  # None: nobody asked
 
     def named(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name, templates included, by VMID."""

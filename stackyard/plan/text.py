@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields
 
-from stackyard.definitions.model import Disk, IpConfig, Nic
-from stackyard.plan.disks import size_text
+from stackyard.definitions.hardware import Cpu, Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.plan.disks import OPTIONS, size_text
 from stackyard.plan.observed import SYSTEM_TAGS
 from stackyard.plan.values import (
     Action,
@@ -147,18 +149,10 @@ def change_words(change: Change) -> str:
 
 
 def _text(value: Value) -> str:
-    if isinstance(value, Disk):
-        return _disk(value)
-    if isinstance(value, Nic):
-        parts = [value.model, f"on {value.bridge}", "with firewall" if value.firewall else ""]
-        parts += [
-            f"VLAN {value.vlan}" if value.vlan else "",
-            f"MTU {value.mtu}" if value.mtu else "",
-        ]
-        return " ".join(part for part in [*parts, value.mac or ""] if part)
-    if isinstance(value, IpConfig):
-        named = (("", value.ip), ("gw ", value.gw), ("", value.ip6), ("gw ", value.gw6))
-        return " ".join(f"{word}{address}" for word, address in named if address)
+    if isinstance(value, Disk | Nic | IpConfig | Device):
+        return _device(value)
+    if isinstance(value, Reference):
+        return f"from ${value.env}"
     if isinstance(value, tuple):
         return ";".join(value) or "none"
     if isinstance(value, bool):
@@ -166,13 +160,34 @@ def _text(value: Value) -> str:
     return "nothing" if value is None else str(value)
 
 
+def _device(value: Disk | Nic | IpConfig | Device) -> str:
+    if isinstance(value, Disk):
+        return _disk(value)
+    if isinstance(value, Nic):
+        parts = [value.model, f"on {value.bridge}", "with firewall" if value.firewall else ""]
+        parts += [
+            f"VLAN {value.vlan}" if value.vlan else "",
+            f"MTU {value.mtu}" if value.mtu else "",
+            *_options(value, ("trunks", "rate", "queues", "link_down")),
+        ]
+        return " ".join(part for part in [*parts, value.mac or ""] if part)
+    if isinstance(value, IpConfig):
+        named = (("", value.ip), ("gw ", value.gw), ("", value.ip6), ("gw ", value.gw6))
+        return " ".join(f"{word}{address}" for word, address in named if address)
+    if isinstance(value, Cpu):
+        return " ".join([value.type, *(value.flags or ())])
+    return " ".join(_options(value, tuple(field.name for field in fields(value))))
+
+
 def _disk(disk: Disk) -> str:
     size = size_text(disk.size_bytes) if disk.size_bytes else ""
     place = f"on {disk.storage}" if disk.storage else ""
     volume = disk.volume if disk.media in ("iso", "passthrough") and disk.volume else ""
-    options = [
-        f"{name}={_text(value)}"
-        for name in ("backup", "cache", "discard", "iothread", "replicate", "ssd")
-        if (value := getattr(disk, name)) is not None
-    ]
+    options = _options(disk, OPTIONS)
     return " ".join(part for part in [disk.media, size, place, volume, *options] if part)
+
+
+def _options(holder: object, names: tuple[str, ...]) -> list[str]:
+    """Return the fields that say something."""
+    values = {name: getattr(holder, name) for name in names}
+    return [f"{name}={_text(value)}" for name, value in values.items() if value is not None]

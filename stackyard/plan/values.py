@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState, Reference
 
-Value = None | bool | int | str | tuple[str, ...] | Disk | Nic | IpConfig
+Value = (
+    None | bool | int | float | str | tuple[str, ...] | Disk | Nic | IpConfig | Device | Reference
+)
 Verb = Literal["create", "finish", "update", "replace", "destroy"]
 When = Literal["now", "restart", "held"]  # held: waits for a restart that nobody allowed
 
@@ -36,6 +39,7 @@ class Clone:
     full: bool
     storage: str | None = None
     format: str | None = None
+    pool: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

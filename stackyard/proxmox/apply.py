@@ -4,9 +4,10 @@ The decisions are all in the plan. One VM's failure stops that VM alone; what wa
 and told. Tasks print nothing: whoever wants to see progress passes processors.
 """
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from nornir.core import Nornir
 from nornir.core.configuration import Config
@@ -20,9 +21,12 @@ from stackyard.errors import StackyardError
 from stackyard.plan.document import step_name
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import Action, Plan, Step, Verb
+from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.references import check_references
 
 CONNECTION = "proxmox"
 WORKERS = 64  # they mostly wait; the clones have a limit of their own
@@ -39,6 +43,31 @@ class Reached:
     done: tuple[str, ...]  # the steps that were completed
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
+    lost_vmid: bool = False  # to somebody else, who was quicker
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a plan is carried out."""
+
+    processors: Sequence[Processor] = ()  # who is told what happens
+    halt: threading.Event = field(default_factory=threading.Event)  # set: no step begins any more
+    refused: Mapping[str, str] = field(default_factory=dict)  # VMs not to be touched, and why
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # a step may hold a secret
+class Done:
+    """What a step left behind, as its Nornir result."""
+
+    step: Step
+    upids: tuple[str, ...] = ()
+    error: str = ""
+    warning: str = ""
+
+    def __str__(self) -> str:
+        return " ".join([self.error or self.warning or "done", *self.upids])
+
+    __repr__ = __str__
 
 
 class _Threads:
@@ -63,44 +92,51 @@ class _Threads:
         return result
 
 
-def apply_plan(
-    client: Client,
-    plan: Plan,
-    processors: Sequence[Processor] = (),
-) -> tuple[Reached, ...]:
-    """Carry out a plan and nothing else; return how far each action came, in the plan's order.
+def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
+    """Carry out a plan; a later wave waits for those before it.
 
-    A later wave waits for the ones before it; after a failure in one of those it is not begun.
+    After a failure, what needs what failed is not begun, and nothing else is stopped by it.
 
     Raises:
         PlanError: the plan has problems.
+        MissingSecretError: it names a secret that is not there.
     """
     if plan.problems:
         raise PlanError("\n".join(plan.problems))
+    check_references(plan)
     ConnectionPluginRegister.auto_register()
     jobs = Jobs(client, client.settings.clones)
+    failed: list[Action] = []
     reached: list[Reached] = []
     for wave in plan.waves:
-        if any(action.error for action in reached):
-            reached += [_not_begun(action) for action in wave]
-            continue
-        nornir = _nornir(client, wave, processors, jobs)
-        results = nornir.run(task=carry_out, name="apply", jobs=jobs)
-        reached += [_reached(action, results[action.name]) for action in wave]
+        stopped = {a.name: why for a in wave if (why := _why_not(a, failed, terms))}
+        begun = tuple(action for action in wave if action.name not in stopped)
+        results = _run(client, begun, terms, jobs) if begun else {}
+        ends = [_reached(action, results.get(action.name), stopped) for action in wave]
+        failed += [a for a, end in zip(wave, ends, strict=True) if end.error]
+        reached += ends
     return tuple(reached)
 
 
-def carry_out(task: Task, jobs: Jobs) -> Result:
+def _why_not(action: Action, failed: list[Action], terms: Terms) -> str:
+    if action.name in terms.refused:
+        return terms.refused[action.name]
+    needed = [other.name for other in failed if waits_for(action, other)]
+    return f"not begun: {', '.join(needed)} failed before it" if needed else ""
+
+
+def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
     """Nornir task: carry out the host's action, each step as a subtask."""
     action: Action = task.host["action"]
     client: Client = task.host.get_connection(CONNECTION, task.nornir.config)
-    carrier = Carrier(client, jobs, action)
+    carrier = Carrier(client, jobs, action, halt)
     done: list[str] = []
     try:
         carrier.check()
         for step in action.steps:
-            task.run(task=_carry_out_step, name=step_name(step), carrier=carrier, step=step)
-            done.append(step_name(step))
+            name = step_name(step)
+            task.run(task=_carry_out_step, name=name, carrier=carrier, step=step)
+            done.append(f"{name} ({carrier.warning})" if carrier.warning else name)
     except StackyardError as error:
         return Result(host=task.host, result=tuple(done), failed=True, exception=error)
     except NornirSubTaskError as error:
@@ -114,16 +150,18 @@ def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
     try:
         carrier.carry_out(step)
     except StackyardError as error:
-        return Result(host=task.host, result=str(error), failed=True, exception=error)
-    return Result(host=task.host, changed=True)
+        done = Done(step, tuple(carrier.upids), error=str(error))
+        return Result(host=task.host, result=done, failed=True, exception=error)
+    done = Done(step, tuple(carrier.upids), warning=carrier.warning)
+    return Result(host=task.host, result=done, changed=True)
 
 
-def _nornir(
-    client: Client,
-    wave: tuple[Action, ...],
-    processors: Sequence[Processor],
-    jobs: Jobs,
-) -> Nornir:
+def _run(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> AggregatedResult:
+    nornir = _nornir(client, wave, terms, jobs)
+    return nornir.run(task=carry_out, name="apply", jobs=jobs, halt=terms.halt)
+
+
+def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> Nornir:
     options = {CONNECTION: ConnectionOptions(extras={"client": client})}
     hosts = Hosts(
         {
@@ -140,7 +178,7 @@ def _nornir(
     return Nornir(
         inventory=Inventory(hosts=hosts, groups=Groups(), defaults=Defaults()),
         config=Config(),
-        processors=Processors(processors),
+        processors=Processors(terms.processors),
         runner=_Threads(WORKERS, jobs),
     )
 
@@ -155,15 +193,16 @@ def _spread(wave: tuple[Action, ...]) -> list[Action]:
     return [action for _turn, action in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _reached(action: Action, results: MultiResult) -> Reached:
+def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, str]) -> Reached:
     """Read a result; what is no error of ours is a bug and is raised as it is."""
+    node = action.target or action.node
+    if results is None:
+        return Reached(action.name, node, action.vmid, action.verb, (), stopped[action.name])
     outcome = results[0]
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
     error = str(outcome.exception) if outcome.exception else None
-    return replace(_not_begun(action), done=outcome.result, error=error)
-
-
-def _not_begun(action: Action) -> Reached:
-    error = "not begun: an action before it failed"
-    return Reached(action.name, action.node, action.vmid, action.verb, (), error)
+    lost = isinstance(outcome.exception, VmidTakenError)
+    return Reached(
+        action.name, node, action.vmid, action.verb, outcome.result, error, lost_vmid=lost
+    )

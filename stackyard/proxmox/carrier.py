@@ -12,6 +12,7 @@ from stackyard.definitions.model import Disk
 from stackyard.plan.observed import marker
 from stackyard.plan.values import (
     Action,
+    Change,
     Clone,
     Configure,
     Create,
@@ -32,10 +33,13 @@ from stackyard.proxmox.errors import (
     ApiError,
     InterruptedRunError,
     TaskError,
+    VmidTakenError,
     WorldMovedError,
     is_taken,
 )
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.pools import put_into_pool
+from stackyard.proxmox.references import resolved
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
 _REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up again
@@ -44,7 +48,8 @@ _REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up 
 class Carrier:
     """Carries out the steps of one action, one after the other, in one thread.
 
-    Once `halt` is set no step begins any more; `upids` are the tasks of the step begun last.
+    Once `halt` is set no step begins any more. `upids` are the tasks of the step begun last, and
+    `warning` is what they said although they went well.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class Carrier:
         # Marked until it is configured.
         self._is_new = action.verb in ("create", "finish", "replace")
         self.upids: list[str] = []
+        self.warning = ""
 
     @property
     def _node(self) -> str:
@@ -73,7 +79,9 @@ class Carrier:
 
         Raises:
             WorldMovedError: the VM is gone or has changed.
+            InterruptedRunError: the run was interrupted before.
         """
+        self._check_halt()
         first = self._action.steps[0]
         if self._digest is None or isinstance(first, Configure | Grow):
             return
@@ -88,6 +96,7 @@ class Carrier:
             InterruptedRunError: the run was interrupted, and it was not begun.
         """
         self.upids = []
+        self.warning = ""
         self._check_halt()
         try:
             self._do(step)
@@ -135,22 +144,31 @@ class Carrier:
                     full=step.full,
                     description=marker(self._action.name),
                     **full,
+                    **({"pool": step.pool} if step.pool else {}),
                 ),
             )
 
     def _create(self, step: Create) -> None:
-        parameters = wire.parameters(step.changes)
+        parameters = wire.parameters(resolved(step.changes))
         self._run(
             "create", lambda: self._client.post(self._node, vmid=self._action.vmid, **parameters)
         )
 
     def _configure(self, step: Configure) -> None:
-        only_removes = all(change.after is None for change in step.changes)
+        pool = next((change.after for change in step.changes if change.key == "pool"), None)
+        options = tuple(change for change in step.changes if change.key != "pool")
+        if options:
+            self._write(options)
+        if isinstance(pool, str):
+            put_into_pool(self._client, self._action.vmid, pool)
+
+    def _write(self, changes: tuple[Change, ...]) -> None:
+        only_removes = all(change.after is None for change in changes)
         if self._is_new and self._digest is None and only_removes:
             digest = None  # a drive of a fresh clone is in the way; the next write looks first
         else:
             digest = self._digest or self._fresh_digest()
-        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(step.changes))
+        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(resolved(changes)))
         self._digest = None
 
     def _fresh_digest(self) -> str:
@@ -243,7 +261,9 @@ class Carrier:
                 self.upids.append(upid)
             return upid
 
-        self._jobs.run(self._what(verb), begin_and_note)
+        status = self._jobs.run(self._what(verb), begin_and_note)
+        if status != "OK":
+            self.warning = f"{status}, see its task on {self._place}"
 
     def _check_halt(self) -> None:
         if self._halt.is_set():
@@ -256,8 +276,9 @@ class Carrier:
     def _what(self, verb: str) -> str:
         return f"{verb} of {self._action.name} (VM {self._action.vmid} on {self._place})"
 
-    def _taken(self) -> WorldMovedError:
-        return self._moved("that VMID was taken after the plan was made")
+    def _taken(self) -> VmidTakenError:
+        moved = self._moved("that VMID was taken after the plan was made")
+        return VmidTakenError(str(moved))
 
     def _moved(self, why: str) -> WorldMovedError:
         return WorldMovedError(

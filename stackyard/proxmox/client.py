@@ -23,6 +23,7 @@ from stackyard.proxmox.settings import Settings
 
 READ_DEADLINE_SECONDS = 20.0
 LOCK_DEADLINE_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.2
 TICKET_SECONDS = 3600.0  # tickets last two hours
 # 595: no connection from pveproxy to the node; 596: broken behind pveproxy (AnyEvent::HTTP).
 _TRANSIENT: Final = frozenset({502, 503, 504, 595, 596, 597, 599})
@@ -150,7 +151,7 @@ class Client:
         may_repeat: Callable[[ProxmoxError], bool],
     ) -> Any:
         """Repeat a request with growing pauses, but a cluster that never answered not at all."""
-        deadline, pause = time.monotonic() + patience, 0.2
+        deadline, pause = time.monotonic() + patience, FIRST_PAUSE_SECONDS
         while True:
             try:
                 return self._once(method, path, params)

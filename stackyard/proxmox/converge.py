@@ -10,13 +10,16 @@ from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
-from stackyard.proxmox.apply import Reached, apply_plan
+from stackyard.plan.moved import moved_since
+from stackyard.plan.privileges import root_only
+from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
+_VMID_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Outcome:
     plan: Plan
     reached: tuple[Reached, ...]
     observed: Observed
+    moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
 
     @property
     def failed(self) -> tuple[Reached, ...]:
@@ -54,7 +58,8 @@ def plan_fleet(
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
         observed = observe_storages(client, observed, nodes)
-    problems = (*plan.problems, *capacity_problems(plan, fleet, observed))
+    refused = () if client.settings.is_root else root_only(fleet, plan)
+    problems = (*plan.problems, *refused, *capacity_problems(plan, fleet, observed))
     notes = (*plan.notes, *capacity_notes(plan, observed))
     return replace(plan, problems=problems, notes=notes), observed
 
@@ -83,20 +88,37 @@ def apply_and_look(
     plan: Plan,
     definitions: Iterable[Definition],
     site: Site,
-    processors: Sequence[Processor] = (),
+    terms: Terms | None = None,
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
+
+    A new VM whose VMID somebody else took meanwhile is given a fresh one.
 
     Raises:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
-    reached = apply_plan(client, plan, processors)
+    fleet = tuple(definitions)
+    terms = terms or Terms()
+    reached = apply_plan(client, plan, terms)
+    reached = _with_fresh_vmids(client, reached, fleet, site, terms)
     names = {action.name for action in plan.actions}
-    concerned = tuple(d for d in definitions if d.name in names and d.managed)
-    kept = concerned if not any(a.verb == "destroy" for a in plan.actions) else ()
-    observed = observe(client, kept, site, names=names)
-    left = make_plan(kept, observed, site)
+    kept = {action.name for action in plan.actions if action.verb != "destroy"}
+    concerned = tuple(d for d in fleet if d.name in kept and d.managed)
+    observed = observe(client, concerned, site, names=names)
+    left = make_plan(concerned, observed, site)
     return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
+
+
+def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
+    """Carry out a plan that was made before, but leave VMs alone that have moved since.
+
+    Raises:
+        ProxmoxError, PlanError: nothing was done, or the second look failed.
+    """
+    observed = observe(client, (), site, names={action.name for action in plan.actions})
+    refused = moved_since(plan, observed)
+    outcome = apply_and_look(client, plan, (), site, replace(terms, refused=refused))
+    return replace(outcome, moved=frozenset(refused))
 
 
 def converge(
@@ -115,7 +137,7 @@ def converge(
     plan, observed = plan_fleet(client, fleet, site, limit)
     if plan.is_empty:
         return Outcome(plan, (), observed)
-    return apply_and_look(client, plan, fleet, site, processors)
+    return apply_and_look(client, plan, fleet, site, Terms(processors))
 
 
 def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
@@ -141,6 +163,29 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
         else:
             return True
     raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
+
+
+def _with_fresh_vmids(
+    client: Client,
+    reached: tuple[Reached, ...],
+    fleet: tuple[Definition, ...],
+    site: Site,
+    terms: Terms,
+) -> tuple[Reached, ...]:
+    """Make those that lost their VMID with another one, unless it was lost to a VM of that name."""
+    known = {definition.name for definition in fleet}  # none of a kept plan: it is done to the word
+    for _ in range(_VMID_ATTEMPTS):
+        lost = {a.name: a.vmid for a in reached if a.lost_vmid and a.name in known}
+        if not lost:
+            break
+        names = ",".join(sorted(lost))
+        plan = make_plan(fleet, observe(client, fleet, site, names), site, names)
+        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
+        if plan.problems or not fresh:
+            break
+        again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
+        reached = tuple(again.get(action.name, action) for action in reached)
+    return reached
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:

@@ -1,34 +1,38 @@
 """Disks, network interfaces and cloud-init addresses as Proxmox writes them, both ways."""
 
 import re
+from dataclasses import replace
 
+from stackyard.definitions.keys import DISK_OPTION_KEYS, NIC_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.values import Value
 from stackyard.proxmox import properties
+from stackyard.proxmox.properties import Codec
 
 Decoded = tuple[Value, str]  # the value, and the options that no definition knows
 
-_DISK_FLAGS = ("backup", "iothread", "replicate", "ssd")
+_DISK_KEYS = tuple(key for key in DISK_OPTION_KEYS if key.name != "discard")
+_DISCARD = Codec(lambda value: "on" if value else "ignore", lambda text: text == "on")
+_NIC_KEYS = tuple(key for key in NIC_KEYS if key.name not in ("model", "mac", "firewall"))
 _NEW_VOLUME = re.compile(r"(?P<storage>[^:/]+):(?P<gib>\d+(\.\d+)?)")
 _CLOUDINIT = re.compile(r"(?P<storage>[^:/]+):(.*/)?(vm-\d+-)?cloudinit(\.\w+)?")
 
 
 def encode_disk(disk: Disk, keep: str) -> str:
     """Write a disk; one without a volume is asked for by its size and is going to be made."""
-    options: dict[str, str | None] = {
-        **{name: properties.flag(getattr(disk, name)) for name in _DISK_FLAGS},
-        "cache": disk.cache,
-        "discard": None if disk.discard is None else ("on" if disk.discard else "ignore"),
-    }
+    options = properties.write_keys(_DISK_KEYS, disk)
+    options["discard"] = None if disk.discard is None else _DISCARD.write(disk.discard)
     if disk.media == "iso":
         return properties.render(disk.volume or "none", {"media": "cdrom"}, keep)
     if disk.media == "cloudinit":
         return properties.render(f"{disk.storage}:cloudinit", {"format": disk.format}, keep)
     if disk.volume is None:
-        new = f"{disk.storage}:{properties.gib(disk.size_bytes or 0)}"
-        return properties.render(new, {"format": disk.format, **options}, keep)
-    size = None if disk.size_bytes is None else properties.size(disk.size_bytes)
-    return properties.render(disk.volume, {"size": size, **options}, keep)
+        made = {"format": disk.format, "import-from": disk.import_from}
+        size = 0 if disk.import_from else disk.size_bytes or 0
+        new = f"{disk.storage}:{properties.gib(size)}"
+        return properties.render(new, {**made, **options}, keep)
+    known = None if disk.size_bytes is None else properties.size(disk.size_bytes)
+    return properties.render(disk.volume, {"size": known, **options}, keep)
 
 
 def decode_disk(slot: str, text: str) -> Decoded:
@@ -51,26 +55,22 @@ def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
     form, size = options.pop("format", None), options.pop("size", None)
     discard = options.pop("discard", None)
     device = volume.startswith("/")
+    size_bytes = properties.as_gib(new["gib"]) if new else properties.as_size(size or "0")
     disk = Disk(
         slot,
         "passthrough" if device else "disk",
         storage=None if device else volume.partition(":")[0],
-        size_bytes=properties.as_gib(new["gib"])
-        if new
-        else properties.as_size(size or "0") or None,
-        format=form or (None if device else _format_of(volume)),
+        size_bytes=size_bytes or None,
+        format=form or (None if device else format_of(volume)),
         volume=None if new else volume,
-        backup=properties.as_flag(options.pop("backup", None)),
-        cache=options.pop("cache", None),
-        discard=None if discard is None else discard == "on",
-        iothread=properties.as_flag(options.pop("iothread", None)),
-        replicate=properties.as_flag(options.pop("replicate", None)),
-        ssd=properties.as_flag(options.pop("ssd", None)),
+        import_from=options.pop("import-from", None),
+        discard=None if discard is None else _DISCARD.read(discard),
     )
+    disk = replace(disk, **properties.take_keys(_DISK_KEYS, options))
     return disk, properties.render("", dict(options))
 
 
-def _format_of(volume: str) -> str | None:
+def format_of(volume: str) -> str | None:
     """File storages show the format as the ending; block storages do not have one to tell."""
     ending = volume.rpartition(".")[2]
     return ending if ending in ("raw", "qcow2", "vmdk") else None
@@ -79,13 +79,8 @@ def _format_of(volume: str) -> str | None:
 def encode_nic(nic: Nic, keep: str) -> str:
     """Write an interface; without a MAC address Proxmox makes a new one at each write."""
     model = f"{nic.model}={nic.mac}" if nic.mac else nic.model
-    options = {
-        "bridge": nic.bridge,
-        "firewall": "1" if nic.firewall else None,
-        "tag": None if nic.vlan is None else str(nic.vlan),
-        "mtu": None if nic.mtu is None else str(nic.mtu),
-    }
-    return properties.render(model, options, keep)
+    options = properties.write_keys(_NIC_KEYS, nic)
+    return properties.render(model, {**options, "firewall": "1" if nic.firewall else None}, keep)
 
 
 def decode_nic(_key: str, text: str) -> Decoded:
@@ -96,15 +91,11 @@ def decode_nic(_key: str, text: str) -> Decoded:
     else:  # virtio=BC:24:11:…
         model = next(iter(options))
         mac = options.pop(model)
-    vlan, mtu = options.pop("tag", None), options.pop("mtu", None)
-    nic = Nic(
-        bridge=options.pop("bridge", ""),
-        model=model,
-        firewall=bool(properties.as_flag(options.pop("firewall", None))),
-        mac=mac.upper() if mac else None,
-        vlan=int(vlan) if vlan else None,
-        mtu=int(mtu) if mtu else None,
-    )
+    firewall = bool(properties.as_flag(options.pop("firewall", None)))
+    taken = properties.take_keys(_NIC_KEYS, options)
+    bridge = taken.pop("bridge") or ""
+    mac = mac.upper() if mac else None
+    nic = Nic(bridge=bridge, model=model, firewall=firewall, mac=mac, **taken)
     return nic, properties.render("", dict(options))
 
 

@@ -76,6 +76,10 @@ class InterruptedRunError(ProxmoxError):
     """The user interrupted the run before this was begun."""
 
 
+class VmidTakenError(WorldMovedError):
+    """Somebody else made a VM with the number that was meant for ours."""
+
+
 def is_lock(text: str) -> bool:
     """Tell whether an error text means "busy", with nothing done."""
     return "VM is locked" in text or ("can't lock file" in text and "got timeout" in text)

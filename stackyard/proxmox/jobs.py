@@ -17,7 +17,7 @@ from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
 
 FIRST_POLL_SECONDS = 0.1
 # Of tasks that are never done sooner, on a real cluster; each is a request a VM saved.
-EXPECTED_SECONDS = {"qmclone": 0.4, "qmstart": 0.3}
+EXPECTED_SECONDS = {"qmclone": 0.4, "qmstart": 0.3, "resize": 0.25}
 LONGEST_POLL_SECONDS = 1.0
 FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
 TASK_DEADLINE_SECONDS = 1800.0
@@ -86,8 +86,10 @@ class Jobs:
         with places:
             yield
 
-    def run(self, what: str, begin: Callable[[], Any]) -> None:
+    def run(self, what: str, begin: Callable[[], Any]) -> str:
         """Begin a task and wait for its end, again while only a lock stands against it.
+
+        Returns its exit status: OK, or how many warnings stand in its log ("WARNINGS: 1").
 
         Raises:
             TaskError: it ended with an error.
@@ -111,17 +113,19 @@ class Jobs:
         if self._stopped.wait(seconds):
             raise ProxmoxError("stopped before its end; apply again to finish")
 
-    def _wait(self, what: str, upid: object) -> None:
+    def _wait(self, what: str, upid: object) -> str:
         if not isinstance(upid, str) or not upid.startswith("UPID:"):
-            return  # calls that are synchronous in some versions answer null
+            return "OK"  # calls that are synchronous in some versions answer null
         _, node, _, _, _, kind, *_ = upid.split(":")
         path = f"/nodes/{node}/tasks/{quote(upid, safe='')}/status"
         with self._guard:
             expected = EXPECTED_SECONDS.get(kind, FIRST_POLL_SECONDS)
             pace = self._paces.setdefault(kind, _Pace(expected))
         status = self._watch(what, path, pace)
+        text = str(status.get("exitstatus", ""))
         if not _succeeded(status):
-            raise TaskError(what, str(status.get("exitstatus", "")))
+            raise TaskError(what, text)
+        return text
 
     def _watch(self, what: str, path: str, pace: _Pace) -> dict[str, Any]:
         begun = time.monotonic()

@@ -17,6 +17,7 @@ from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm, Stor
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
@@ -78,7 +79,9 @@ def observe_scope(
         details = {vm.vmid: vm for vm in read if vm is not None}
         gone = {vm.vmid for vm in concerned} - details.keys()
     vms = tuple(details.get(vm.vmid, vm) for vm in observed.vms if vm.vmid not in gone)
-    return replace(observed, vms=vms)
+    observed = replace(observed, vms=vms)
+    pools = {definition.pool for definition in selected if definition.pool is not None}
+    return observe_pools(client, observed, pools) if pools else observed
 
 
 def _concerned(

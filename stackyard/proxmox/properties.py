@@ -1,9 +1,22 @@
 """Property strings: `first,key=value,…`, the notation of most of Proxmox's device options."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, localcontext
+from typing import Any
+
+from stackyard.definitions.keys import Key
 
 _UNITS = {"K": 10, "M": 20, "G": 30, "T": 40}
 _GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one kind of value is written, and read back."""
+
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
 
 
 def parse(text: str, default_key: str) -> dict[str, str]:
@@ -18,10 +31,28 @@ def parse(text: str, default_key: str) -> dict[str, str]:
     return properties
 
 
-def render(first: str, properties: dict[str, str | None], keep: str = "") -> str:
+def render(first: str, properties: Mapping[str, str | None], keep: str = "") -> str:
     """Return the notation of `parse`; None is left out, `keep` is appended as it is."""
     named = [f"{key}={value}" for key, value in properties.items() if value is not None]
     return ",".join(part for part in [first, *named, keep] if part)
+
+
+def write_keys(keys: tuple[Key, ...], holder: object) -> dict[str, str | None]:
+    """Return what an object's fields say, by Proxmox's names; None for a field that is None."""
+    values = {key.option or key.name: (key, getattr(holder, key.attribute)) for key in keys}
+    return {
+        name: None if value is None else CODECS[key.type].write(value)
+        for name, (key, value) in values.items()
+    }
+
+
+def take_keys(keys: tuple[Key, ...], options: dict[str, str]) -> dict[str, Any]:
+    """Take the keys' options out of `options`; return the fields' values."""
+    taken = {key: options.pop(key.option or key.name, None) for key in keys}
+    return {
+        key.attribute: None if text is None else CODECS[key.type].read(text)
+        for key, text in taken.items()
+    }
 
 
 def flag(value: bool | None) -> str | None:
@@ -32,6 +63,11 @@ def flag(value: bool | None) -> str | None:
 def as_flag(value: object) -> bool | None:
     """Read a boolean in any of the forms Proxmox has (qm.conf(5)); None stays None."""
     return None if value is None else str(value).lower() in ("1", "on", "yes", "true")
+
+
+def number(value: float) -> str:
+    """Return a number without an exponent."""
+    return format(Decimal(str(value)).normalize(), "f")
 
 
 def size(size_bytes: int) -> str:
@@ -58,3 +94,15 @@ def as_gib(text: str) -> int:
     """Return the bytes of a number of GiB."""
     with localcontext(prec=60):
         return int(Decimal(text) * _GIB)
+
+
+# By type of a key in a definition.
+CODECS: Mapping[str, Codec] = {
+    "string": Codec(str, str),
+    "ranges": Codec(str, str),
+    "addresses": Codec(str, str),
+    "integer": Codec(str, int),
+    "number": Codec(number, float),
+    "switch": Codec(lambda value: str(int(value)), as_flag),
+    "list": Codec(";".join, lambda text: tuple(text.split(";"))),
+}

@@ -25,6 +25,11 @@ class Settings:
     fingerprint: str | None = None  # SHA-256 of the certificate, lower-case hex, no colons
     clones: int = CLONES  # copies at a time, for each node and storage
 
+    @property
+    def is_root(self) -> bool:
+        """Whether it is root itself, whom no token is."""
+        return self.user == "root@pam" and self.token_id is None
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
         """Read PROXMOX_URL, _USER, _TOKEN_ID, _TOKEN_SECRET or _PASSWORD, _CA or _FINGERPRINT.

@@ -150,6 +150,11 @@ def explain(error: HTTPError, settings: Settings) -> ConnectionFailedError:
             f"{url} did not answer in {TIMEOUT_SECONDS:.0f} s: what was asked may still happen, "
             "plan again"
         )
+    if isinstance(error, ProtocolError):
+        return ConnectionFailedError(
+            f"the connection to {url} broke before the answer came: what was asked may have "
+            "happened, apply again"
+        )
     system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
     reason = system.strerror if system else type(error).__name__
     return ConnectionFailedError(f"cannot reach Proxmox at {url} ({reason}): check PROXMOX_URL")

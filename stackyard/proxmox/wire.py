@@ -1,27 +1,27 @@
 """The model's values and Proxmox's, both ways, by family of keys: `decode(encode(x)) == x`.
 
-Facts of notation are those of qm.conf(5): what is absent there is absent here.
+Names and types are those of the table that definitions are checked with; facts of notation are
+those of qm.conf(5): what is absent there is absent here.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote
 
+from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
+from stackyard.definitions.hardware import Device
+from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.observed import Config
 from stackyard.plan.values import Change, Value
-from stackyard.proxmox import devices, properties
+from stackyard.proxmox import devices, hardware, properties
 from stackyard.proxmox.devices import Decoded
 
 Wire = str | int
+Decoder = Callable[[str, str], Decoded]
 
-_NAMES = {"cpu_type": "cpu", "serial": "serial0"}  # of ours; all others are called the same
+_NAMES = {key.name: key.option for key in OPTION_KEYS if key.option and key.name != "cpu_flags"}
 _OURS = {wire: name for name, wire in _NAMES.items()}
-_INTEGERS = frozenset({"cores", "sockets", "balloon"})
-_FLAGS = frozenset({"onboot", "numa", "protection"})
-_TEXTS = frozenset(
-    {"name", "boot", "scsihw", "machine", "args", "ciuser", "nameserver", "searchdomain"}
-)
 _SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _NETWORK = re.compile(r"net\d+")
 _IPCONFIG = re.compile(r"ipconfig\d+")
@@ -69,30 +69,33 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
 
 
 def _encode(key: str, value: Value, keep: str) -> Wire:
+    if isinstance(value, Disk | Nic | IpConfig | Device):
+        return _encode_device(key, value, keep)
+    if key in _ENCODERS:
+        return properties.render(_ENCODERS[key](value), {}, keep)
+    if isinstance(value, float):
+        return properties.number(value)
+    return int(value) if isinstance(value, int) else properties.render(str(value), {}, keep)
+
+
+def _encode_device(key: str, value: Disk | Nic | IpConfig | Device, keep: str) -> str:
     if isinstance(value, Disk):
         return devices.encode_disk(value, keep)
     if isinstance(value, Nic):
         return devices.encode_nic(value, keep)
     if isinstance(value, IpConfig):
         return devices.encode_ipconfig(value)
-    if key in _ENCODERS:
-        return properties.render(_ENCODERS[key](value), {}, keep)
-    return int(value) if isinstance(value, int) else properties.render(str(value), {}, keep)
-
-
-def _encode_tags(value: Value) -> str:
-    return ";".join(value) if isinstance(value, tuple) else ""
+    return hardware.encode_device(key, value, keep)
 
 
 _ENCODERS: Mapping[str, Callable[[Value], str]] = {
     "agent": lambda value: f"enabled={int(bool(value))}",
-    "serial": lambda value: "socket" if value is True else str(value),
     "sshkeys": lambda value: quote(str(value), safe=""),
-    "tags": _encode_tags,
+    "tags": lambda value: ";".join(value) if isinstance(value, tuple) else "",
 }
 
 
-def _decode_first(default_key: str, read: Callable[[str], Value]) -> Callable[[str, str], Decoded]:
+def _decode_first(default_key: str, read: Callable[[str], Value]) -> Decoder:
     def decoder(_key: str, text: str) -> Decoded:
         options = properties.parse(text, default_key)
         first = options.pop(default_key, "")
@@ -105,27 +108,31 @@ def _decode_tags(_key: str, text: str) -> Decoded:
     return tuple(sorted(tag for tag in re.split(r"[;, ]+", text) if tag)), ""
 
 
-def _decode_plain(read: Callable[[str], Value]) -> Callable[[str, str], Decoded]:
+def _decode_plain(read: Callable[[str], Value]) -> Decoder:
     return lambda _key, text: (read(text), "")
 
 
-def _decoder_of_family(name: str) -> Callable[[str, str], Decoded] | None:
+def _decoder_of_family(name: str) -> Decoder | None:
     if _SLOT.fullmatch(name):
         return devices.decode_disk
     if _NETWORK.fullmatch(name):
         return devices.decode_nic
+    if name in FAMILY_OF:
+        return hardware.decode_device
     return devices.decode_ipconfig if _IPCONFIG.fullmatch(name) else None
 
 
-_DECODERS: Mapping[str, Callable[[str, str], Decoded]] = {
-    **dict.fromkeys(_INTEGERS, _decode_plain(int)),
-    **dict.fromkeys(_FLAGS, _decode_plain(properties.as_flag)),
-    **dict.fromkeys(_TEXTS, _decode_plain(str)),
+_DECODERS: Mapping[str, Decoder] = {
+    **{
+        key.name: _decode_plain(properties.CODECS[key.type].read)
+        for key in OPTION_KEYS
+        if key.type in properties.CODECS
+    },
+    **dict.fromkeys(SERIAL_PORTS, _decode_plain(str)),
     "memory": _decode_first("current", int),
-    "cpu_type": _decode_first("cputype", str),
+    "cpu_type": hardware.decode_cpu,
     "agent": _decode_first("enabled", properties.as_flag),
     "tags": _decode_tags,
     "sshkeys": _decode_plain(unquote),
-    "description": _decode_plain(str),
-    "serial": _decode_plain(lambda text: True if text == "socket" else text),
+    "cipassword": _decode_plain(str),  # stars: Proxmox never shows it
 }

@@ -27,7 +27,7 @@ REASONS = {
     "tls:": "its certificate does not verify",
     "executable": "its exec plugin cannot be run",
     "exec:": "its exec plugin failed",
-    "connection refused": "nothing listens there",
+    "refused": "nothing listens there",
     "no such host": "its host has no address",
     "no route to host": "there is no way to it",
     "imeout": "no answer in time",

@@ -23,7 +23,7 @@ TIMEOUT = "10s"
 CONFLICTS = ("(Conflict)", "(AlreadyExists)")
 REFUSED = {
     "(Forbidden)": "this login may not do that",
-    "(Unauthorized)": "the login is wrong or has expired",
+    "must be logged in": "the login is wrong or has expired",
     "(RequestEntityTooLarge)": "it is too large for a Secret",
     "(Invalid)": "the cluster finds it invalid; a Secret holds 1 MiB at most",
     "(NotFound)": "there is no such namespace",

@@ -17,6 +17,7 @@ Way = Literal["loop", "async"]
 VENV = Path(__file__).parents[2] / ".cache" / "ansible"
 PACKAGES = ("ansible==12.3.0", "proxmoxer==2.3.0", "requests==2.34.2")
 NAME = "community.proxmox 1.4.0 (ansible 12.3.0)"
+TEMPLATE = 9003  # of the example platform's template on node03
 _PREFIX = "community.proxmox."
 
 
@@ -44,10 +45,12 @@ def command(served: Served, vms: Iterable[Mapping[str, Any]], way: Way) -> list[
 
 def environ(served: Served) -> dict[str, str]:
     """Return its environment: no configuration of ours, and the endpoint's authority trusted."""
+    configuration = served.folder / "ansible.cfg"
+    configuration.write_text("[defaults]\n", encoding="utf-8")
     kept = {key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")}
     return {
         **kept,
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(configuration),
         "ANSIBLE_HOME": str(served.folder / "ansible"),
         "PROXMOX_TOKEN_SECRET": served.secret,
         "REQUESTS_CA_BUNDLE": str(served.folder / "ca.pem"),
@@ -84,6 +87,7 @@ def _work(vm: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "proxmox_kvm clone": {
             "node": vm["target_node"],
             "clone": vm["clone"],
+            "vmid": TEMPLATE,
             "name": vm["name"],
             "newid": vm["vmid"],
             "storage": scsi0["storage"],
@@ -120,7 +124,7 @@ def _work(vm: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _tasks(name: str, arguments: list[dict[str, Any]], way: Way) -> list[dict[str, Any]]:
     """Return one task with a loop over all VMs, and where they are side by side one that waits."""
     module = _PREFIX + name.partition(" ")[0]
-    each = {key: f"{{{{ item.{key} }}}}" for key in arguments[0]}
+    each = {key: f"{{{{ item['{key}'] }}}}" for key in arguments[0]}
     task: dict[str, Any] = {"name": name, module: each, "loop": arguments}
     if way == "loop":
         return [task]

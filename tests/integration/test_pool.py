@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from sops_files import make_sops
-from test_vault import Vault
+from vault_lab import Vault
 
 from stackyard.addresses import allocate, capacity
 from stackyard.fleet import load_site

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 import yaml
 from sops_files import Sops, make_sops
-from test_vault import Vault
+from vault_lab import Vault
 
 from stackyard.cli.main import main
 from stackyard.lab import control

@@ -21,7 +21,8 @@ from stackyard.definitions.load import (
     read_vms,
 )
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
-from stackyard.definitions.schema import json_schema, reference
+from stackyard.definitions.reference import reference
+from stackyard.definitions.schema import json_schema
 
 CASES = Path(__file__).parent / "cases" / "definitions"
 ROOT = Path(__file__).parents[2]
@@ -120,7 +121,7 @@ def test_a_name_twice_names_both_files(tmp_path: Path) -> None:
 def test_defaults_lie_below_each_file(tmp_path: Path) -> None:
     site = vms(
         tmp_path,
-        _defaults="ciuser: me\ncores: 2\ndisks: [{slot: scsi0, storage: s, size: 1G}]\n",
+        _defaults="ciuser: me\ncores: 2\ndisks: [{slot: scsi0, storage: s1, size: 1G}]\n",
         a="name: a\ntarget_node: n\ncores: 3\n",
         b="name: b\ntarget_node: n\nnested_disks: {scsi: {scsi1: {cdrom: {iso: none}}}}\n",
     )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stackyard.definitions.hardware import Cpu, EfiDisk, TpmState, Usb
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.values import Change, Value
 from stackyard.proxmox import properties
@@ -55,10 +56,10 @@ ipconfigs = st.builds(IpConfig, addresses, addresses, addresses, addresses).filt
 scalars = st.one_of(
     st.tuples(st.sampled_from(["cores", "sockets", "memory", "balloon"]), st.integers(1, 1 << 20)),
     st.tuples(st.sampled_from(["onboot", "numa", "protection", "agent"]), st.booleans()),
-    st.tuples(st.sampled_from(["name", "scsihw", "ciuser", "boot", "cpu_type"]), names),
+    st.tuples(st.sampled_from(["name", "scsihw", "ciuser", "boot"]), names),
     st.tuples(st.sampled_from(["sshkeys", "description"]), texts),
     st.tuples(st.just("tags"), st.sets(names, min_size=1).map(lambda t: tuple(sorted(t)))),
-    st.tuples(st.just("serial"), st.just(True)),
+    st.tuples(st.just("cpu_type"), st.builds(Cpu, names)),
 )
 devices = st.one_of(
     disks.map(lambda disk: (disk.slot, disk)),
@@ -81,8 +82,8 @@ def test_what_is_written_reads_back(item: tuple[str, Value]) -> None:
 @given(disks.map(lambda disk: (disk.slot, disk)) | st.tuples(st.just("net0"), nics))
 def test_options_nobody_knows_are_kept(item: tuple[str, Value]) -> None:
     key, value = item
-    wire_key, text = encode(Change(key, None, value, keep="rate=5,queues=4"))
-    assert decode(wire_key, text) == (key, (value, "rate=5,queues=4"))
+    wire_key, text = encode(Change(key, None, value, keep="x-new=5,other=4"))
+    assert decode(wire_key, text) == (key, (value, "x-new=5,other=4"))
 
 
 @given(sizes)
@@ -115,6 +116,30 @@ def test_cloud_init_drives_are_known_before_and_after_they_are_made(text: str) -
     assert decoded == ("ide2", (Disk("ide2", "cloudinit", storage="data2"), ""))
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "value", "unknown"),
+    [
+        ("cpu", "host,flags=+aes;-pcid,hidden=1", Cpu("host", ("+aes", "-pcid")), "hidden=1"),
+        ("cpu", "cputype=kvm64", Cpu("kvm64"), ""),
+        ("usb0", "1234:5678", Usb(host="1234:5678"), ""),
+        ("usb0", "host=spice,usb3=1", Usb(host="spice", usb3=True), ""),
+        (
+            "efidisk0",
+            "data2:vm-1-disk-0,efitype=4m,pre-enrolled-keys=1,size=4M",
+            EfiDisk("data2", None, "4m", pre_enrolled_keys=True, volume="data2:vm-1-disk-0"),
+            "",
+        ),
+        ("tpmstate0", "data2:1,version=v2.0", TpmState("data2", "v2.0"), ""),
+    ],
+)
+def test_devices_are_read_in_all_their_forms(
+    key: str, text: str, value: Value, unknown: str
+) -> None:
+    decoded = decode(key, text)
+    assert decoded is not None
+    assert decoded[1] == (value, unknown)
+
+
 @pytest.mark.parametrize("text", ["1", "enabled=1", "1,fstrim_cloned_disks=1"])
 def test_agent_is_read_in_all_its_forms(text: str) -> None:
     decoded = decode("agent", text)
@@ -130,7 +155,7 @@ def test_keys_that_are_sshkeys_are_percent_encoded_without_exception() -> None:
 def test_one_write_sets_and_deletes() -> None:
     changes = (
         Change("memory", 512, 1024),
-        Change("cpu_type", None, "host"),
+        Change("cpu_type", None, Cpu("host")),
         Change("ide2", 1, None),
     )
     assert parameters(changes) == {"memory": 1024, "cpu": "host", "delete": "ide2"}
@@ -143,7 +168,7 @@ def test_pending_values_are_the_wanted_ones_and_known_to_wait() -> None:
             {"key": "cores", "value": 1, "pending": 2},
             {"key": "agent", "pending": "1"},
             {"key": "nameserver", "value": "1.1.1.1", "delete": 1},
-            {"key": "vga", "value": "serial0"},
+            {"key": "smbios1", "value": "uuid=1"},
             {"key": "digest", "value": "2cb9"},
         ]
     )

@@ -63,6 +63,7 @@ ROUTES = (
     Route("POST", f"{_VM}/template", lifecycle.template, p.TEMPLATE, "VM.Allocate"),
     Route("POST", f"{_VM}/migrate", moves.migrate, p.MIGRATE, "VM.Migrate"),
     Route("POST", f"{_VM}/move_disk", moves.move_disk, p.MOVE_DISK, "VM.Config.Disk"),
+    Route("GET", f"{_VM}/snapshot", overview.snapshots, p.NONE, "VM.Audit"),
     Route("GET", f"{_VM}/status/current", overview.current, p.NONE, "VM.Audit"),
     Route("POST", f"{_VM}/status/start", power.start, p.START, "VM.PowerMgmt"),
     Route("POST", f"{_VM}/status/stop", power.stop, p.STOP, "VM.PowerMgmt"),

@@ -10,7 +10,7 @@ from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.options import drive_table
 from stackyard.lab.api.power import start as start_vm
 from stackyard.lab.api.tasks import Task
-from stackyard.lab.api.update import check_root_options, normal_value
+from stackyard.lab.api.update import check_reserved, check_root_options, normal_value
 from stackyard.lab.api.vm import Vm, creation_meta, is_cdrom, new_identity
 
 _NOT_OPTIONS = frozenset(
@@ -26,6 +26,7 @@ async def create(call: Call) -> str:
     place = Place(node, vmid, call.identity.root)
     cluster.check_pool(call.params.get("pool"))
     check_root_options(call, options)
+    check_reserved(call, options)
     for name, value in options.items():
         if drive_table(name):
             check_drive(cluster.volumes, place, name, value)

@@ -24,11 +24,12 @@ NIC_MODELS = words(
     "e1000 e1000-82540em e1000-82544gc e1000-82545em e1000e i82551 i82557b i82559er "
     "ne2k_isa ne2k_pci pcnet rtl8139 virtio vmxnet3"
 )
-_SPEED = {
-    f"{unit}{way}{extra}": Rule("integer" if unit != "mbps" else "number")
-    for unit in ("bps", "iops", "mbps")
-    for way in ("", "_rd", "_wr")
-    for extra in ("", "_max", "_max_length")
+_WAYS = ("", "_rd", "_wr")
+_SPEED: Table = {
+    **{f"bps{way}": Rule("integer") for way in _WAYS},
+    **{f"iops{way}{extra}": Rule("integer") for way in _WAYS for extra in ("", "_max")},
+    **{f"mbps{way}{extra}": Rule("number") for way in _WAYS for extra in ("", "_max")},
+    **{f"{unit}{way}_max_length": COUNT for unit in ("bps", "iops") for way in _WAYS},
 }
 _DRIVE: Table = _SPEED | {
     "file": Rule(optional=False, format=v.volume_id, default_key=True),
@@ -39,7 +40,7 @@ _DRIVE: Table = _SPEED | {
     "detect_zeroes": BOOL,
     "discard": enum("ignore on"),
     "format": enum("raw qcow qed qcow2 vmdk cloop"),
-    "import-from": TEXT,
+    "import-from": Rule(format=v.image_source),
     "media": enum("cdrom disk"),
     "replicate": BOOL,
     "rerror": enum("ignore report stop"),
@@ -73,7 +74,7 @@ DRIVES: dict[str, Table] = {
         "volume": Rule(alias="file"),
         "efitype": enum("2m 4m"),
         "format": enum("raw qcow2 vmdk"),
-        "import-from": TEXT,
+        "import-from": Rule(format=v.image_source),
         "ms-cert": enum("2011 2023 2023w 2023k"),
         "pre-enrolled-keys": BOOL,
         "size": Rule(format=v.disk_size),
@@ -82,7 +83,7 @@ DRIVES: dict[str, Table] = {
         "file": Rule(optional=False, format=v.volume_id, default_key=True),
         "volume": Rule(alias="file"),
         "format": enum("raw qcow2 vmdk"),
-        "import-from": TEXT,
+        "import-from": Rule(format=v.image_source),
         "size": Rule(format=v.disk_size),
         "version": enum("v1.2 v2.0"),
     },

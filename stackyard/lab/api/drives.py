@@ -23,6 +23,7 @@ _NAMES = {
     "dir": ("directory", r"\d+/[^/\s]+|\d+/base-[^/\s]+/\d+/[^/\s]+|[a-z]+/[^/\s]+"),
     "lvmthin": ("lvm", r"(vm|base)-\d+-\S+"),
 }
+_OWN_SIZE = {"efidisk0": 4 * 1024**2, "tpmstate0": 4 * 1024**2}  # whatever is asked for
 _ROOT_ONLY = (
     "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651."
 )
@@ -90,8 +91,8 @@ def _new_volume(
     size = int(float(new["size"]) * GIB)
     if "import-from" in drive:
         size = _import_source(volumes, place.node, drive["import-from"]).size
-    elif size == 0 and slot in ("efidisk0", "tpmstate0"):
-        size = 4 * 1024**2
+    elif slot in _OWN_SIZE:
+        size = _OWN_SIZE[slot]
     return volumes.allocate(place.node, storage, place.vmid, size, drive.get("format"))
 
 

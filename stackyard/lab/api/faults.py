@@ -1,7 +1,7 @@
 """How calls and tasks of the endpoint fail, and failures that a test orders."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 UNAUTHORIZED = 401
@@ -53,20 +53,49 @@ class Fault:
     """An ordered failure of the next `times` requests whose method and path match.
 
     They answer with the status, or with `drop` the connection is closed without an answer; with
-    `after` the request has its effect first.
+    `after` the request has its effect first. With `meanwhile` nothing fails: somebody else does
+    something just before the request is looked at.
     """
 
-    method: str
+    method: str  # a regular expression as well, which has to match all of it
     path: str  # a regular expression, searched for in the path below /api2/json
     status: int = 500
     reason: str = "Internal Server Error"
     drop: bool = False
     after: bool = False
     times: int = 1
+    meanwhile: Callable[[], None] | None = None
 
     def strikes(self, method: str, path: str) -> bool:
         """Whether this request fails; counts it."""
-        if self.times <= 0 or method != self.method or not re.search(self.path, path):
+        matches = re.fullmatch(self.method, method) and re.search(self.path, path)
+        if self.times <= 0 or not matches:
+            return False
+        self.times -= 1
+        return True
+
+
+@dataclass
+class TaskFault:
+    """An ordered end of the next `times` tasks of a type (`qmclone`, `qmstart`, `resize` …).
+
+    They end with this exit status: one that starts with WARNINGS after the work is done, any other
+    instead of the work. They begin `hangs` seconds late.
+    """
+
+    kind: str
+    exitstatus: str = ""  # empty: as the work ends
+    hangs: float = 0.0
+    times: int = 1
+
+    @property
+    def warns(self) -> bool:
+        """Whether the task succeeds all the same."""
+        return self.exitstatus.startswith("WARNINGS")
+
+    def strikes(self, kind: str) -> bool:
+        """Whether a task of this type meets it; counts it."""
+        if self.times <= 0 or kind != self.kind:
             return False
         self.times -= 1
         return True

@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+from stackyard.lab.api import hardware as h
 from stackyard.lab.api import values as v
 from stackyard.lab.api.devices import (
     AGENT,
@@ -39,7 +40,7 @@ _MACHINE = (
 VM_OPTIONS: Table = CLOUD_INIT | {
     **{f"{name}[n]": Rule(format=table) for name, table in DRIVES.items()},
     "acpi": BOOL,
-    "affinity": TEXT,
+    "affinity": Rule(format=v.cpu_set),
     "agent": Rule(format=AGENT),
     "allow-ksm": BOOL,
     "amd-sev": TEXT,
@@ -49,16 +50,16 @@ VM_OPTIONS: Table = CLOUD_INIT | {
     "autostart": BOOL,
     "balloon": NATURAL,
     "bios": enum("seabios ovmf"),
-    "boot": TEXT,
+    "boot": Rule(format=h.boot_order),
     "bootdisk": Rule(pattern=r"(ide|sata|scsi|virtio)\d+"),
     "cores": COUNT,
-    "cpu": TEXT,
+    "cpu": Rule(format=h.CPU),
     "cpulimit": Rule("number", minimum=0, maximum=128),
     "cpuunits": Rule("integer", minimum=1, maximum=262144),
     "description": Rule(max_length=8192),
     "freeze": BOOL,
     "hookscript": Rule(format=v.volume_id),
-    "hostpci[n]": TEXT,
+    "hostpci[n]": Rule(format=h.PCI),
     "hotplug": TEXT,
     "hugepages": enum("any 2 1024"),
     "ivshmem": TEXT,
@@ -84,13 +85,13 @@ VM_OPTIONS: Table = CLOUD_INIT | {
     "name": Rule(format=v.dns_name),
     "net[n]": Rule(format=NET),
     "numa": BOOL,
-    "numa[n]": TEXT,
+    "numa[n]": Rule(format=h.NUMA),
     "onboot": BOOL,
     "ostype": enum("other wxp w2k w2k3 w2k8 wvista win7 win8 win10 win11 l24 l26 solaris"),
     "parallel[n]": Rule(pattern=r"/dev/parport\d+|/dev/usb/lp\d+"),
     "protection": BOOL,
     "reboot": BOOL,
-    "rng0": TEXT,
+    "rng0": Rule(format=h.RNG),
     "scsihw": enum("lsi lsi53c810 virtio-scsi-pci virtio-scsi-single megasas pvscsi"),
     "serial[n]": Rule(pattern=r"(/dev/[^,]+|socket)"),
     "shares": Rule("integer", minimum=0, maximum=50000),
@@ -99,30 +100,18 @@ VM_OPTIONS: Table = CLOUD_INIT | {
     "sockets": COUNT,
     "spice_enhancements": TEXT,
     "startdate": Rule(pattern=r"(now|\d{4}-\d{1,2}-\d{1,2}(T\d{1,2}:\d{1,2}:\d{1,2})?)"),
-    "startup": TEXT,
+    "startup": Rule(format=h.startup),
     "tablet": BOOL,
     "tags": Rule(format=v.tag_list),
     "tdf": BOOL,
     "template": BOOL,
-    "usb[n]": TEXT,
+    "usb[n]": Rule(format=h.USB),
     "vcpus": COUNT,
-    "vga": Rule(
-        format={
-            "type": Rule(
-                default_key=True,
-                enum=words(
-                    "cirrus qxl qxl2 qxl3 qxl4 none serial0 serial1 serial2 serial3 std virtio "
-                    "virtio-gl vmware"
-                ),
-            ),
-            "clipboard": enum("vnc"),
-            "memory": Rule("integer", minimum=4, maximum=512),
-        }
-    ),
-    "virtiofs[n]": TEXT,
+    "vga": Rule(format=h.VGA),
+    "virtiofs[n]": Rule(format=h.VIRTIOFS),
     "vmgenid": Rule(pattern=r"(?:[a-fA-F0-9]{8}(?:-[a-fA-F0-9]{4}){3}-[a-fA-F0-9]{12}|[01])"),
     "vmstatestorage": Rule(format=v.storage_id),
-    "watchdog": TEXT,
+    "watchdog": Rule(format=h.WATCHDOG),
 }
 _COUNTS = {
     "ide": 4, "sata": 6, "scsi": 31, "virtio": 16, "efidisk": 1, "tpmstate": 1, "unused": 256,

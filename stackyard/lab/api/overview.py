@@ -69,6 +69,13 @@ async def pending(call: Call) -> list[Body]:
     return views.pending(call.vm())
 
 
+async def snapshots(call: Call) -> list[Body]:
+    """GET …/snapshot: none but the present, which the real server lists among them."""
+    vm = call.vm()
+    now = {"name": "current", "description": "You are here!", "digest": vm.digest}
+    return [now | {"running": int(call.cluster.running(vm))}]
+
+
 async def current(call: Call) -> Body:
     """GET …/status/current."""
     return views.current(call.cluster, call.vm())

@@ -12,7 +12,7 @@ from stackyard.lab.api import request, views
 from stackyard.lab.api.answer import Asked
 from stackyard.lab.api.auth import Authority
 from stackyard.lab.api.cluster import Cluster
-from stackyard.lab.api.faults import ApiError, Fault
+from stackyard.lab.api.faults import ApiError, Fault, TaskFault
 from stackyard.lab.api.power import switch_on
 from stackyard.lab.api.requestlog import RequestLog
 from stackyard.lab.api.seed import seed
@@ -108,13 +108,25 @@ class Endpoint:
         """Let the cluster have lost its quorum (writes are refused), or have it again."""
         self.cluster.quorum = quorate
 
-    def set_fault(self, fault: Fault) -> None:
-        """Let the next requests that match fail."""
-        self._faults.append(fault)
+    def set_fault(self, fault: Fault | TaskFault) -> None:
+        """Let the next requests, or tasks, that match fail."""
+        if isinstance(fault, TaskFault):
+            self.cluster.tasks.faults.append(fault)
+        else:
+            self._faults.append(fault)
 
     def clear_faults(self) -> None:
         """Let nothing fail any more that was ordered to."""
         self._faults.clear()
+        self.cluster.tasks.faults.clear()
+
+    async def restart_pveproxy(self, seconds: float) -> None:
+        """Close all connections and refuse new ones for so long; the cluster goes on meanwhile."""
+        if self._runner:
+            bound = [address[:2] for address in self._runner.addresses]
+            await self._runner.cleanup()
+            await asyncio.sleep(seconds)
+            await self._listen([(host, port) for host, port in bound])
 
     async def _serve(self, http: web.Request) -> web.StreamResponse:
         path = http.raw_path.partition("?")[0].removeprefix(_PREFIX)
@@ -122,6 +134,9 @@ class Endpoint:
         fault = next((f for f in self._faults if f.strikes(http.method, path)), None)
         status = 0
         try:
+            if fault and fault.meanwhile:
+                fault.meanwhile()
+                fault = None
             response = await (_fail(fault, asked, http) if fault else asked.answer(http))
             status = response.status
         finally:

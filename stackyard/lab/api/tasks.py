@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.faults import ApiError, TaskFault, invalid
 from stackyard.lab.machine import MachineError
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,7 @@ class Tasks:
     def __init__(self) -> None:
         self._tasks: dict[str, Task] = {}
         self._pid = _FIRST_PID
+        self.faults: list[TaskFault] = []
 
     def start(self, node: str, kind: str, ident: str, user: str, worker: Worker) -> str:
         """Start a worker on a node and return its UPID."""
@@ -96,7 +97,9 @@ class Tasks:
         upid = f"UPID:{node}:{self._pid:08X}:{ticks:08X}:{now:08X}:{kind}:{ident}:{user}:"
         task = Task(upid, node, self._pid, ticks, now, kind, ident, user)
         self._tasks[upid] = task
-        task.handle = asyncio.create_task(_run(worker, task), name=upid)
+        fault = next((f for f in self.faults if f.strikes(kind)), None)
+        work = _run(worker, task) if fault is None else _run_ill(worker, task, fault)
+        task.handle = asyncio.create_task(work, name=upid)
         task.handle.add_done_callback(lambda done: _finish(task, done))
         return upid
 
@@ -130,13 +133,21 @@ async def _run(worker: Worker, task: Task) -> None:
     await worker(task)
 
 
+async def _run_ill(worker: Worker, task: Task, fault: TaskFault) -> None:
+    await asyncio.sleep(fault.hangs)
+    if fault.exitstatus and not fault.warns:
+        raise ApiError(fault.exitstatus)
+    await worker(task)
+    task.exitstatus = fault.exitstatus
+
+
 def _finish(task: Task, done: "asyncio.Task[None]") -> None:
     task.endtime = int(time.time())
     error = None if done.cancelled() else done.exception()
     if done.cancelled():
         task.exitstatus = task.interrupted
     elif error is None:
-        task.exitstatus = "OK"
+        task.exitstatus = task.exitstatus or "OK"
     else:
         task.exitstatus = _text(error)
         if not isinstance(error, ApiError | MachineError):

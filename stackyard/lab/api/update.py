@@ -14,12 +14,13 @@ from stackyard.lab.api.drives import (
     set_option,
 )
 from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.hardware import reserved
 from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
 from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.vm import Vm, normal_tags, with_mac
 
-ROOT_OPTIONS = ("args", "lock")
+ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
 _CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay")
 _AT_ONCE = frozenset(
     words(
@@ -56,6 +57,14 @@ def check_root_options(call: Call, names: Mapping[str, str] | list[str]) -> None
             raise ApiError(f"only root can set '{name}' config")
 
 
+def check_reserved(call: Call, options: Mapping[str, str]) -> None:
+    """Refuse devices of the node that only root itself may give to a VM."""
+    for name, value in options.items():
+        problem = reserved(indexed(name)[0], value, name)
+        if problem and not call.identity.root:
+            raise ApiError(problem)
+
+
 def check_skiplock(call: Call) -> bool:
     """Return whether locks are to be ignored, which only root itself may ask for."""
     if call.flag("skiplock") and not call.identity.root:
@@ -85,6 +94,7 @@ class _Change:
         vm = call.vm()
         self._check_names()
         check_root_options(call, [*self.options, *self.delete])
+        check_reserved(call, self.options)
         vm.check_digest(call.params.get("digest"))
         vm.check_lock(skip=self.skiplock)
         place = self._place(vm)

@@ -25,6 +25,9 @@ dns_name = matches(rf"({_LABEL}\.)*{_LABEL}", "DNS name")
 vm_id = matches(r"[1-9][0-9]{2,8}", "VM ID")
 node_name = matches(_LABEL, "node name")
 storage_id = matches(r"[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]", "storage ID")
+config_id = matches(r"(?i:[a-z][a-z0-9_-]+)", "configuration ID")
+image_source = matches(r"[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]:.+|/.*", "volume ID or path")
+cpu_set = matches(r"\d+(-\d+)?(,\d+(-\d+)?)*", "CPU set")
 pool_id = matches(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", "pool ID")
 bridge_id = matches(r"[-_.\w\d]+", "bridge ID")
 volume_id = matches(r"[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]:.+|none|cdrom|/.*", "volume ID")
@@ -51,7 +54,18 @@ def tag_list(value: str) -> str | None:
     return None
 
 
+_SHORTEST_PREFIX = 8
+
+
+def _cidr(value: str) -> bool:
+    """Whether a prefix length follows, of 8 at least."""
+    length = re.fullmatch(r"[^/]+/(\d+)", value)
+    return length is not None and int(length[1]) >= _SHORTEST_PREFIX
+
+
 def _address(value: str, parser: Callable[[str], object]) -> bool:
+    if "%" in value:  # a zone
+        return False
     try:
         parser(value)
     except ValueError:
@@ -61,13 +75,13 @@ def _address(value: str, parser: Callable[[str], object]) -> bool:
 
 def ipv4_config(value: str) -> str | None:
     """Check `ip=` of ipconfigN: `dhcp` or an address with its prefix length."""
-    good = value == "dhcp" or ("/" in value and _address(value, ipaddress.IPv4Interface))
+    good = value == "dhcp" or (_cidr(value) and _address(value, ipaddress.IPv4Interface))
     return None if good else "value does not look like a valid ipv4 network configuration"
 
 
 def ipv6_config(value: str) -> str | None:
     """Check `ip6=` of ipconfigN: `dhcp`, `auto` or an address with its prefix length."""
-    good = value in ("dhcp", "auto") or ("/" in value and _address(value, ipaddress.IPv6Interface))
+    good = value in ("dhcp", "auto") or (_cidr(value) and _address(value, ipaddress.IPv6Interface))
     return None if good else "value does not look like a valid ipv6 network configuration"
 
 

@@ -1,0 +1,52 @@
+"""The options that agree to more than the harmless, for `plan` and `apply`."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from stackyard.plan import Consent
+    from stackyard.plan.consent import ExtraDisks
+
+Replace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace",
+        help="Destroy this VM with its disks and make it anew (may be repeated).",
+        metavar="NAME",
+    ),
+]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune", help="Destroy VMs of ours that have no definition, but no protected ones."
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option(
+        "--detach", help="Take disks out of their slots that are in no definition; they are kept."
+    ),
+]
+DataLoss = Annotated[
+    bool,
+    typer.Option("--allow-data-loss", help="Delete disks that are in no definition."),
+]
+
+
+def consent(
+    replace: list[str] | None, prune: bool, detach: bool, data_loss: bool, limit: str | None
+) -> "Consent":
+    """Return what the options agree to.
+
+    Raises:
+        BadParameter: options that contradict each other.
+    """
+    from stackyard.plan import Consent
+
+    if prune and limit is not None:
+        raise typer.BadParameter("--prune looks at the whole fleet, --limit at a part of it")
+    if detach and data_loss:
+        raise typer.BadParameter("--detach keeps disks and --allow-data-loss deletes them")
+    extra_disks: ExtraDisks = "detach" if detach else "erase" if data_loss else "keep"
+    return Consent(frozenset(replace or ()), prune, extra_disks)

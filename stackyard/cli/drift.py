@@ -1,0 +1,32 @@
+"""`stackyard drift`: what is not as defined. Reads only; exit code 0 nothing, 2 drift, 1 error."""
+
+from typing import Annotated
+
+import typer
+
+from stackyard.cli.options import HERE, Site
+from stackyard.cli.vms import Limit
+
+DRIFT = 2
+
+
+def drift(
+    site: Site = HERE,
+    limit: Limit = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the plan that would mend it as JSON.")
+    ] = False,
+) -> None:
+    """Show what differs from the definitions, for a nightly job (exit code 2: something does)."""
+    from stackyard.cli import vms
+    from stackyard.plan import Consent, to_json
+    from stackyard.plan.drift import has_drift, render_drift
+    from stackyard.proxmox.converge import plan_fleet
+
+    definitions, fleet_site = vms.load(site)
+    orphans_too = Consent(prune=limit is None)
+    with vms.connected() as client:
+        planned, _observed = plan_fleet(client, definitions, fleet_site, limit, orphans_too)
+    typer.echo(to_json(planned) if as_json else render_drift(planned))
+    if has_drift(planned):
+        raise typer.Exit(DRIFT)

@@ -1,0 +1,61 @@
+"""Whether a plan that was kept still fits the world: what moved since is not touched."""
+
+from collections.abc import Iterator
+
+from stackyard.plan.observed import Observed, ObservedVm
+from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, Plan
+
+
+def moved_since(plan: Plan, observed: Observed) -> dict[str, str]:
+    """Return a sentence for each VM that is not as the plan found it, by the VM's name."""
+    made = {a.vmid for a in plan.actions if any(isinstance(s, MakeTemplate) for s in a.steps)}
+    freed = {a.vmid for a in plan.actions if any(isinstance(s, Delete) for s in a.steps)}
+    refused: dict[str, str] = {}
+    for action in plan.actions:
+        why = next(_reasons(action, observed, made, freed), None)
+        if why:
+            vm = f"{action.name} (VM {action.vmid} on {action.node})"
+            refused[action.name] = f"{vm} is left alone: {why}; plan again"
+    return refused
+
+
+def _reasons(action: Action, observed: Observed, made: set[int], freed: set[int]) -> Iterator[str]:
+    for node in {action.node, action.target or action.node}:
+        if not observed.nodes.get(node):
+            yield f"{node} is offline or does not answer"
+    vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
+    if action.verb == "create":
+        yield from _not_to_be_there(action, vm, observed, freed)
+    else:
+        yield from _as_it_was(action, vm)
+    for step in action.steps:
+        if isinstance(step, Clone) and step.template_vmid not in made:
+            yield from _template(step, action, observed)
+
+
+def _not_to_be_there(
+    action: Action, vm: ObservedVm | None, observed: Observed, freed: set[int]
+) -> Iterator[str]:
+    if vm is not None and vm.vmid not in freed:
+        yield f"its VMID has been taken by {vm.name or 'another VM'} on {vm.node}"
+    for other in observed.named(action.name):
+        yield f"VM {other.vmid} on {other.node} has its name now"
+
+
+def _as_it_was(action: Action, vm: ObservedVm | None) -> Iterator[str]:
+    if vm is None or vm.name != action.name:
+        yield "it is not there any more"
+        return
+    if vm.node != action.node:
+        yield f"it is on {vm.node} now"
+    if vm.status != action.status:
+        yield f"it is {vm.status} now, and was {action.status} when the plan was made"
+    if vm.config is None or vm.config.digest != action.digest:
+        yield "its configuration changed since the plan was made"
+
+
+def _template(step: Clone, action: Action, observed: Observed) -> Iterator[str]:
+    node = action.target or action.node
+    found = (vm for vm in observed.named(step.template) if vm.vmid == step.template_vmid)
+    if not any(vm.template and vm.node == node for vm in found):
+        yield f"its template {step.template} (VM {step.template_vmid}) is not on {node} any more"

@@ -1,0 +1,55 @@
+"""What Proxmox takes from root@pam with its password alone, and from no token.
+
+As the checks of permissions in Proxmox VE 9 have it: some options by their name, devices of the
+node by their value.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from stackyard.definitions.hardware import Pci, Usb
+from stackyard.definitions.model import Definition, Disk
+from stackyard.plan.values import Change, Configure, Create, Plan, Value
+
+_OPTIONS = frozenset({"args", "affinity", "hugepages", "hookscript"})
+_SERIAL = re.compile(r"serial\d")
+
+
+def root_only(definitions: Iterable[Definition], plan: Plan) -> tuple[str, ...]:
+    """Return a sentence for each change of a plan that only root itself may make."""
+    known = {definition.name: definition for definition in definitions}
+    return tuple(
+        f"{known[name].source.at(change.key)}: {name}: {why}: log in as root@pam with "
+        f"PROXMOX_PASSWORD, or take {change.key} out"
+        for name, change in _changes(plan)
+        if name in known and (why := _why(change.key, change.after))
+    )
+
+
+def _why(key: str, value: Value) -> str | None:
+    if value is None:
+        return None
+    if key in _OPTIONS:
+        return f"Proxmox takes {key} from root@pam itself alone, never from a token"
+    if _is_device_of_node(key, value):
+        return f"{key} is a device of the node, which root@pam itself alone may give, never a token"
+    if isinstance(value, Disk) and (value.import_from or "").startswith("/"):
+        return f"{key} is imported from a path, which root@pam itself alone may, never a token"
+    return None
+
+
+def _is_device_of_node(key: str, value: Value) -> bool:
+    if isinstance(value, Pci):
+        return value.host is not None or value.romfile is not None
+    if isinstance(value, Usb):
+        return value.host is not None and value.host.lower() != "spice"
+    if isinstance(value, Disk):
+        return value.media == "passthrough"
+    return bool(_SERIAL.fullmatch(key)) and value != "socket"
+
+
+def _changes(plan: Plan) -> Iterator[tuple[str, Change]]:
+    for action in plan.actions:
+        for step in action.steps:
+            if isinstance(step, Configure | Create):
+                yield from ((action.name, change) for change in step.changes)

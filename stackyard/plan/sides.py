@@ -1,0 +1,58 @@
+"""A step's two sides, before and after, as plain values for a log; secrets are never part of it."""
+
+from collections.abc import Mapping
+
+from stackyard.plan.document import plain_value
+from stackyard.plan.values import (
+    Clone,
+    Configure,
+    Create,
+    Erase,
+    Grow,
+    MakeTemplate,
+    Migrate,
+    MoveDisk,
+    Reboot,
+    Shutdown,
+    Start,
+    Step,
+    Value,
+)
+
+Plain = Mapping[str, object]
+_SECRETS = frozenset({"cipassword"})
+_POWER: Mapping[type[Step], tuple[Plain, Plain]] = {
+    Start: ({"power": "stopped"}, {"power": "running"}),
+    Shutdown: ({"power": "running"}, {"power": "stopped"}),
+    Reboot: ({"power": "running"}, {"power": "running"}),
+    MakeTemplate: ({"template": False}, {"template": True}),
+}
+
+
+def sides(step: Step) -> tuple[Plain, Plain]:
+    """Return what a step changes: the values before, and those after."""
+    match step:
+        case Configure() | Create():
+            before = {c.key: _shown(c.key, c.before) for c in step.changes}
+            return before, {c.key: _shown(c.key, c.after) for c in step.changes}
+        case Clone():
+            return {}, {"template": step.template, "full": step.full, "storage": step.storage}
+        case Migrate():
+            return {"node": step.source}, {"node": step.target}
+        case Grow() | MoveDisk() | Erase():
+            before_disk, after_disk = _of_disk(step)
+            return {step.slot: before_disk}, {step.slot: after_disk}
+        case _:
+            return _POWER.get(type(step), ({"exists": True}, {"exists": False}))
+
+
+def _of_disk(step: Grow | MoveDisk | Erase) -> tuple[object, object]:
+    if isinstance(step, Grow):
+        return step.before_bytes, step.size_bytes
+    if isinstance(step, MoveDisk):
+        return step.before, step.storage
+    return plain_value(step.disk), None
+
+
+def _shown(key: str, value: Value) -> object:
+    return "(secret)" if key in _SECRETS and value is not None else plain_value(value)

@@ -1,0 +1,70 @@
+"""Taking over a VM that somebody else made: find it, and give it our tag."""
+
+from dataclasses import replace
+
+from stackyard.definitions.model import Definition
+from stackyard.fleet import Site
+from stackyard.plan import TAG, ObservedVm, PlanError, make_plan, render_text
+from stackyard.plan.observed import Observed
+from stackyard.plan.values import Change
+from stackyard.proxmox import wire
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.observe import Scope, observe_scope
+
+
+def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> Observed:
+    """Read one VM by its name or its VMID; it is the only one in the result.
+
+    Raises:
+        PlanError: there is none, or several have the name.
+        ProxmoxError: Proxmox refused or did not answer.
+    """
+    observed = observe_scope(client, (), site, Scope(also=lambda vm: _is_meant(vm, name, vmid)))
+    found = tuple(vm for vm in observed.vms if _is_meant(vm, name, vmid))
+    what = f"VM {vmid}" if vmid is not None else f"VM named {name}"
+    if not found:
+        raise PlanError(f"there is no {what} on the nodes that answered")
+    if len(found) > 1:
+        places = ", ".join(f"{vm.vmid} on {vm.node}" for vm in found)
+        raise PlanError(f"there are {len(found)} VMs named {name} ({places}): give one's --vmid")
+    if found[0].name is None:
+        raise PlanError(f"{what} on {found[0].node} has no name: give it one first")
+    return Observed(observed.nodes, found, observed.rooms)
+
+
+def _is_meant(vm: ObservedVm, name: str | None, vmid: int | None) -> bool:
+    return vm.vmid == vmid if vmid is not None else vm.name == name
+
+
+def check_adopted(definition: Definition, observed: Observed, site: Site) -> None:
+    """Refuse a definition that would change the VM it was made from, the only one observed.
+
+    Raises:
+        PlanError: the plan would not be empty.
+    """
+    (vm,) = observed.vms
+    adopted = replace(observed, vms=(with_tag(vm),))
+    plan = make_plan((definition,), adopted, site)
+    if not plan.is_empty:
+        said = "; ".join(render_text(plan).splitlines()[:-1])
+        raise PlanError(f"{vm.name} cannot be taken over as it is: {said}")
+
+
+def with_tag(vm: ObservedVm) -> ObservedVm:
+    """Return the VM as it is once it has our tag."""
+    tags = tuple(sorted({*vm.tags, TAG}))
+    config = vm.config and replace(vm.config, values={**vm.config.values, "tags": tags})
+    return replace(vm, tags=tags, config=config)
+
+
+def add_tag(client: Client, vm: ObservedVm) -> Change:
+    """Give a VM our tag, if it is still the one that was read; return what was changed.
+
+    Raises:
+        ProxmoxError: Proxmox refused, also because the VM has changed meanwhile.
+    """
+    change = Change("tags", vm.tags, with_tag(vm).tags)
+    digest = vm.config.digest if vm.config else None
+    path = f"/nodes/{vm.node}/qemu/{vm.vmid}/config"
+    client.put(path, digest=digest, **wire.parameters((change,)))
+    return change

@@ -1,0 +1,151 @@
+"""Facts for an inventory's hosts, with the fewest calls: lists, then one call a running VM.
+
+`GET /nodes/N/qemu` tells what runs now; `GET /cluster/resources`, which lags by up to ten seconds,
+adds the pools and the VMs of nodes that do not answer. A guest agent is asked for the addresses of
+each VM that is a host. N hosts take at most N + nodes + 2 requests, 16 in flight.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+from urllib3.exceptions import ReadTimeoutError
+
+from stackyard.inventory import Host, Inventory
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
+from stackyard.proxmox.overlay import Include, match
+from stackyard.proxmox.settings import Settings
+from stackyard.proxmox.transport import POOL_SIZE, was_broken
+
+_UNREACHABLE = range(595, 600)
+_GATEWAY = range(502, 505)
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The facts by host, and sentences about what could not be seen."""
+
+    facts: Mapping[str, Facts]
+    warnings: tuple[str, ...] = ()
+
+
+def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) -> Live:
+    """Read the facts of these hosts, and of the VMs that are to be hosts beside them.
+
+    Raises:
+        SettingsError: the environment does not say how to reach Proxmox.
+        ProxmoxError: Proxmox refused or did not answer; see `is_down`.
+        InventoryError: two VMs would be the same host.
+    """
+    with Client(Settings.from_environment(environ)) as client:
+        return gather(client, desired, include)
+
+
+def gather(client: Client, desired: Inventory, include: Include) -> Live:
+    """Do `read_live` with a client that is there already."""
+    with ThreadPoolExecutor(POOL_SIZE) as pool:
+        vms = _vms(client, pool)
+        found = match(desired, vms, include)
+        asked = [name for name, vm in found.items() if _needs_agent(desired.hosts.get(name), vm)]
+        answers = pool.map(_agent(client), (found[name] for name in asked))
+        agents = dict(zip(asked, answers, strict=True))
+    seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
+    facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
+    refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
+    warnings = (*_blind(desired, vms), *_forbidden(refused, len(asked)))
+    return Live(facts, warnings)
+
+
+def is_down(error: ProxmoxError) -> bool:
+    """Tell whether nobody answered, rather than somebody we do not trust or who refused us."""
+    if isinstance(error, ApiError):
+        return error.status in _UNREACHABLE or error.status in _GATEWAY
+    return was_broken(error.__cause__) or isinstance(error.__cause__, ReadTimeoutError)
+
+
+def _vms(client: Client, pool: ThreadPoolExecutor) -> list[Facts]:
+    resources = pool.submit(client.get, "/cluster/resources", type="vm")
+    nodes = [row["node"] for row in client.get("/nodes") if row.get("status") == "online"]
+    listed = dict(zip(nodes, pool.map(_list(client), nodes), strict=True))
+    rows = {int(row["vmid"]): row for row in resources.result() if row.get("type") == "qemu"}
+    pools = {vmid: row.get("pool") for vmid, row in rows.items()}
+    fresh = [_facts(node, row, pools) for node, found in listed.items() for row in found or ()]
+    silent = [
+        replace(_facts(row["node"], row, pools), status=UNKNOWN)
+        for row in rows.values()
+        if listed.get(row["node"]) is None
+    ]
+    return list({vm.vmid: vm for vm in (*silent, *fresh)}.values())
+
+
+def _list(client: Client) -> Callable[[str], Rows | None]:
+    def read(node: str) -> Rows | None:
+        try:
+            rows: Rows = client.get(f"/nodes/{node}/qemu")
+        except ApiError as error:
+            if error.status in _UNREACHABLE:
+                return None
+            raise
+        return rows
+
+    return read
+
+
+def _facts(node: str, row: Mapping[str, Any], pools: Mapping[int, str | None]) -> Facts:
+    vmid, name = int(row["vmid"]), row.get("name")
+    tags = str(row.get("tags") or "").replace(",", ";").replace(" ", ";")
+    return Facts(
+        vmid=vmid,
+        node=node,
+        name=None if name in (None, "", f"VM {vmid}") else str(name),
+        status=str(row.get("status", UNKNOWN)),
+        template=str(row.get("template", "")) == "1",
+        tags=tuple(tag for tag in tags.split(";") if tag),
+        lock=row.get("lock") or None,
+        pool=pools.get(vmid) or None,
+    )
+
+
+def _needs_agent(host: Host | None, vm: Facts) -> bool:
+    """Tell whether an agent can answer: one that a definition of ours leaves out cannot."""
+    if vm.status != "running":
+        return False
+    definition = host.variables["stackyard_definition"] if host else {}
+    return bool(definition.get("agent", True)) or not definition.get("managed", True)
+
+
+def _agent(client: Client) -> Callable[[Facts], tuple[Mapping[str, Any], ...] | ApiError]:
+    """Ask an agent; one that does not answer is no error, but says nothing about addresses."""
+
+    def ask(vm: Facts) -> tuple[Mapping[str, Any], ...] | ApiError:
+        try:
+            answer = client.get(f"/nodes/{vm.node}/qemu/{vm.vmid}/agent/network-get-interfaces")
+        except ApiError as error:
+            return error
+        return interfaces_of(answer)
+
+    return ask
+
+
+def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
+    """Proxmox shows a token without permissions an empty list, not an error."""
+    if desired.hosts and not vms:
+        yield (
+            "Proxmox shows no VM at all: it has none, or the token lacks the privilege VM.Audit "
+            "(a token with privilege separation has only permissions of its own)"
+        )
+
+
+def _forbidden(refused: list[ApiError], asked: int) -> Iterator[str]:
+    forbidden = [error for error in refused if error.status == HTTPStatus.FORBIDDEN]
+    if forbidden:
+        yield (
+            f"this token may not ask {len(forbidden)} of {asked} guest agents, so that their "
+            f"addresses are missing: {forbidden[0]}"
+        )

@@ -1,0 +1,134 @@
+"""Lays what Proxmox knows over the desired inventory. Pure; `stackyard.proxmox.live` asks for it.
+
+The definitions stay the truth about what is wanted: their variables and groups are never replaced,
+only added to, and an address in a definition stays the one that is connected to.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from stackyard.inventory import Group, Host, Inventory, InventoryError
+from stackyard.inventory.groups import UNMANAGED, valid
+from stackyard.proxmox.facts import ABSENT, Facts
+
+# Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
+OURS = "stackyard"
+ANSIBLES_OWN = ("all", "ungrouped")
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """Which VMs without a definition are hosts too: those with one of the tags or in a pool."""
+
+    tags: frozenset[str] = frozenset()  # lower case, as Proxmox keeps them
+    pools: frozenset[str] = frozenset()
+
+    def takes(self, facts: Facts) -> bool:
+        """Tell whether a VM is included; a template never is."""
+        is_named = bool(self.tags.intersection(facts.tags)) or facts.pool in self.pools
+        return is_named and not facts.template
+
+
+def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[str, Facts]:
+    """Return the VMs that are hosts, by the host's name.
+
+    Raises:
+        InventoryError: two VMs would be the same host.
+    """
+    by_name: dict[str, list[Facts]] = defaultdict(list)
+    for vm in sorted(vms, key=lambda vm: vm.vmid):
+        by_name[vm.host_name].append(vm)
+    found = {
+        host.name: chosen
+        for host in desired.hosts.values()
+        if (chosen := _chosen(host, by_name.get(host.name, [])))
+    }
+    for name, candidates in by_name.items():
+        for vm in filter(include.takes, candidates):
+            if found.setdefault(name, vm) != vm:
+                raise InventoryError(_ambiguous(name, [found[name], vm]))
+    return found
+
+
+def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
+    """Return the VM of a definition: the one of its VMID, else ours, else the only one."""
+    definition = host.variables["stackyard_definition"]
+    fitting = [vm for vm in candidates if vm.template == bool(definition.get("template"))]
+    of_vmid = [vm for vm in fitting if vm.vmid == definition.get("vmid")]
+    ours = [vm for vm in fitting if OURS in vm.tags]
+    for choice in (of_vmid, ours, fitting):
+        if len(choice) == 1:
+            return choice[0]
+    if fitting:
+        raise InventoryError(_ambiguous(host.name, fitting))
+    return None
+
+
+def _ambiguous(name: str, vms: list[Facts]) -> str:
+    places = " and ".join(f"{vm.vmid} on {vm.node}" for vm in vms[:2])
+    return f"two VMs in Proxmox are called {name} ({places}): rename one"
+
+
+def lay_over(desired: Inventory, facts: Mapping[str, Facts]) -> Inventory:
+    """Return the inventory with facts, power groups, pools, and the hosts only Proxmox has.
+
+    Raises:
+        InventoryError: a group would have a host's name.
+    """
+    hosts = {
+        name: _observed(host, facts[name]) if name in facts else _absent(host)
+        for name, host in desired.hosts.items()
+    }
+    only_there = {name: _found(vm) for name, vm in facts.items() if name not in hosts}
+    hosts |= dict(sorted(only_there.items()))
+    groups = _groups(desired.groups, hosts)
+    for name in (*ANSIBLES_OWN, *groups):
+        if name in hosts:
+            raise InventoryError(f"a group is named like the host {name}: rename the VM")
+    return Inventory(hosts, groups, desired.variables)
+
+
+def _observed(host: Host, facts: Facts) -> Host:
+    variables = {**facts.variables(), **host.variables}
+    address = host.address or next(iter(facts.addresses), None)
+    definition = host.variables["stackyard_definition"]
+    if address and definition.get("define_connection_info", True):
+        variables.setdefault("ansible_host", address)
+    return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))
+
+
+def _absent(host: Host) -> Host:
+    variables = {"proxmox_status": ABSENT, **host.variables}
+    return replace(host, variables=variables, groups=_with(host.groups, {f"power_{ABSENT}"}))
+
+
+def _found(facts: Facts) -> Host:
+    variables: dict[str, Any] = facts.variables()
+    address = next(iter(facts.addresses), None)
+    if address:
+        variables["ansible_host"] = address
+    groups = {UNMANAGED, f"node_{valid(facts.node)}"} | _live_groups(facts)
+    groups |= {f"tag_{valid(tag)}" for tag in facts.tags}
+    return Host(facts.host_name, address, variables, _with((), groups))
+
+
+def _live_groups(facts: Facts) -> set[str]:
+    pool = {f"pool_{valid(facts.pool)}"} if facts.pool else set()
+    return {f"power_{facts.status}"} | pool
+
+
+def _with(groups: Iterable[str], more: set[str]) -> tuple[str, ...]:
+    return tuple(sorted({*groups, *more}))
+
+
+def _groups(desired: Mapping[str, Group], hosts: Mapping[str, Host]) -> dict[str, Group]:
+    members: dict[str, list[str]] = defaultdict(list)
+    for host in hosts.values():
+        for group in host.groups:
+            members[group].append(host.name)
+    return {
+        name: replace(desired.get(name, Group(name)), hosts=tuple(sorted(members.get(name, ()))))
+        for name in sorted({*desired, *members})
+    }

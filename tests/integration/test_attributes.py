@@ -1,0 +1,137 @@
+"""Every key at once, from the definition to Proxmox and back, on the lab's endpoint."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from apply_site import Site, make_site
+from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+
+EVERYTHING = Path(__file__).parent / "cases" / "attributes" / "everything.yaml"
+PASSWORD = secrets.token_hex(16)
+PLATFORM: dict[str, Any] = {
+    "files": {"local:import/debian.qcow2": {"size": "2G"}, "local:iso/talos.iso": {"size": "96M"}},
+    "pools": ["k8s", "other"],
+}
+
+
+def as_root(endpoint: ProxmoxEndpoint) -> dict[str, str]:
+    """The variables of root itself, whom no token is."""
+    return {
+        "PROXMOX_TOKEN_ID": "",
+        "PROXMOX_TOKEN_SECRET": "",
+        "PROXMOX_PASSWORD": endpoint.secrets["root@pam"],
+        "EVERYTHING_PASSWORD": PASSWORD,
+    }
+
+
+@pytest.fixture
+def site(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> Site:
+    site = make_site(tmp_path / "site", proxmox_endpoint(PLATFORM), count=0)
+    (site.path / "vms" / "everything.yaml").write_text(EVERYTHING.read_text())
+    return site
+
+
+def change(site: Site, **keys: Any) -> None:
+    path = site.path / "vms" / "everything.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+
+
+def test_every_key_reaches_proxmox_and_the_second_plan_is_empty(site: Site, tmp_path: Path) -> None:
+    root, audit = as_root(site.endpoint), tmp_path / "audit.jsonl"
+    made = site.run("apply", "--yes", "--audit", str(audit), **root)
+    assert made.returncode == 0, made.stdout + made.stderr
+
+    config = site.config("everything")
+    keys = yaml.safe_load(EVERYTHING.read_text())["sshkeys"].strip()
+    assert config["sshkeys"] == quote(keys, safe="")
+    assert (config["cpu"], config["machine"]) == (
+        "x86-64-v3,flags=+aes;-pcid",
+        "q35,viommu=virtio,enable-s3=0,enable-s4=0",
+    )
+    assert (config["cpulimit"], config["tags"]) == (2.5, "k8s;lab;stackyard;stackyard-unconfigured")
+    assert config["hostpci1"] == "mapping=gpu"
+    assert "size=5G" in config["virtio15"]
+    assert {"iops_wr_max_length=7", "mbps_rd=80.5", "discard=on"} < set(config["scsi0"].split(","))
+    assert config["net0"].startswith("virtio=BC:24:11:00:00:01,")
+    assert {"trunks=20;30-40", "rate=12.5", "link_down=1"} < set(config["net0"].split(","))
+    assert [m["vmid"] for m in site.endpoint.call("GET", "/pools/k8s")["members"]] == [4000]
+    assert PASSWORD not in made.stdout + made.stderr + audit.read_text()
+
+    site.endpoint.forget_requests()
+    again = site.run("apply", "--yes", **root)
+    assert again.stdout == "Nothing to do: 1 VM as wanted.\n", again.stdout + again.stderr
+    assert site.writes() == ["POST /access/ticket"]
+
+
+def test_a_vm_with_every_key_is_imported_as_it_is(site: Site) -> None:
+    root = as_root(site.endpoint)
+    assert site.run("apply", "--yes", **root).returncode == 0
+    (site.path / "vms" / "everything.yaml").unlink()
+    imported = site.run("import", "everything", **root)
+    assert imported.returncode == 0, imported.stderr
+    plan = site.run("plan", **root)
+    assert (plan.returncode, plan.stdout) == (0, "Nothing to do: 1 VM as wanted.\n"), plan.stderr
+
+
+def test_changes_of_devices_are_written_and_told(site: Site) -> None:
+    root = as_root(site.endpoint)
+    assert site.run("apply", "--yes", **root).returncode == 0
+    change(
+        site,
+        pool="other",
+        cpu_flags=["+aes"],
+        startup={"order": 1},
+        vga={"type": "std"},
+        hostpci0={"mapping": "gpu2"},
+        networks=[{"bridge": "vmbr0", "vlan": 10, "mtu": 1500, "rate": 50}, {"bridge": "vmbr0"}],
+    )
+    changed = site.run("apply", "--yes", **root)
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    assert "cpu_type x86-64-v3 +aes -pcid → x86-64-v3 +aes" in changed.stdout
+    assert "pool other added" in changed.stdout
+    config = site.config("everything")
+    assert config["startup"] == "order=1,up=30,down=60"
+    assert config["vga"] == "std,memory=64,clipboard=vnc"
+    assert config["hostpci0"].startswith("mapping=gpu2,")
+    assert "rate=50" in config["net0"]
+    assert "BC:24:11:00:00:01" in config["net0"]
+    assert site.run("plan", **root).returncode == 0
+
+
+def test_what_a_token_may_not_set_is_said_before_anything_is_written(site: Site) -> None:
+    token = {"EVERYTHING_PASSWORD": PASSWORD}
+    refused = site.run("apply", "--yes", **token)
+    assert refused.returncode == 1
+    line = EVERYTHING.read_text().splitlines().index("args: -cpu host,+vmx") + 1
+    said = refused.stdout + refused.stderr
+    assert (
+        f"everything.yaml:{line}: everything: Proxmox takes args from root@pam itself alone, never "
+        "from a token: log in as root@pam with PROXMOX_PASSWORD, or take args out" in said
+    )
+    for key in ("affinity", "hugepages", "hookscript", "serial1", "hostpci0", "usb0", "sata5"):
+        assert f"take {key} out" in said, key
+    assert site.writes() == []
+
+
+def test_a_password_that_is_not_there_stops_before_anything_is_written(site: Site) -> None:
+    root = {**as_root(site.endpoint), "EVERYTHING_PASSWORD": ""}
+    assert site.run("plan", **root).returncode == 2
+    refused = site.run("apply", "--yes", **root)
+    assert refused.returncode == 1
+    assert "cipassword of everything comes from EVERYTHING_PASSWORD, which is not set" in (
+        refused.stderr
+    )
+    assert set(site.writes()) == {"POST /access/ticket"}
+
+
+def test_what_cannot_become_of_a_vm_is_a_problem_of_the_plan(site: Site) -> None:
+    root = as_root(site.endpoint)
+    assert site.run("apply", "--yes", **root).returncode == 0
+    change(site, pool="nowhere")
+    assert "pool nowhere, which does not exist: make it first" in site.run("plan", **root).stdout
+    change(site, pool="k8s", tpmstate0={"storage": "data2", "version": "v1.2"})
+    assert "tpmstate0 has version v2.0, not v1.2" in site.run("plan", **root).stdout

@@ -1,0 +1,273 @@
+"""Each way a cluster fails: the exit code, the sentence, and a following apply that converges."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apply_site import make_site, vm
+from fault_site import Commands
+from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+
+from stackyard.lab.api.faults import TaskFault
+from stackyard.lab.api.vm import Vm
+from stackyard.proxmox import jobs
+
+NAMES = ("k8s-0", "k8s-1")
+FULL = (
+    "clone failed: lvcreate 'pve/vm-1000-disk-0' error:   Cannot create new thin volume, free "
+    "space in thin pool pve/data reached threshold."
+)
+CLONE, CONFIG, RESIZE, START = r"/clone$", r"/config$", r"/resize$", r"/status/start$"
+
+
+@pytest.fixture
+def commands(
+    proxmox_endpoint: StartEndpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Commands:
+    """A site of two VMs that are still to be made, on a cluster without latencies."""
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=len(NAMES))
+    return Commands(site, monkeypatch, capsys)
+
+
+Order = Callable[[ProxmoxEndpoint], Any]
+
+
+def fault(method: str, path: str, **how: Any) -> Order:
+    return lambda endpoint: endpoint.set_fault(method, path, **how)
+
+
+def ill(kind: str, exitstatus: str = "", **how: Any) -> Order:
+    return lambda endpoint: endpoint.endpoint.set_fault(TaskFault(kind, exitstatus, **how))
+
+
+# What one VM of two meets; the other one is made all the same.
+FAILURES: dict[str, tuple[Order, str]] = {
+    "a task fails": (
+        ill("qmstart", "start failed: QEMU exited with code 1"),
+        "the Proxmox task start of k8s-{} (VM {} on {}) failed: start failed: QEMU exited",
+    ),
+    "a clone fails": (ill("qmclone", "clone failed: copy failed"), "failed: clone failed: copy"),
+    "the storage is full": (ill("qmclone", FULL), "Cannot create new thin volume, free space"),
+    "500": (fault("PUT", CONFIG), "500 Internal Server Error"),
+    "595 on a write": (
+        fault("PUT", CONFIG, status=595, reason="No route to host"),
+        "595 No route to host",
+    ),
+    "596 before the write": (
+        fault("PUT", RESIZE, status=596, reason="Broken pipe"),
+        "596 Broken pipe",
+    ),
+    "596 after the write": (
+        fault("PUT", RESIZE, status=596, reason="Broken pipe", after=True),
+        "596 Broken pipe",
+    ),
+    "the digest is stale": (
+        fault("PUT", CONFIG, reason="checksum mismatch (file change by other user?)"),
+        "it changed since the plan was made, perhaps by another apply; plan again",
+    ),
+    "a lock that stays": (
+        fault("PUT", CONFIG, reason="VM is locked (backup)", times=1000),
+        "VM is locked (backup)",
+    ),
+}
+for _what, _path, _method in (
+    ("clone", CLONE, "POST"),
+    ("configuration", CONFIG, "PUT"),
+    ("resize", RESIZE, "PUT"),
+    ("start", START, "POST"),
+):
+    for _when in ("before", "after"):
+        FAILURES[f"the connection drops {_when} the {_what}"] = (
+            fault(_method, _path, drop=True, after=_when == "after"),
+            "broke",
+        )
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_one_vm_meets_a_fault(commands: Commands, name: str) -> None:
+    order, sentence = FAILURES[name]
+    order(commands.site.endpoint)
+    failed = commands.apply()
+    assert failed.code == 1, failed.text
+    said = [sentence.partition("{}")[0], sentence.rpartition("{}")[2]]
+    assert all(part in failed.out for part in said), failed.out
+    assert "VMs did not get there; the rest is kept, apply again" in failed.err
+    commands.finish(NAMES)
+
+
+def test_a_task_that_warns_has_succeeded_and_the_warning_is_shown(commands: Commands) -> None:
+    ill("qmstart", "WARNINGS: 1")(commands.site.endpoint)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    assert "start (WARNINGS: 1, see its task on node0" in made.out
+    commands.finish(NAMES)
+
+
+@pytest.mark.parametrize("kind", ["qmclone", "resize", "qmstart"])
+def test_a_task_that_hangs_is_given_up_and_finished_later(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(jobs, "TASK_DEADLINE_SECONDS", 0.3)
+    ill(kind, hangs=1.0)(commands.site.endpoint)
+    hung = commands.apply()
+    assert hung.code == 1, hung.text
+    assert "still runs after" in hung.out
+    assert "look at it on its node, then apply again" in hung.out
+    monkeypatch.undo()
+    time.sleep(1.0)  # the task ends; before that it would be met again
+    renewed = Commands(commands.site, monkeypatch, commands.capsys)
+    renewed.finish(NAMES)
+
+
+def test_a_lock_that_goes_is_waited_for(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+    endpoint.set_fault("PUT", CONFIG, reason="VM is locked (backup)", times=3)
+    ill("qmstart", "can't lock file '/x/lock-1000.conf' - got timeout", times=3)(endpoint)
+    assert commands.apply().code == 0
+    commands.finish(NAMES)
+
+
+def test_three_rivals_take_the_vmids_first(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+    cluster = endpoint.endpoint.cluster
+    planned = re.search(r"k8s-0 *create on node01 as (\d+)", commands.run("plan").out)
+    assert planned
+    rivals = iter(range(int(planned[1]), int(planned[1]) + 3))
+
+    def rival() -> None:
+        vmid = next(rivals)
+        cluster.vms[vmid] = Vm(vmid, "node01", {"name": f"rival-{vmid}"})
+
+    endpoint.set_fault("POST", "/node01/.*/clone", meanwhile=rival, times=3)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    commands.finish(NAMES)
+    (ours,) = (vm.vmid for vm in cluster.vms.values() if vm.label == "k8s-0")
+    assert ours == int(planned[1]) + 3
+    assert len([v for v in cluster.vms.values() if v.config == {"name": f"rival-{v.vmid}"}]) == 3
+
+
+def test_a_vmid_of_the_definition_is_not_exchanged(commands: Commands) -> None:
+    commands.site.define({**vm(0), "vmid": 4000})
+    cluster = commands.site.endpoint.endpoint.cluster
+
+    def rival() -> None:
+        cluster.vms[4000] = Vm(4000, "node01", {"name": "rival-4000"})
+
+    commands.site.endpoint.set_fault("POST", "/node01/.*/clone", meanwhile=rival)
+    lost = commands.apply()
+    assert lost.code == 1
+    assert "that VMID was taken after the plan was made" in lost.out
+    again = commands.apply()
+    assert again.code == 1
+    assert "the VMID 4000 of k8s-0 belongs to rival-4000 on node01" in again.out
+    commands.site.define(vm(0))
+    commands.finish(NAMES)
+
+
+def test_a_token_that_expires_on_the_way(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+    reason = "permission denied - invalid PVE token"
+    endpoint.set_fault("PUT", CONFIG, status=401, reason=reason, times=1000)
+    endpoint.set_fault("GET|POST", "/config|/start|/pending", status=401, reason=reason, times=1000)
+    expired = commands.apply()
+    assert expired.code == 1
+    assert "401 permission denied - invalid PVE token (check the credentials" in expired.text
+    commands.finish(NAMES)
+
+
+def test_a_node_that_is_offline(commands: Commands) -> None:
+    endpoint = commands.site.endpoint.endpoint
+    endpoint.take_down("node02", "No route to host")
+    offline = commands.apply()
+    assert offline.code == 1
+    assert "k8s-1 is wanted on node02, which is offline or does not answer" in offline.out
+    assert commands.site.writes() == []
+    endpoint.bring_up("node02")
+    commands.finish(NAMES)
+
+
+def test_a_node_that_goes_offline_on_the_way(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+
+    def fall() -> None:
+        endpoint.endpoint.take_down("node02", "No route to host")
+
+    endpoint.set_fault("PUT", "node02/.*/config", meanwhile=fall)
+    offline = commands.apply()
+    assert offline.code == 1
+    assert "595 No route to host" in offline.out
+    assert "1 of 2 VMs did not get there" in offline.err
+    endpoint.endpoint.bring_up("node02")
+    commands.finish(NAMES)
+
+
+def test_without_quorum_nothing_is_written(commands: Commands) -> None:
+    endpoint = commands.site.endpoint.endpoint
+    endpoint.set_quorum(quorate=False)
+    refused = commands.apply()
+    assert refused.code == 1
+    assert "500 cluster not ready - no quorum?" in refused.out
+    assert "2 of 2 VMs did not get there" in refused.err
+    endpoint.set_quorum(quorate=True)
+    commands.finish(NAMES)
+
+
+def test_a_quorum_lost_on_the_way(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+
+    def lose() -> None:
+        endpoint.endpoint.set_quorum(quorate=False)
+
+    endpoint.set_fault("PUT", CONFIG, meanwhile=lose)
+    failed = commands.apply()
+    assert failed.code == 1
+    assert "Permission denied" in failed.out
+    endpoint.endpoint.set_quorum(quorate=True)
+    commands.finish(NAMES)
+
+
+def test_a_template_that_is_missing_on_a_node(commands: Commands) -> None:
+    cluster = commands.site.endpoint.endpoint.cluster
+    template = cluster.vms.pop(9002)
+    missing = commands.apply()
+    assert missing.code == 1
+    assert "the template ubuntu24-template is not on node02 but on node01, node03" in missing.out
+    assert commands.site.writes() == []
+    cluster.vms[9002] = template
+    commands.finish(NAMES)
+
+
+def test_a_template_that_goes_on_the_way(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+    cluster = endpoint.endpoint.cluster
+    gone = []
+    endpoint.set_fault(
+        "POST", "node02/.*/clone", meanwhile=lambda: gone.append(cluster.vms.pop(9002))
+    )
+    failed = commands.apply()
+    assert failed.code == 1
+    assert "unable to find configuration file for VM 9002 on node 'node02'" in failed.out
+    cluster.vms[9002] = gone[0]
+    commands.finish(NAMES)
+
+
+def test_a_pveproxy_that_restarts_is_waited_for(commands: Commands) -> None:
+    endpoint = commands.site.endpoint
+
+    def restart() -> None:
+        restarting.append(asyncio.ensure_future(endpoint.endpoint.restart_pveproxy(0.3)))
+
+    restarting: list[asyncio.Future[None]] = []
+    endpoint.set_fault("GET", "qmclone.*/status", meanwhile=restart)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    assert [future.done() for future in restarting] == [True]
+    commands.finish(NAMES)

@@ -1,0 +1,165 @@
+"""Facts for an inventory, read from the lab's Proxmox endpoint."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+
+from stackyard.definitions.load import parse_vm
+from stackyard.inventory import Inventory, build_inventory
+from stackyard.lab.machine import Simulated, card, loopback
+from stackyard.proxmox import client as client_module
+from stackyard.proxmox.errors import ApiError, ConnectionFailedError
+from stackyard.proxmox.live import Live, is_down, read_live
+from stackyard.proxmox.overlay import Include, lay_over
+
+NOBODY_ELSE = Include()
+
+
+class Leasing(Simulated):
+    """Machines whose first card gets an address by DHCP; one of them has no agent inside."""
+
+    silent = 103
+
+    async def interfaces(self, vmid: int) -> list[dict[str, object]] | None:
+        if vmid == self.silent or not self.running(vmid):
+            return None
+        mac = f"BC:24:11:00:00:{vmid % 100:02}"
+        return [loopback(), card("eth0", mac, [(f"10.9.0.{vmid}", 24)])]
+
+
+def vm(vmid: int, node: str = "node01", *, running: bool = True, **config: Any) -> dict[str, Any]:
+    given = {"memory": 512, "cores": 1, "agent": 1, "net0": "virtio,bridge=vmbr0", **config}
+    return {"node": node, "vmid": vmid, "running": running, "config": given}
+
+
+VMS: Mapping[str, dict[str, Any]] = {
+    "leased": vm(101, tags="stackyard;blue"),
+    "stopped": vm(102, "node02", running=False),
+    "silent": vm(103, "node03"),
+    "agentless": vm(104, "node02", agent=0),
+    "other": vm(105, "node03", tags="web"),
+    "stranger": vm(106, "node03"),
+}
+
+
+def site(*names: str, more: str = "agent: 1\nipconfig0: ip=dhcp\n") -> Inventory:
+    return build_inventory(
+        parse_vm(f"name: {name}\ntarget_node: node01\n{more}", f"{name}.yaml") for name in names
+    )
+
+
+def started(start: StartEndpoint) -> ProxmoxEndpoint:
+    return start({"vms": VMS, "pools": ["lab"]}, machines=Leasing())
+
+
+def read(lab: ProxmoxEndpoint, desired: Inventory, include: Include = NOBODY_ELSE) -> Live:
+    lab.forget_requests()
+    return read_live(lab.environ, desired, include)
+
+
+def test_power_node_vmid_and_leased_addresses(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    desired = site("leased", "stopped", "silent", "agentless", "missing")
+    live = read(lab, desired)
+    assert live.warnings == ()
+    hosts = lay_over(desired, live.facts).hosts
+    seen = {
+        name: tuple(
+            host.variables.get(f"proxmox_{key}") for key in ("status", "vmid", "node", "addresses")
+        )
+        for name, host in hosts.items()
+    }
+    assert seen == {
+        "leased": ("running", 101, "node01", ["10.9.0.101"]),
+        "stopped": ("stopped", 102, "node02", None),
+        "silent": ("running", 103, "node03", None),
+        "agentless": ("running", 104, "node02", None),
+        "missing": ("absent", None, None, None),
+    }
+    assert hosts["leased"].variables["ansible_host"] == "10.9.0.101"
+    assert hosts["leased"].variables["proxmox_tags_parsed"] == ["blue", "stackyard"]
+    assert len(lab.requests()) == 2 + 3 + 3  # the lists, and the agents of those that run
+
+
+def test_only_those_with_an_agent_are_asked(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    read(lab, site("leased", "other", more="agent: 0\n"))
+    assert not [request for request in lab.requests() if "agent" in request["path"]]
+
+
+def test_hosts_that_only_proxmox_has(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    lab.call("PUT", "/pools/lab", vms="102")
+    desired = site("leased")
+    live = read(lab, desired, Include(frozenset({"web"}), frozenset({"lab"})))
+    hosts = lay_over(desired, live.facts).hosts
+    assert set(hosts) == {"leased", "other", "stopped"}
+    assert hosts["other"].variables["ansible_host"] == "10.9.0.105"
+    assert "pool_lab" in hosts["stopped"].groups
+
+
+def test_a_node_that_does_not_answer(
+    proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "READ_DEADLINE_SECONDS", 0.1)
+    lab = started(proxmox_endpoint)
+    desired = site("leased", "silent")
+    lab.endpoint.take_down("node03")
+    live = read(lab, desired)
+    assert (live.facts["silent"].status, live.facts["silent"].vmid) == ("unknown", 103)
+    assert live.facts["leased"].status == "running"
+    assert "node03" not in " ".join(request["path"] for request in lab.requests())
+
+
+def test_a_node_whose_proxy_dies_meanwhile(
+    proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "READ_DEADLINE_SECONDS", 0.1)
+    lab = started(proxmox_endpoint)
+    lab.set_fault("GET", "/nodes/node03/qemu", status=595, reason="Connection refused", times=9)
+    assert read(lab, site("silent")).facts["silent"].status == "unknown"
+
+
+def test_a_proxmox_that_is_down(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    lab.run(lab.endpoint.stop())
+    with pytest.raises(ConnectionFailedError, match="cannot reach Proxmox") as caught:
+        read(lab, site("leased"))
+    assert is_down(caught.value)
+
+
+def test_distrust_and_refusal_are_not_being_down(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    with pytest.raises(ConnectionFailedError, match="not trusted") as distrusted:
+        read_live({**lab.environ, "PROXMOX_CA": ""}, site("leased"), NOBODY_ELSE)
+    with pytest.raises(ApiError, match="401") as refused:
+        read_live({**lab.environ, "PROXMOX_TOKEN_SECRET": "no"}, site("leased"), NOBODY_ELSE)
+    assert not is_down(distrusted.value)
+    assert not is_down(refused.value)
+
+
+def test_a_token_that_sees_nothing_is_warned_about(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    name = "root@pam!readonly"
+    environ = {
+        **lab.environ,
+        "PROXMOX_TOKEN_ID": "readonly",
+        "PROXMOX_TOKEN_SECRET": lab.secrets[name],
+    }
+    live = read_live(environ, site("leased"), NOBODY_ELSE)
+    assert live.facts == {}
+    assert len(live.warnings) == 1
+    assert "VM.Audit" in live.warnings[0]
+
+
+def test_a_token_that_may_not_ask_agents_is_warned_about(proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    reason = "Permission check failed (/vms/101, VM.GuestAgent.Audit)"
+    path = "/nodes/node01/qemu/101/agent/network-get-interfaces"
+    lab.set_fault("GET", path, status=403, reason=reason)
+    live = read(lab, site("leased"))
+    assert live.facts["leased"].status == "running"
+    assert "1 of 1 guest agents" in live.warnings[0]
+    assert "VM.GuestAgent.Audit" in live.warnings[0]

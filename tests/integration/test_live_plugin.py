@@ -1,0 +1,122 @@
+"""`verify: proxmox` in an inventory source, as ansible-inventory sees it."""
+
+import json
+import os
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_venv import ROOT, ansible_venv
+from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+from test_live import started
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+LIVE = "plugin: vms\nverify: proxmox\n"
+DOWN = {
+    "PROXMOX_URL": "https://127.0.0.1:1",
+    "PROXMOX_USER": "root@pam",
+    "PROXMOX_PASSWORD": "made-up-password",
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "inventory").mkdir()
+    define(tmp_path, "leased")
+    define(tmp_path, "stopped")
+    return tmp_path
+
+
+def define(site: Path, name: str) -> None:
+    text = f"name: {name}\ntarget_node: node01\nagent: 1\nipconfig0: ip=dhcp\n"
+    (site / "vms" / f"{name}.yaml").write_text(text)
+
+
+def run(
+    site: Path, source: str, environ: Mapping[str, str], scripts: Path = SCRIPTS
+) -> subprocess.CompletedProcess[str]:
+    path = site / "inventory" / "vms.yml"
+    path.write_text(source)
+    inherited = {key: value for key, value in os.environ.items() if "PROXMOX" not in key}
+    done = subprocess.run(
+        [str(scripts / "ansible-inventory"), "--list", "-i", str(path)],
+        cwd=ROOT,
+        env={**inherited, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "made-up-password" not in done.stdout + done.stderr
+    return done
+
+
+def listed(site: Path, source: str, lab: ProxmoxEndpoint) -> Any:
+    lab.forget_requests()
+    done = run(site, source, lab.environ)
+    assert done.returncode == 0, done.stderr
+    assert "[WARNING]" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def refused(site: Path, source: str, environ: Mapping[str, str], scripts: Path = SCRIPTS) -> str:
+    done = run(site, source, environ, scripts)
+    assert done.returncode != 0
+    return " ".join(done.stderr.split())
+
+
+def test_what_runs_and_where(site: Path, proxmox_endpoint: StartEndpoint) -> None:
+    lab = started(proxmox_endpoint)
+    source = LIVE + "include_tags: [Web]\nkeyed_groups: [{key: proxmox_node, prefix: at}]\n"
+    data = listed(site, source, lab)
+    hosts = data["_meta"]["hostvars"]
+    assert set(hosts) == {"leased", "stopped", "other"}
+    assert hosts["leased"]["ansible_host"] == "10.9.0.101"
+    assert data["power_running"]["hosts"] == ["leased", "other"]
+    assert data["power_stopped"]["hosts"] == ["stopped"]
+    assert data["unmanaged"]["hosts"] == ["other"]
+    assert data["at_node03"]["hosts"] == ["other"]
+
+
+def test_the_cache_answers_the_same_question_only(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab = started(proxmox_endpoint)
+    source = LIVE + f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
+    first = listed(site, source, lab)
+    assert lab.requests()
+    assert listed(site, source, lab) == first
+    assert lab.requests() == []
+    define(site, "silent")
+    assert "silent" in listed(site, source, lab)["power_running"]["hosts"]
+    assert lab.requests()
+
+
+def test_a_proxmox_that_is_down(site: Path) -> None:
+    kept = f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
+    done = run(site, LIVE + kept, DOWN)
+    assert done.returncode == 0
+    said = " ".join(done.stderr.split())
+    assert "cannot reach Proxmox at https://127.0.0.1:1" in said
+    assert "hosts come from the definitions alone" in said
+    hosts = json.loads(done.stdout)["_meta"]["hostvars"]
+    assert set(hosts) == {"leased", "stopped"}
+    assert "proxmox_status" not in hosts["leased"]
+    # Strictly it is an error, whatever was cached while it was down.
+    assert "cannot reach Proxmox" in refused(site, LIVE + kept + "strict: true\n", DOWN)
+
+
+def test_what_is_always_an_error(site: Path) -> None:
+    assert "PROXMOX_USER is not set: give a user" in refused(site, LIVE, {})
+    without = "plugin: vms\ninclude_pools: [lab]\n"
+    assert "include_tags and include_pools need verify: proxmox" in refused(site, without, {})
+
+
+def test_a_python_without_the_packages(site: Path) -> None:
+    bare = ansible_venv("ansible-core==2.19.*")
+    said = refused(site, LIVE, DOWN, bare)
+    assert "verify: proxmox needs the Python package" in said

@@ -1,0 +1,163 @@
+"""Whatever happens between us and Vault: nothing is lost, nothing happens twice."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fault_proxy import Certificate, Fault, Proxy, fault_proxy
+from vault_lab import Vault
+
+from stackyard.stores import Store, StoreError, open_store, update
+
+
+@pytest.fixture
+def proxy(vault: Vault, lab_certificate: Certificate) -> Iterator[Proxy]:
+    behind = vault.environ["VAULT_ADDR"], vault.environ["VAULT_CACERT"]
+    with fault_proxy(*behind, lab_certificate) as running:
+        yield running
+
+
+@pytest.fixture
+def path(request: pytest.FixtureRequest) -> str:
+    return f"faults/{request.node.name.replace('[', '-').replace(']', '')}"
+
+
+@pytest.fixture
+def store(vault: Vault, proxy: Proxy, lab_certificate: Certificate, path: str) -> Store:
+    change = {"VAULT_ADDR": proxy.url, "VAULT_CACERT": str(lab_certificate[0])}
+    return open_store(f"vault:kv/{path}", vault.environ | change)
+
+
+def add(text: str | None) -> str:
+    """A change that shows when it is done twice."""
+    return f"{text or ''}mine "
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 0])
+def test_it_waits_for_an_answer(
+    store: Store, proxy: Proxy, vault: Vault, path: str, status: int
+) -> None:
+    proxy.reads.extend([Fault(status)] * 2)
+    proxy.writes.extend([Fault(status)] * 2)
+    assert update(store, add)
+    assert vault.secret(path) == {path.rpartition("/")[2]: "mine "}
+    assert vault.version(path) == 1
+
+
+@pytest.mark.parametrize("status", [0, 500, 504])
+def test_a_write_whose_answer_is_lost_happens_once(
+    store: Store, proxy: Proxy, vault: Vault, path: str, status: int
+) -> None:
+    proxy.writes.append(Fault(status, forwarded=True))
+    assert update(store, add)
+    assert store.read().document == "mine "
+    assert vault.version(path) == 1
+
+
+def test_a_lost_answer_and_a_rival(store: Store, proxy: Proxy, vault: Vault, path: str) -> None:
+    rival = open_store(f"vault:kv/{path}", vault.environ)
+
+    def meanwhile() -> None:
+        update(rival, lambda text: f"{text}rival ")
+
+    proxy.writes.append(Fault(forwarded=True, meanwhile=meanwhile))
+    assert update(store, add)
+    assert store.read().document == "mine rival "
+    assert vault.version(path) == 2
+
+
+def test_a_rival_before_a_write_that_was_cut(
+    store: Store, proxy: Proxy, vault: Vault, path: str
+) -> None:
+    rival = open_store(f"vault:kv/{path}", vault.environ)
+
+    def meanwhile() -> None:
+        update(rival, lambda text: f"{text or ''}rival ")
+
+    proxy.writes.append(Fault(meanwhile=meanwhile))
+    assert update(store, add)
+    assert store.read().document == "rival mine "
+
+
+@pytest.mark.parametrize(
+    ("fault", "says", "code"),
+    [
+        (Fault(500), "Vault failed inside", 4),
+        (Fault(429), "Vault has too much to do", 4),
+        (Fault(503), "Vault has no active node now", 4),
+        (Fault(0), "no answer, is it running", 4),
+        (Fault(200, seconds=3), "no answer, is it running", 4),
+        (Fault(403), "the token is wrong or may not do this", 1),
+        (Fault(200), "what answers there is no KV v2 secret", 1),
+        (Fault(405), "as it was told", 1),
+    ],
+)
+def test_what_stays_wrong_is_one_sentence(
+    store: Store, proxy: Proxy, fault: Fault, says: str, code: int
+) -> None:
+    proxy.stays = fault
+    with pytest.raises(StoreError, match=says) as caught:
+        update(store, add)
+    assert caught.value.exit_code == code
+    assert code == 4 or proxy.asked == 1
+
+
+def test_a_slow_write_that_takes_effect_is_not_done_again(
+    store: Store, proxy: Proxy, vault: Vault, path: str
+) -> None:
+    update(open_store(f"vault:kv/{path}", vault.environ), lambda _: "old ")
+    found = store.read()
+    proxy.stays = Fault(200, forwarded=True, seconds=3)
+    with pytest.raises(StoreError, match="Run it again: it may or may not be written"):
+        store.write(add(found.document), found.version)
+    proxy.stays = None
+    assert store.read().document == "old mine "
+    assert vault.version(path) == 2
+
+
+def test_an_expired_token(vault: Vault) -> None:
+    made = vault.call("POST", "auth/token/create", {"policies": ["stackyard"], "ttl": "1s"})
+    token = made["auth"]["client_token"]
+    store = open_store("vault:kv/expired", vault.environ | {"VAULT_TOKEN": token})
+    assert store.read().document is None
+    time.sleep(1.5)
+    with pytest.raises(StoreError, match="the token is wrong or may not do this") as caught:
+        store.read()
+    assert token not in str(caught.value)
+
+
+def test_a_login_by_approle_is_renewed(vault: Vault) -> None:
+    vault.call("POST", "sys/auth/machines", {"type": "approle"})
+    role = {"token_policies": ["stackyard"], "token_ttl": "1s", "token_max_ttl": "1s"}
+    vault.call("POST", "auth/machines/role/ours", role)
+    environ = {name: value for name, value in vault.environ.items() if name != "VAULT_TOKEN"}
+    environ |= {
+        "VAULT_ROLE_ID": vault.call("GET", "auth/machines/role/ours/role-id")["data"]["role_id"],
+        "VAULT_SECRET_ID": vault.call("POST", "auth/machines/role/ours/secret-id")["data"][
+            "secret_id"
+        ],
+        "VAULT_AUTH_MOUNT": "machines",
+    }
+    store = open_store("vault:kv/approle", environ)
+    assert update(store, add)
+    time.sleep(1.5)
+    assert store.read().document == "mine "
+    assert environ["VAULT_SECRET_ID"] not in repr(store)
+    wrong = open_store("vault:kv/approle", environ | {"VAULT_SECRET_ID": "wrong"})
+    with pytest.raises(StoreError, match="invalid"):
+        wrong.read()
+
+
+def test_namespaces_mounts_and_keys(vault: Vault, tmp_path: Path) -> None:
+    vault.call("POST", "sys/namespaces/team", {})
+    options = {"type": "kv", "options": {"version": "2"}}
+    vault.call("POST", "sys/mounts/deep/kv", options, namespace="team")
+    environ = vault.environ | {"VAULT_NAMESPACE": "team", "VAULT_TOKEN": vault.root}
+    store = open_store("vault:deep/kv//a/b#KEY", environ)
+    assert update(store, add)
+    found = vault.call("GET", "deep/kv/data/a/b", namespace="team")
+    assert found["data"]["data"] == {"KEY": "mine "}
+    missing = open_store("vault:deep/kv//a/b#KEY", environ | {"VAULT_CACERT": str(tmp_path / "no")})
+    with pytest.raises(StoreError, match="the file of VAULT_CACERT cannot be read"):
+        missing.read()
