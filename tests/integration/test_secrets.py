@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
@@ -200,6 +202,27 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     folder = Path(seen.read_text().strip())
     assert folder.is_relative_to("/dev/shm")  # noqa: S108
     assert not folder.exists()
+    assert in_clear(sops) == []
+
+
+def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    seen = sops.folder / "seen"
+    editor = f"sh -c 'echo $0 > {seen}.new; mv {seen}.new {seen}; exec sleep 60'"
+    editing = subprocess.Popen(
+        [sys.executable, "-m", "stackyard.cli.main", "secrets", "edit", GRAFANA],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | {"EDITOR": editor},
+    )
+    while not seen.exists():
+        assert editing.poll() is None
+        time.sleep(0.02)
+    copy = Path(seen.read_text().strip())
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert SECRET in copy.read_text()
+    editing.terminate()
+    assert editing.wait() == 128 + signal.SIGTERM
+    assert not copy.parent.exists()
     assert in_clear(sops) == []
 
 
