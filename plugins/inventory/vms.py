@@ -170,7 +170,7 @@ filters:
   - proxmox_status == 'running'
 keyed_groups:
   - key: proxmox_node
-    prefix: on
+    prefix: at
 """
 
 TEMPLATE_MARKS = ("{{", "{%", "{#")

@@ -124,6 +124,7 @@ def show_plan(plan: "Plan") -> None:
 
     typer.echo(render_text(plan))
     if plan.problems:
+        typer.echo("error: the plan has problems, so nothing of it is done", err=True)
         raise typer.Exit(1)
 
 

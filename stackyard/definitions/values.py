@@ -212,6 +212,15 @@ def _keys(value: Any, _key: Key) -> str | Reference:
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
         raise BadValueError("must be a text or a list of texts, one public key each")
+    return public_keys(lines)
+
+
+def public_keys(lines: Iterable[str]) -> str:
+    """Return ssh keys, one a line, without what surrounds them.
+
+    Raises:
+        BadValueError: a line is something else; the sentence does not repeat it.
+    """
     keys = [line.strip() for line in lines if line.strip()]
     for number, line in enumerate(keys, 1):
         if "PRIVATE KEY" in line:

@@ -66,7 +66,7 @@ class StackyardInventory:
         for host in desired.hosts.values():
             hosts[host.name] = Host(
                 name=host.name,
-                hostname=host.address,
+                hostname=host.variables.get("ansible_host", host.address),
                 username=host.variables.get("ansible_user"),
                 data=dict(host.variables),
                 groups=ParentGroups([groups[name] for name in host.groups]),
