@@ -2,8 +2,8 @@
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
 Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
-be had (a pool is exhausted, a kept plan no longer fits), 64 a command line that makes no sense,
-130 interrupted.
+be had (a pool is exhausted, a kept plan no longer fits), 4 a store does not answer, 5 both sides of
+a sync changed, 64 a command line that makes no sense, 130 interrupted.
 """
 
 import sys
@@ -31,6 +31,7 @@ from stackyard.cli import (
 from stackyard.errors import StackyardError
 
 USAGE = 64
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="stackyard",
@@ -53,8 +54,9 @@ def main() -> None:
         typer.echo(f"error: {error.format_message()} (see stackyard --help)", err=True)
         sys.exit(USAGE)
     except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
         typer.echo("interrupted", err=True)
-        sys.exit(130)
     sys.exit(code or 0)
 
 

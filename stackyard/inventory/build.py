@@ -40,7 +40,7 @@ def build_inventory(
 def _host(vm: Definition) -> Host:
     address = _address(vm)
     role = role_of(vm.name)
-    variables: dict[str, Any] = {"stackyard_definition": describe(vm)}
+    variables: dict[str, Any] = {}
     if role.cluster:
         variables["cluster_name"] = role.cluster
     if vm.define_connection_info:
@@ -48,7 +48,8 @@ def _host(vm: Definition) -> Host:
             variables["ansible_host"] = address
         if vm.ciuser:
             variables["ansible_user"] = vm.ciuser
-    return Host(vm.name, address, variables | dict(vm.variables), groups_of(vm, role))
+    variables |= {**vm.variables, "stackyard_definition": describe(vm)}
+    return Host(vm.name, address, variables, groups_of(vm, role))
 
 
 def _address(vm: Definition) -> str | None:

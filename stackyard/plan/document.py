@@ -82,7 +82,7 @@ def from_json(text: str) -> Plan:
             notes=tuple(document["notes"]),
             wanted=document["wanted"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"this is not a plan ({error!r}): make one with `plan --json`") from error
 
 

@@ -207,7 +207,9 @@ class Carrier:
         slot = wire.decode(step.slot, config.get(step.slot, ""))
         there = slot[1][0] if slot else None
         is_old = self._digest is not None and config["digest"] != self._digest
-        if is_old or not isinstance(there, Disk) or there.volume != step.disk.volume:
+        volume = there.volume if isinstance(there, Disk) else None
+        # Of a clone that this plan makes the volume is not known before.
+        if is_old or volume is None or step.disk.volume not in (None, volume):
             raise self._moved(f"{step.slot} changed since the plan was made")
         self._digest = None
         form = {"delete": step.slot, "force": True, "digest": config["digest"]}

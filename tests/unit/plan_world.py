@@ -177,7 +177,7 @@ def _disk_step(step: Grow | MoveDisk | Erase, config: Config) -> dict[str, Value
         assert disk.size_bytes is None or disk.size_bytes < step.size_bytes
         return {**config.values, step.slot: replace(disk, size_bytes=step.size_bytes)}
     if isinstance(step, Erase):
-        assert step.disk.volume == disk.volume, "another disk was erased"
+        assert step.disk.volume in (None, disk.volume), "another disk was erased"
         return {key: value for key, value in config.values.items() if key != step.slot}
     assert (disk.storage, disk.size_bytes) == (step.before, step.size_bytes)
     form = step.format or disk.format
