@@ -1,6 +1,6 @@
 """Property strings: `first,key=value,…`, the notation of most of Proxmox's device options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -35,24 +35,6 @@ def render(first: str, properties: Mapping[str, str | None], keep: str = "") -> 
     """Return the notation of `parse`; None is left out, `keep` is appended as it is."""
     named = [f"{key}={value}" for key, value in properties.items() if value is not None]
     return ",".join(part for part in [first, *named, keep] if part)
-
-
-def write_keys(keys: tuple[Key, ...], holder: object) -> dict[str, str | None]:
-    """Return what an object's fields say, by Proxmox's names; None for a field that is None."""
-    values = {key.option or key.name: (key, getattr(holder, key.attribute)) for key in keys}
-    return {
-        name: None if value is None else CODECS[key.type].write(value)
-        for name, (key, value) in values.items()
-    }
-
-
-def take_keys(keys: tuple[Key, ...], options: dict[str, str]) -> dict[str, Any]:
-    """Take the keys' options out of `options`; return the fields' values."""
-    taken = {key: options.pop(key.option or key.name, None) for key in keys}
-    return {
-        key.attribute: None if text is None else CODECS[key.type].read(text)
-        for key, text in taken.items()
-    }
 
 
 def flag(value: bool | None) -> str | None:
@@ -112,3 +94,33 @@ CODECS: Mapping[str, Codec] = {
     "switch": Codec(lambda value: str(int(value)), as_flag),
     "list": Codec(";".join, lambda text: tuple(text.split(";"))),
 }
+
+
+class Fields:
+    """Some keys of a definition, as the fields of a value and as the options of a property string.
+
+    Made once for each table, since a fleet has thousands of values.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._fields = {
+            key.option or key.name: (key.attribute, CODECS[key.type])
+            for key in keys
+            if key.type in CODECS
+        }
+
+    def write(self, holder: object) -> dict[str, str | None]:
+        """Return what an object's fields say, by Proxmox's names; None for one that is None."""
+        values = {name: (getattr(holder, f), codec) for name, (f, codec) in self._fields.items()}
+        return {
+            name: None if value is None else codec.write(value)
+            for name, (value, codec) in values.items()
+        }
+
+    def take(self, options: dict[str, str]) -> dict[str, Any]:
+        """Take the keys' options out of `options`; return the fields that are among them."""
+        taken: dict[str, Any] = {}
+        for name in [name for name in options if name in self._fields]:
+            field, codec = self._fields[name]
+            taken[field] = codec.read(options.pop(name))
+        return taken
