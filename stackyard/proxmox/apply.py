@@ -151,9 +151,9 @@ def _carry_out_step(task: Task, carrier: Carrier, step: Step, secrets: Secrets) 
     try:
         carrier.carry_out(secrets.put_in(step))
     except StackyardError as error:
-        done = Done(step, tuple(carrier.upids), error=str(error))
+        done = Done(step, carrier.upids, error=str(error))
         return Result(host=task.host, result=done, failed=True, exception=error)
-    done = Done(step, tuple(carrier.upids), warning=carrier.warning)
+    done = Done(step, carrier.upids, warning=carrier.warning)
     return Result(host=task.host, result=done, changed=True)
 
 

@@ -1,0 +1,113 @@
+"""One VM while it is worked on: where it is, which configuration is known of it, its tasks."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from stackyard.plan.observed import marker
+from stackyard.plan.values import Action
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import InterruptedRunError, WorldMovedError
+from stackyard.proxmox.jobs import Jobs
+
+
+class Errand:
+    """What the steps of one action share, in one thread.
+
+    Once `halt` is set no step begins any more. `upids` are the tasks of the step begun last, and
+    `warning` is what they said although they went well.
+    """
+
+    def __init__(self, client: Client, jobs: Jobs, action: Action, halt: threading.Event) -> None:
+        self.client = client
+        self.jobs = jobs
+        self.action = action
+        self.node = action.node  # where it is now
+        self.digest = action.digest  # None once it is out of date
+        self.upids: list[str] = []
+        self.warning = ""
+        self._halt = halt
+
+    @property
+    def vms(self) -> str:
+        """The path of the node's VMs."""
+        return f"/nodes/{self.node}/qemu"
+
+    @property
+    def vm(self) -> str:
+        """The path of this VM."""
+        return f"{self.vms}/{self.action.vmid}"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the VM is made by this action, and marked until it is configured."""
+        return self.action.verb in ("create", "finish", "replace")
+
+    def begin(self) -> None:
+        """Forget the tasks of the step before.
+
+        Raises:
+            InterruptedRunError: no step is to begin any more.
+        """
+        self.upids = []
+        self.warning = ""
+        self.check_halt()
+
+    def check_halt(self) -> None:
+        """Raise where the run was interrupted.
+
+        Raises:
+            InterruptedRunError: it was.
+        """
+        if self._halt.is_set():
+            raise InterruptedRunError("interrupted; apply again to finish")
+
+    def run(self, verb: str, begin: Callable[[], Any]) -> None:
+        """Begin a task, and wait for its end.
+
+        Raises:
+            ProxmoxError: it was refused, or it failed.
+        """
+
+        def begin_and_note() -> Any:
+            upid = begin()
+            if isinstance(upid, str):
+                self.upids.append(upid)
+            return upid
+
+        status = self.jobs.run(self.what(verb), begin_and_note)
+        if status != "OK":
+            self.warning = f"{status}, see its task on {self.node}"
+
+    def read(self) -> dict[str, Any]:
+        """Return the VM's configuration as it is now."""
+        config: dict[str, Any] = self.client.get(f"{self.vm}/config")
+        return config
+
+    def fresh_digest(self) -> str:
+        """Return the digest of the configuration as it is now.
+
+        Raises:
+            WorldMovedError: a VM that is being made is not marked as ours any more.
+        """
+        config = self.read()
+        is_marked = config.get("description") == marker(self.action.name)
+        if self.is_new and (not is_marked or "lock" in config):
+            raise self.moved("somebody else works on it")
+        return str(config["digest"])
+
+    def take_digest(self) -> str | None:
+        """Return the known digest for a write that makes it out of date."""
+        digest, self.digest = self.digest, None
+        return digest
+
+    def what(self, verb: str) -> str:
+        """Name a task for people."""
+        return f"{verb} of {self.action.name} (VM {self.action.vmid} on {self.node})"
+
+    def moved(self, why: str) -> WorldMovedError:
+        """Return the error of a VM that is not as the plan found it."""
+        return WorldMovedError(
+            f"{self.action.name} (VM {self.action.vmid} on {self.node}) is left alone: "
+            f"{why}, perhaps by another apply; plan again"
+        )

@@ -1,0 +1,57 @@
+"""Steps that make a VM and write its configuration."""
+
+from stackyard.plan.observed import marker
+from stackyard.plan.values import Change, Clone, Configure, Create
+from stackyard.proxmox import wire
+from stackyard.proxmox.errand import Errand
+from stackyard.proxmox.pools import put_into_pool
+
+
+def clone(errand: Errand, step: Clone) -> None:
+    """Copy the template; only so many copies are made at a time on a storage."""
+    full = {"storage": step.storage, "format": step.format} if step.full else {}
+    path = f"{errand.vms}/{step.template_vmid}/clone"
+    with errand.jobs.cloning(errand.node, step.storage):
+        errand.check_halt()  # waiting for a place takes long
+        errand.run(
+            "clone",
+            lambda: errand.client.post(
+                path,
+                newid=errand.action.vmid,
+                name=errand.action.name,
+                full=step.full,
+                description=marker(errand.action.name),
+                **full,
+                **({"pool": step.pool} if step.pool else {}),
+            ),
+        )
+
+
+def create(errand: Errand, step: Create) -> None:
+    """Make the VM from nothing."""
+    parameters = wire.parameters(step.changes)
+    errand.run(
+        "create",
+        lambda: errand.client.post(errand.vms, vmid=errand.action.vmid, **parameters),
+    )
+
+
+def configure(errand: Errand, step: Configure) -> None:
+    """Write the configuration; a pool is none of its options."""
+    pool = next((change.after for change in step.changes if change.key == "pool"), None)
+    options = tuple(change for change in step.changes if change.key != "pool")
+    if options:
+        _write(errand, options)
+    if isinstance(pool, str):
+        put_into_pool(errand.client, errand.action.vmid, pool)
+
+
+def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
+    only_removes = all(change.after is None for change in changes)
+    if errand.is_new and errand.digest is None and only_removes:
+        digest = None  # a drive of a fresh clone is in the way; the next write looks first
+    else:
+        digest = errand.digest or errand.fresh_digest()
+    form = wire.parameters(changes)
+    errand.client.put(f"{errand.vm}/config", digest=digest, **form)
+    errand.digest = None

@@ -1,0 +1,60 @@
+"""Steps on disks, and the move to another node."""
+
+from stackyard.definitions.model import Disk
+from stackyard.plan.values import Erase, Grow, Migrate, MoveDisk
+from stackyard.proxmox import properties, wire
+from stackyard.proxmox.errand import Errand
+
+
+def grow(errand: Errand, step: Grow) -> None:
+    """Enlarge a disk."""
+    size, digest = properties.size(step.size_bytes), errand.take_digest()
+    path = f"{errand.vm}/resize"
+    errand.run("resize", lambda: errand.client.put(path, disk=step.slot, size=size, digest=digest))
+
+
+def move_disk(errand: Errand, step: MoveDisk) -> None:
+    """Copy a disk; the source is deleted once the copy has taken its place."""
+    digest = errand.take_digest()
+    form = {"format": step.format} if step.format else {}
+    errand.run(
+        "disk move",
+        lambda: errand.client.post(
+            f"{errand.vm}/move_disk",
+            disk=step.slot,
+            storage=step.storage,
+            delete=True,
+            digest=digest,
+            **form,
+        ),
+    )
+
+
+def erase(errand: Errand, step: Erase) -> None:
+    """Delete a disk that is still the one of the plan; without `force` Proxmox keeps it.
+
+    Raises:
+        WorldMovedError: something else is in the slot.
+    """
+    config = errand.read()
+    slot = wire.decode(step.slot, config.get(step.slot, ""))
+    there = slot[1][0] if slot else None
+    is_old = errand.digest is not None and config["digest"] != errand.digest
+    volume = there.volume if isinstance(there, Disk) else None
+    # Of a clone that this plan makes the volume is not known before.
+    if is_old or volume is None or step.disk.volume not in (None, volume):
+        raise errand.moved(f"{step.slot} changed since the plan was made")
+    errand.digest = None
+    form = {"delete": step.slot, "force": True, "digest": config["digest"]}
+    errand.client.put(f"{errand.vm}/config", **form)
+
+
+def migrate(errand: Errand, step: Migrate) -> None:
+    """Move the VM; from then on its paths are those of the other node."""
+    form: dict[str, str | bool] = {"target": step.target}
+    if step.online:
+        form |= {"online": True, "with-local-disks": True}
+    if step.storages:
+        form["targetstorage"] = ",".join(step.storages)
+    errand.run("migration", lambda: errand.client.post(f"{errand.vm}/migrate", **form))
+    errand.node, errand.digest = step.target, None

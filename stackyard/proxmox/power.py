@@ -1,0 +1,53 @@
+"""Steps on the whole VM: its power, becoming a template, and its end."""
+
+from stackyard.proxmox.errand import Errand
+from stackyard.proxmox.errors import TaskError
+
+GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
+_REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up again
+
+
+def start(errand: Errand) -> None:
+    """Power the VM on, unless somebody else was quicker."""
+    try:
+        _status(errand, "start")
+    except TaskError as error:
+        if "already running" not in error.text:
+            raise
+
+
+def reboot(errand: Errand) -> None:
+    """Restart the guest, and wait until the VM runs again.
+
+    Raises:
+        TaskError: it does not.
+    """
+    _status(errand, "reboot", timeout=GUEST_SECONDS)
+    errand.digest = None
+    for _ in range(_REBOOT_POLLS):
+        if errand.client.get(f"{errand.vm}/status/current")["status"] == "running":
+            return
+        errand.jobs.pause(0.5)
+    raise TaskError(errand.what("reboot"), "the VM did not come up again")
+
+
+def shutdown(errand: Errand) -> None:
+    """Shut the guest down, by force once its time is over."""
+    _status(errand, "shutdown", timeout=GUEST_SECONDS, forceStop=True)
+    errand.digest = None  # Proxmox writes waiting changes down when a VM stops
+
+
+def make_template(errand: Errand) -> None:
+    """Turn the VM into a template."""
+    errand.run("template", lambda: errand.client.post(f"{errand.vm}/template"))
+
+
+def delete(errand: Errand) -> None:
+    """Remove the VM with all its disks; one that follows it may be on another node."""
+    query = {"purge": True, "destroy-unreferenced-disks": True}
+    errand.run("destroy", lambda: errand.client.delete(errand.vm, **query))
+    errand.node, errand.digest = errand.action.target or errand.node, None
+
+
+def _status(errand: Errand, verb: str, **params: int) -> None:
+    errand.run(verb, lambda: errand.client.post(f"{errand.vm}/status/{verb}", **params))
