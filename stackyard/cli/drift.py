@@ -19,14 +19,19 @@ def drift(
 ) -> None:
     """Show what differs from the definitions, for a nightly job (exit code 2: something does)."""
     from stackyard.cli import vms
-    from stackyard.plan import Consent, to_json
+    from stackyard.plan import Consent, select, to_json
     from stackyard.plan.drift import has_drift, render_drift
     from stackyard.proxmox.converge import plan_fleet
 
     definitions, fleet_site = vms.load(site)
     orphans_too = Consent(prune=limit is None)
     with vms.connected() as client:
-        planned, _observed = plan_fleet(client, definitions, fleet_site, limit, orphans_too)
+        planned, observed = plan_fleet(client, definitions, fleet_site, limit, orphans_too)
     typer.echo(to_json(planned) if as_json else render_drift(planned))
+    wanted = {definition.target_node for definition in select(definitions, limit)}
+    silent = sorted(node for node in wanted if observed.nodes.get(node) is False)
+    if silent:
+        typer.echo(f"error: not all could be told: {', '.join(silent)} did not answer", err=True)
+        raise typer.Exit(1)
     if has_drift(planned):
         raise typer.Exit(DRIFT)

@@ -31,6 +31,7 @@ from stackyard.cli import (
 from stackyard.errors import StackyardError
 
 USAGE = 64
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="stackyard",
@@ -53,8 +54,9 @@ def main() -> None:
         typer.echo(f"error: {error.format_message()} (see stackyard --help)", err=True)
         sys.exit(USAGE)
     except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
         typer.echo("interrupted", err=True)
-        sys.exit(130)
     sys.exit(code or 0)
 
 

@@ -53,7 +53,7 @@ def plan(
     definitions, fleet_site = vms.load(site)
     with vms.connected() as client:
         planned, _observed = plan_fleet(client, definitions, fleet_site, limit, agreed)
-    if out and not planned.problems:
+    if out:
         write_atomically(out, to_json(planned) + "\n")
     if as_json:
         typer.echo(to_json(planned))

@@ -2,12 +2,13 @@
 
 import io
 import sys
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Task
-from nornir_utils.plugins.functions import print_result
 from rich.text import Text
+
+_RESET = "\x1b[0m"
 
 
 class Details:
@@ -19,9 +20,12 @@ class Details:
     def task_completed(self, task: Task, result: AggregatedResult) -> None:
         """Print the results of all hosts."""
         text = io.StringIO()
-        with redirect_stdout(text):
+        with redirect_stdout(text), redirect_stderr(text):
+            # Imported here, for it puts colorama in place of the streams that it finds.
+            from nornir_utils.plugins.functions import print_result
+
             print_result(result)
-        shown = text.getvalue()
+        shown = f"{text.getvalue()}{_RESET}"
         plain = "" if sys.stderr.isatty() else Text.from_ansi(shown).plain
         count = f"{len(result)} VM{'s' if len(result) != 1 else ''}"
         sys.stderr.write(f"{task.name} of {count}:\n{plain or shown}\n")

@@ -5,6 +5,7 @@ Without a decision on power: that is made in `stackyard.plan.steps`.
 
 from dataclasses import dataclass
 
+from stackyard.definitions.hardware import Cpu
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
 from stackyard.plan.consent import ExtraDisks
 from stackyard.plan.desired import desired_values, over, same
@@ -18,7 +19,7 @@ PROXMOX_DEFAULTS: dict[str, Value] = {
     "cores": 1,
     "sockets": 1,
     "memory": 512,
-    "cpu_type": "kvm64",
+    "cpu_type": Cpu("kvm64"),
     "numa": False,
     "onboot": False,
     "agent": False,

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any, get_args
 
 from stackyard.definitions.hardware import Device
-from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan.effects import effects_of
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
@@ -46,7 +46,8 @@ _STEPS: dict[str, type[Step]] = {
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
 _DEVICES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Disk, Nic, IpConfig, Reference, *get_args(Device))
+    kind.__name__.lower(): kind
+    for kind in (Disk, Nic, IpConfig, Reference, VaultReference, *get_args(Device))
 }
 
 
@@ -81,7 +82,7 @@ def from_json(text: str) -> Plan:
             notes=tuple(document["notes"]),
             wanted=document["wanted"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"this is not a plan ({error!r}): make one with `plan --json`") from error
 
 

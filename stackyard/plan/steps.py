@@ -65,7 +65,7 @@ def _timed(change: Change, reboots: bool, stays: bool) -> Change:
 
 def _disk_steps(difference: Difference) -> list[Step]:
     """Return what the configuration's write cannot do; a disk grows where it is going to stay."""
-    return [*difference.erased, *difference.moves, *difference.grows]
+    return [*difference.moves, *difference.grows]
 
 
 def _write(
@@ -77,26 +77,31 @@ def _write(
 ) -> list[Step]:
     """Return the writes of the configuration, around the move to another node where there is one.
 
-    Options of a disk are written with the name of its volume, which the move may change.
+    A disk's options are written, and a disk is deleted, by the name of its volume, which the move
+    may change.
     """
     if vm is None or vm.node == definition.target_node:
-        return _configure(difference.released, changes)
+        return [*difference.erased, *_configure(difference.released, changes)]
     early = tuple(c for c in changes if isinstance(c.before, Disk) and isinstance(c.after, Disk))
     late = tuple(change for change in changes if change not in early)
     pairs = tuple(f"{a}:{b}" for a, b in sorted(storages_of_move(definition, vm).items()))
     move = Migrate(vm.node, definition.target_node, online, pairs)
-    return [*_configure((), early), move, *_configure(difference.released, late)]
+    before = [*difference.erased, *_configure((), early)]
+    return [*before, move, *_configure(difference.released, late)]
 
 
 def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
-    """Return where the contents of each storage go; Proxmox maps storages, not disks."""
+    """Return where the contents of each storage go: Proxmox maps storages, not disks.
+
+    A cloud-init drive has the first say, for it cannot be moved again while the VM runs.
+    """
     found = vm.config.disks() if vm.config else {}
     mapped: dict[str, str] = {}
-    for disk in definition.disks:
+    for disk in sorted(definition.disks, key=lambda disk: disk.media != "cloudinit"):
         before = found.get(disk.slot)
-        if before and before.storage and disk.storage and before.storage != disk.storage:
+        if before and before.storage and disk.storage:
             mapped.setdefault(before.storage, disk.storage)
-    return mapped
+    return {before: after for before, after in mapped.items() if before != after}
 
 
 def after_move(config: Config, mapped: dict[str, str]) -> Config:

@@ -50,7 +50,7 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
 def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
     """Yield the value of a key, or nothing where it is not to be written."""
     found: Value = config.values.get(key.name)
-    cpu = config.values.get("cpu_type")
+    cpu = config.values.get("cpu_type", PROXMOX_DEFAULTS["cpu_type"])
     known: dict[str, Any] = {
         "name": vm.name,
         "target_node": vm.node,

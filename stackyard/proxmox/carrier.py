@@ -39,7 +39,6 @@ from stackyard.proxmox.errors import (
 )
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.pools import put_into_pool
-from stackyard.proxmox.references import resolved
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
 _REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up again
@@ -149,7 +148,7 @@ class Carrier:
             )
 
     def _create(self, step: Create) -> None:
-        parameters = wire.parameters(resolved(step.changes))
+        parameters = wire.parameters(step.changes)
         self._run(
             "create", lambda: self._client.post(self._node, vmid=self._action.vmid, **parameters)
         )
@@ -168,7 +167,7 @@ class Carrier:
             digest = None  # a drive of a fresh clone is in the way; the next write looks first
         else:
             digest = self._digest or self._fresh_digest()
-        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(resolved(changes)))
+        self._client.put(f"{self._vm}/config", digest=digest, **wire.parameters(changes))
         self._digest = None
 
     def _fresh_digest(self) -> str:
@@ -208,7 +207,9 @@ class Carrier:
         slot = wire.decode(step.slot, config.get(step.slot, ""))
         there = slot[1][0] if slot else None
         is_old = self._digest is not None and config["digest"] != self._digest
-        if is_old or not isinstance(there, Disk) or there.volume != step.disk.volume:
+        volume = there.volume if isinstance(there, Disk) else None
+        # Of a clone that this plan makes the volume is not known before.
+        if is_old or volume is None or step.disk.volume not in (None, volume):
             raise self._moved(f"{step.slot} changed since the plan was made")
         self._digest = None
         form = {"delete": step.slot, "force": True, "digest": config["digest"]}

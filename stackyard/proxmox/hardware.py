@@ -3,7 +3,7 @@
 from typing import Any
 
 from stackyard.definitions.device_keys import FAMILY_OF
-from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState
+from stackyard.definitions.hardware import Cpu, Device, EfiDisk, Startup, TpmState
 from stackyard.definitions.keys import VM_KEYS, Key
 from stackyard.proxmox import properties
 from stackyard.proxmox.devices import Decoded, format_of
@@ -20,7 +20,8 @@ def encode_device(key: str, device: Device, keep: str) -> str:
         return properties.render(device.type, properties.write_keys(_CPU_FLAGS, device), keep)
     family = FAMILY_OF[key]
     options = properties.write_keys(family.keys, device)
-    first = options.pop(family.first, None) or ""
+    # Proxmox itself names the order, and shows all that it is given as it is.
+    first = "" if isinstance(device, Startup) else options.pop(family.first, None) or ""
     if isinstance(device, EfiDisk | TpmState):
         first = device.volume or f"{options['storage']}:{_NEW_SIZE}"
         options.pop("storage")

@@ -70,6 +70,12 @@ def number(value: float) -> str:
     return format(Decimal(str(value)).normalize(), "f")
 
 
+def as_number(text: str) -> float:
+    """Read a number; a whole one is an int."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
 def size(size_bytes: int) -> str:
     """Return a size with the largest unit that keeps it whole; without one it means bytes."""
     for unit in ("T", "G", "M", "K"):
@@ -102,7 +108,7 @@ CODECS: Mapping[str, Codec] = {
     "ranges": Codec(str, str),
     "addresses": Codec(str, str),
     "integer": Codec(str, int),
-    "number": Codec(number, float),
+    "number": Codec(number, as_number),
     "switch": Codec(lambda value: str(int(value)), as_flag),
     "list": Codec(";".join, lambda text: tuple(text.split(";"))),
 }

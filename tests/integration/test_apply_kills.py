@@ -63,15 +63,44 @@ def test_two_applies_at_once_make_each_vm_once(
     assert_whole(site)
 
 
-def test_an_interruption_ends_soon_and_in_one_word(
-    proxmox_endpoint: StartEndpoint, tmp_path: Path
-) -> None:
-    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 3}}))
+def interrupted(site: Site, signals: int) -> tuple[int, str, str]:
+    """Interrupt an apply in its first clone, as often as given; the clones go on as they may."""
     process = site.begin("apply", "--yes")
     while process.poll() is None and not site.writes():
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    errors: list[str] = []
+    assert process.stderr is not None
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+        while signals > 1 and not any("interrupted" in line for line in errors):
+            errors.append(process.stderr.readline())
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, "".join(errors) + err
+
+
+def test_an_interruption_waits_for_what_runs_and_begins_nothing(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 1.5}}))
+    code, out, err = interrupted(site, 1)
+    assert code == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "nothing more is begun; waiting for k8s-" in err
+    assert "(clone)" in err
+    assert "interrupted; apply again to finish" in out
+    assert "Traceback" not in err
+    assert not any("lock" in row for row in site.vms())
+    assert {w.rpartition("/")[2] for w in site.writes()} == {"clone"}
+    assert site.run("apply", "--yes").returncode == 0
+    assert_whole(site)
+
+
+def test_a_second_interruption_leaves_at_once(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 20}}), count=1)
+    code, _out, err = interrupted(site, 2)
+    assert code == 130
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
+    assert "clone" in [row.get("lock") for row in site.vms()]

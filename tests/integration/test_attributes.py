@@ -9,6 +9,7 @@ import pytest
 import yaml
 from apply_site import Site, make_site
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+from vault_lab import Vault
 
 EVERYTHING = Path(__file__).parent / "cases" / "attributes" / "everything.yaml"
 PASSWORD = secrets.token_hex(16)
@@ -135,3 +136,20 @@ def test_what_cannot_become_of_a_vm_is_a_problem_of_the_plan(site: Site) -> None
     assert "pool nowhere, which does not exist: make it first" in site.run("plan", **root).stdout
     change(site, pool="k8s", tpmstate0={"storage": "data2", "version": "v1.2"})
     assert "tpmstate0 has version v2.0, not v1.2" in site.run("plan", **root).stdout
+
+
+def test_a_password_in_vault_is_read_before_anything_is_written(site: Site, vault: Vault) -> None:
+    vault.call("POST", "kv/data/vms/everything", {"data": {"OTHER": "x"}})
+    change(site, cipassword={"vault": "kv/vms/everything#PASSWORD"})
+    root = {**as_root(site.endpoint), **vault.environ}
+    missing = site.run("apply", "--yes", **root)
+    assert missing.returncode == 1
+    assert "kv/vms/everything#PASSWORD in Vault, where there is no such key" in missing.stderr
+    assert set(site.writes()) == {"POST /access/ticket"}
+
+    vault.call("POST", "kv/data/vms/everything", {"data": {"PASSWORD": PASSWORD}})
+    made = site.run("apply", "--yes", **root)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "cipassword" in site.config("everything")
+    assert PASSWORD not in made.stdout + made.stderr
+    assert site.run("plan", **root).returncode == 0

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+import yaml
+from definition_strategies import Plain, documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_world import SITE, after
 
+from stackyard.definitions.load import parse_vm
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.plan import Config, Observed, ObservedVm, from_json, make_plan, render_text, to_json
-from stackyard.plan.values import Plan, Value
+from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan.values import Erase, Plan, Value
 
 GIB = 1 << 30
 NODES = ("node01", "node02")
@@ -18,12 +22,12 @@ data_disks = st.builds(
     Disk,
     slot=st.sampled_from(["scsi0", "scsi1", "virtio0", "sata3"]),
     media=st.just("disk"),
-    storage=st.just("data2"),
+    storage=st.sampled_from(["data2", "fast"]),
     size_bytes=st.integers(4, 64).map(lambda gib: gib * GIB),
     discard=maybe_flag,
     ssd=maybe_flag,
     backup=maybe_flag,
-)
+).map(lambda disk: replace(disk, ssd=None) if disk.slot.startswith("virtio") else disk)
 drives = st.builds(
     Disk,
     slot=st.sampled_from(["ide1", "ide2"]),
@@ -82,8 +86,8 @@ def worlds(draw: st.DrawFn) -> Observed:
     return Observed(dict.fromkeys(NODES, True), (template,))
 
 
-def settled(wanted: list[Definition], observed: Observed) -> Plan:
-    return make_plan(wanted, observed, SITE)
+def settled(wanted: list[Definition], observed: Observed, consent: Consent = NOTHING) -> Plan:
+    return make_plan(wanted, observed, SITE, consent=consent)
 
 
 @given(definitions(), worlds())
@@ -102,6 +106,7 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_do(
 def test_kills_at_any_step_are_made_good_by_the_next_run(
     first: Definition, second: Definition, world: Observed, kill: int, kill_again: int
 ) -> None:
+    second = replace(second, target_node=NODES[kill_again % 2])  # perhaps it moves
     for wanted, steps in ((first, kill), (first, kill_again), (first, 99), (second, kill)):
         plan = settled([wanted], world)
         if plan.problems:
@@ -126,6 +131,39 @@ def test_a_definition_without_a_wish_leaves_what_is_there(
     there = after(plan, world)
     silent = replace(wanted, disks=(), networks=(), ipconfigs=(), sshkeys=None, vm_state=None)
     assert settled([silent], there).waves == ()
+
+
+consents = st.builds(
+    Consent, prune=st.booleans(), extra_disks=st.sampled_from(["keep", "detach", "erase"])
+)
+
+
+@given(definitions(), definitions(), worlds(), st.tuples(consents, st.sampled_from(NODES)))
+def test_what_was_agreed_to_is_done_once(
+    first: Definition,
+    second: Definition,
+    world: Observed,
+    agreed: tuple[Consent, str],
+) -> None:
+    consent, node = agreed
+    replaced = node == "node01" and consent.prune
+    plan = settled([first], world)
+    if plan.problems:
+        return
+    there = after(plan, world)
+    second = replace(second, target_node=node)
+    once = replace(consent, replace=frozenset(["vm"] if replaced else []))
+    plan = settled([second], there, once)
+    if plan.problems:
+        assert not replaced
+        return
+    lost = {
+        step.slot for action in plan.actions for step in action.steps if isinstance(step, Erase)
+    }
+    assert not lost or consent.extra_disks == "erase"
+    assert from_json(to_json(plan)) == plan
+    then = settled([second], after(plan, there), consent)
+    assert then.is_empty, render_text(then)
 
 
 @given(definitions("a"), definitions("b"), worlds(), st.integers(0, 6))
@@ -158,3 +196,16 @@ def test_vmids_are_unique_and_do_not_depend_on_what_is_already_made(
     assert {a.name: a.vmid for a in rest.actions} == {
         name: vmid for name, vmid in vmids.items() if name not in made
     }
+
+
+@settings(max_examples=40)
+@given(documents())
+def test_any_definition_made_from_nothing_leaves_nothing_to_do(document: Plain) -> None:
+    parsed = parse_vm(yaml.safe_dump(document))
+    wanted = replace(parsed, managed=True, clone=None, vmid=None)
+    nothing = Observed(dict.fromkeys(NODES, True))
+    plan = settled([wanted], nothing)
+    assert not plan.problems
+    assert from_json(to_json(plan)) == plan
+    then = settled([wanted], after(plan, nothing))
+    assert then.is_empty, render_text(then)

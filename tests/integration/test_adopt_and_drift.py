@@ -1,0 +1,129 @@
+"""`import` and `drift`: what is there becomes a definition, and what is not as defined is told."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from apply_site import KEY, Site, make_site, vm
+from proxmox_lab import StartEndpoint
+
+FOREIGN: dict[str, Any] = {
+    "vmid": 333,
+    "name": "by-hand",
+    "cores": 2,
+    "memory": "2048",
+    "cpu": "x86-64-v2-AES",
+    "scsihw": "virtio-scsi-single",
+    "boot": "order=scsi0",
+    "scsi0": "local-lvm:8,iothread=1,aio=native",
+    "scsi1": "data2:1,backup=0",
+    "ide1": "local-lvm:cloudinit",
+    "ide2": "local:iso/talos.iso,media=cdrom",
+    "net0": "virtio=BC:24:11:00:03:33,bridge=vmbr0,firewall=1,tag=20",
+    "net1": "e1000=BC:24:11:00:03:34,bridge=vmbr0",
+    "ipconfig0": "ip=192.168.1.33/24,gw=192.168.1.1",
+    "ipconfig1": "ip=dhcp",
+    "ciuser": "ops",
+    "sshkeys": KEY.replace(" ", "%20").replace("/", "%2F").replace("+", "%2B").replace("@", "%40"),
+    "nameserver": "192.168.1.3 192.168.1.4",
+    "tags": "k8s;web",
+    "description": "made by hand\nin two lines",
+    "serial0": "socket",
+}
+
+
+def make(site: Site, node: str, **config: Any) -> None:
+    assert site.endpoint.task(site.endpoint.call("POST", f"/nodes/{node}/qemu", **config)) == "OK"
+
+
+def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    defaults: dict[str, Any] = {
+        "ciuser": "somebody",
+        "searchdomain": "lan",
+        "clone": "ubuntu24-template",
+    }
+    defaults |= {"network": {"bridge": "vmbr1"}, "numa": True, "onboot": True}
+    (site.path / "vms" / "_defaults.yaml").write_text(yaml.safe_dump(defaults))
+    make(site, "node03", **FOREIGN)
+    make(site, "node01", vmid=334, name="bare")
+    audit = tmp_path / "audit.jsonl"
+
+    first = site.run("import", "by-hand", "--audit", str(audit))
+    second = site.run("import", "--vmid", "334")
+    third = site.run("import", "legacy")
+
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0, second.stderr
+    assert third.returncode == 0, third.stderr
+    written = yaml.safe_load((site.path / "vms" / "by-hand.yaml").read_text())
+    assert written["vmid"] == 333
+    assert written["sshkeys"] == KEY
+    assert [disk["slot"] for disk in written["disks"]] == ["ide1", "ide2", "scsi0", "scsi1"]
+    assert site.config("by-hand")["tags"] == "k8s;stackyard;web"
+    entry = json.loads(audit.read_text())
+    assert (entry["vm"], entry["after"]) == ("by-hand", {"tags": ["k8s", "stackyard", "web"]})
+    site.endpoint.forget_requests()
+    plan = site.run("plan")
+    assert (plan.returncode, plan.stdout) == (0, "Nothing to do: 3 VMs as wanted.\n")
+
+    again = site.run("import", "by-hand")
+    assert again.returncode == 1
+    assert "by-hand.yaml is there already" in again.stderr
+    assert site.run("import", "by-hand", "--vmid", "333").returncode == 64
+    assert "there is no VM named nobody" in site.run("import", "nobody").stderr
+    assert site.writes() == []
+
+
+def test_what_cannot_be_taken_over_leaves_nothing(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    make(site, "node01", vmid=400, name="odd", ipconfig0="ip=dhcp,gw=192.168.1.1")
+    elsewhere = tmp_path / "odd.yaml"
+
+    refused = site.run("import", "odd")
+    outside = site.run("import", "odd", "--output", str(elsewhere))
+
+    assert refused.returncode == 1
+    assert "has gw= without an address in ip=" in refused.stderr
+    assert not (site.path / "vms" / "odd.yaml").exists()
+    assert outside.returncode == 0, outside.stderr
+    assert yaml.safe_load(elsewhere.read_text())["vmid"] == 400
+    assert "tags" not in site.config("odd")
+
+
+def test_drift_tells_what_differs_and_only_reads(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=4)
+    assert site.run("apply", "--yes", "--limit", "k8s-[012]").returncode == 0
+    (site.path / "vms" / "k8s-3.yaml").unlink()
+    site.endpoint.forget_requests()
+    none = site.run("drift")
+    assert (none.returncode, none.stdout) == (0, "No drift: 3 VMs as defined.\n")
+
+    site.define(vm(3))
+    (site.path / "vms" / "k8s-2.yaml").unlink()
+    row = next(row for row in site.vms() if row["name"] == "k8s-0")
+    site.endpoint.call("PUT", f"/nodes/node01/qemu/{row['vmid']}/config", onboot=0)
+    site.endpoint.forget_requests()
+    some = site.run("drift")
+
+    assert some.returncode == 2
+    lines = {line.split()[0]: line for line in some.stdout.splitlines()}
+    assert "onboot off → on" in lines["k8s-0"]
+    assert "is ours and has no definition" in lines["k8s-2"]
+    assert "is not there (node01 was to have it)" in lines["k8s-3"]
+    assert some.stdout.splitlines()[-1] == "Drift: 3 VMs not as defined, of 3."
+    as_json = site.run("drift", "--json", "--limit", "k8s-0")
+    assert as_json.returncode == 2
+    (action,) = json.loads(as_json.stdout)["waves"][0]
+    assert [effect["kind"] for effect in action["effects"]] == ["in-place"]
+    assert site.writes() == []
+    assert site.run("drift", PROXMOX_URL="https://127.0.0.1:1").returncode == 1
+    site.endpoint.endpoint.take_down("node02")
+    unknown = site.run("drift")
+    assert unknown.returncode == 1
+    assert unknown.stderr == "error: not all could be told: node02 did not answer\n"

@@ -1,0 +1,175 @@
+"""Plans that are kept, removal, replacement and moves, as a person does them on the lab's API."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from apply_site import Site, make_site, vm
+from proxmox_lab import StartEndpoint
+
+
+def disks(*entries: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Disks by slot, storage and size, with the cloud-init drive of every VM here."""
+    listed = [
+        {"slot": slot, "type": "disk", "storage": storage, "size": size}
+        for slot, storage, size in entries
+    ]
+    return [*listed, {"slot": "ide1", "type": "cdrom", "cloudinit": True, "storage": "local-lvm"}]
+
+
+def row(site: Site, name: str) -> dict[str, Any]:
+    return next(row for row in site.vms() if row["name"] == name)
+
+
+def path_of(site: Site, name: str) -> str:
+    found = row(site, name)
+    return f"/nodes/{found['node']}/qemu/{found['vmid']}"
+
+
+def assert_nothing_is_left(site: Site, *options: str) -> None:
+    """The next apply writes nothing."""
+    site.endpoint.forget_requests()
+    again = site.run("apply", "--yes", *options)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.splitlines()[-1].startswith("Nothing to do")
+    assert site.writes() == []
+
+
+def test_a_kept_plan_is_done_but_for_what_moved(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=4)
+    kept, audit = tmp_path / "plan.json", tmp_path / "audit.jsonl"
+    assert site.run("apply", "--yes", "--limit", "k8s-[012]").returncode == 0
+    site.define(*({**vm(number), "cores": 4} for number in range(3)))
+    planned = site.run("plan", "--out", str(kept))
+    assert planned.returncode == 2
+    assert kept.stat().st_mode & 0o777 == 0o600
+    site.endpoint.call("PUT", f"{path_of(site, 'k8s-0')}/config", cores=3)
+    stop = site.endpoint.call("POST", f"{path_of(site, 'k8s-1')}/status/stop")
+    assert site.endpoint.task(stop) == "OK"
+    site.define({**vm(2), "cores": 5}, {**vm(3), "cores": 5})  # no part of the plan
+
+    applied = site.run("apply", str(kept), "--yes", "-v", "--audit", str(audit))
+
+    assert applied.returncode == 3, applied.stdout + applied.stderr
+    lines = {line.split()[0]: line for line in applied.stdout.splitlines() if "  " in line}
+    assert "its configuration changed since the plan was made; plan again" in lines["k8s-0"]
+    assert "it is stopped now, and was running when the plan was made" in lines["k8s-1"]
+    assert "2 of 4 VMs moved since the plan was made" in applied.stderr
+    cores = {name: site.config(name)["cores"] for name in ("k8s-0", "k8s-1", "k8s-2", "k8s-3")}
+    assert cores == {"k8s-0": 3, "k8s-1": 2, "k8s-2": 4, "k8s-3": 2}
+    logged = [json.loads(line) for line in audit.read_text().splitlines()]
+    written = next(e for e in logged if (e["vm"], e["action"]) == ("k8s-2", "configure"))
+    assert (written["before"]["cores"], written["after"]["cores"]) == (2, 4)
+    cloned = next(e for e in logged if (e["vm"], e["action"]) == ("k8s-3", "clone"))
+    assert cloned["task"][0].startswith("UPID:node01:")
+    assert {entry["vm"] for entry in logged} == {"k8s-2", "k8s-3"}
+    assert "* k8s-2 ** changed : True" in applied.stderr
+
+    again = site.run("apply", str(kept), "--yes")
+    assert again.returncode == 3
+    assert "its VMID has been taken by k8s-3 on node01" in again.stdout
+    assert "these options cannot change it" in site.run("apply", str(kept), "--prune").stderr
+
+
+def test_vms_move_and_disks_move_and_leave(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    first = disks(("scsi0", "local-lvm", "8G"), ("scsi1", "slowdata", "2G"))
+    site.define({**vm(0), "disks": first})
+    assert site.run("apply", "--yes").returncode == 0
+    moved = disks(("scsi0", "data2", "9G"), ("scsi1", "local-lvm", "2G"), ("scsi2", "data2", "1G"))
+    site.define({**vm(0), "target_node": "node03", "disks": moved})
+
+    apply = site.run("apply", "--yes")
+
+    assert apply.returncode == 0, apply.stdout + apply.stderr
+    assert row(site, "k8s-0")["node"] == "node03"
+    assert row(site, "k8s-0")["status"] == "running"
+    config = site.config("k8s-0")
+    assert config["scsi0"].startswith("data2:")
+    assert "size=9G" in config["scsi0"]
+    assert config["scsi1"].startswith("local-lvm:")
+    assert_nothing_is_left(site)
+
+    site.define({**vm(0), "target_node": "node03", "disks": disks(("scsi0", "data2", "9G"))})
+    assert "scsi1 is not in the definition and is left alone" in site.run("plan").stdout
+    volume = config["scsi1"].partition(",")[0]
+    detached = site.run("apply", "--yes", "--detach")
+    assert detached.returncode == 0, detached.stdout + detached.stderr
+    config = site.config("k8s-0")
+    assert volume in (config["unused0"], config["unused1"])
+    assert not {"scsi1", "scsi2"} & config.keys()
+
+    site.define({**vm(0), "target_node": "node03", "disks": moved[:1] + moved[2:]})
+    assert site.run("apply", "--yes").returncode == 0
+    lost = site.config("k8s-0")["scsi2"].partition(",")[0]
+    site.define({**vm(0), "target_node": "node03", "disks": disks(("scsi0", "data2", "9G"))})
+    erased = site.run("apply", "--yes", "--allow-data-loss")
+    assert erased.returncode == 0, erased.stdout + erased.stderr
+    content = site.endpoint.call("GET", "/nodes/node03/storage/data2/content")
+    assert lost not in {volume["volid"] for volume in content}
+    assert_nothing_is_left(site, "--allow-data-loss")
+
+
+def test_what_is_pruned_frees_its_vmid_and_what_is_replaced_is_new(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=3)
+    site.define({**vm(0), "vmid": 700}, {**vm(1), "protection": True})
+    assert site.run("apply", "--yes").returncode == 0
+    for number in (0, 1):
+        (site.path / "vms" / f"k8s-{number}.yaml").unlink()
+    site.define({**vm(4), "vmid": 700})
+    smaller = vm(2)
+    smaller["disks"][0]["size"] = "4G"
+    site.define(smaller)
+
+    refused = site.run("plan")
+    assert refused.returncode == 1
+    assert "the VMID 700 of k8s-4 belongs to k8s-0 on node01" in refused.stdout
+    assert "scsi0 has 8G and cannot shrink to 4G" in refused.stdout
+    agreed = site.run("apply", "--yes", "--prune", "--replace", "k8s-2")
+
+    assert agreed.returncode == 0, agreed.stdout + agreed.stderr
+    assert [row["name"] for row in site.vms()] == ["k8s-1", "k8s-2", "k8s-4", "legacy"]
+    assert row(site, "k8s-4")["vmid"] == 700
+    assert "size=4G" in site.config("k8s-2")["scsi0"]
+    assert "but it is protected: it is left alone" in agreed.stdout
+    assert_nothing_is_left(site, "--prune")
+
+
+def test_a_template_and_its_clone_in_one_apply(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    base = {**vm(0), "name": "base", "template": True, "full_clone": True}
+    base.pop("vm_state")
+    base.pop("ipconfig0")
+    site.define(base, {**vm(0), "clone": "base", "full_clone": False})
+
+    applied = site.run("apply", "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert row(site, "k8s-0")["status"] == "running"
+    assert_nothing_is_left(site)
+
+
+def test_what_does_not_fit_is_refused_before_anything_begins(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    (site.path / "inventory" / "site.yml").unlink()
+    site.define({**vm(1), "cores": 5, "sockets": 2}, {**vm(2), "memory": 200000})
+    big = disks(("scsi0", "local-lvm", "8G"), ("scsi1", "data2", "3T"), ("scsi2", "nowhere", "1G"))
+    site.define({**vm(5), "target_node": "node03", "disks": big})
+
+    refused = site.run("apply", "--yes")
+
+    assert refused.returncode == 1
+    said = refused.stdout
+    assert "k8s-1 asks for 10 CPUs, but node02 has 8" in said
+    assert "k8s-2 asks for 200000 MiB of memory, but node03 has 131072" in said
+    assert "k8s-5 asks for a disk of 3T on data2 on node03, which has 2048 GiB in all" in said
+    assert "k8s-5 is to have a disk on nowhere, which node03 does not have for disks" in said
+    assert site.writes() == []

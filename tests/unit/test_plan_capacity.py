@@ -1,0 +1,109 @@
+"""Whether a plan fits: threads and memory of nodes, room on storages of both kinds."""
+
+from dataclasses import replace
+from typing import Any
+
+from plan_world import SITE, definition_of, observed_of
+
+from stackyard.plan import Observed, make_plan
+from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
+from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan.observed import NodeRoom, StorageRoom
+
+GIB = 1 << 30
+
+
+def world(*vms: dict[str, Any], **storages: StorageRoom) -> Observed:
+    observed = observed_of({"nodes": {"node01": True, "node02": True}, "vms": list(vms)})
+    running = tuple(replace(vm, memory_bytes=4 * GIB) for vm in observed.vms)
+    room = {node: NodeRoom(8, 16 * GIB) for node in observed.nodes}
+    rooms = dict.fromkeys(observed.nodes, tuple(storages.values()))
+    return replace(observed, vms=running, rooms=room, storages=rooms)
+
+
+def problems(observed: Observed, *wanted: dict[str, Any], consent: Consent = NOTHING) -> str:
+    fleet = [definition_of({"target_node": "node01", **plain}) for plain in wanted]
+    plan = make_plan(fleet, observed, SITE, consent=consent)
+    assert plan.problems == ()
+    return "\n".join([*capacity_problems(plan, fleet, observed), *capacity_notes(plan, observed)])
+
+
+def ours(vmid: int, status: str = "running", **config: Any) -> dict[str, Any]:
+    config = {"name": f"vm{vmid}", "tags": "stackyard", "cpu": "host", "onboot": 1, **config}
+    place = {"vmid": vmid, "node": "node01", "name": f"vm{vmid}", "status": status}
+    return {**place, "config": config}
+
+
+def disk(size: str, slot: str = "scsi0") -> dict[str, Any]:
+    return {"slot": slot, "media": "disk", "storage": "pool", "size": size}
+
+
+def room(free: int, total: int = 100, thin: bool = False, shared: bool = False) -> StorageRoom:
+    return StorageRoom("pool", free * GIB, total * GIB, thin, shared)
+
+
+def test_a_vm_larger_than_its_node() -> None:
+    said = problems(world(), {"name": "a", "cores": 3, "sockets": 3, "memory_mib": 17000})
+    assert said.splitlines() == [
+        "vms/a.yaml:1: a asks for 9 CPUs, but node01 has 8",
+        "vms/a.yaml:1: a asks for 17000 MiB of memory, but node01 has 16384",
+    ]
+
+
+def test_only_vms_that_run_take_memory() -> None:
+    others = [ours(number) for number in (101, 102, 103)]
+    big = {"name": "a", "memory_mib": 6000}
+    kept = [{"name": f"vm{number}", "memory_mib": 512} for number in (101, 102, 103)]
+    assert problems(world(*others), *kept, {**big, "vm_state": "stopped"}) == ""
+    said = problems(world(*others), *kept, {**big, "vm_state": "running"})
+    assert said.startswith("node01 has 16 GiB of memory, and the VMs that would run there ask for")
+    moved = [{**one, "vm_state": "stopped"} for one in kept]
+    assert problems(world(*others), *moved, {**big, "vm_state": "running"}) == ""
+
+
+def test_what_was_too_much_before_is_not_this_plans_problem() -> None:
+    others = [ours(number) for number in range(101, 107)]  # 24 GiB on a node of 16
+    kept = [{"name": f"vm{n}", "memory_mib": 512} for n in range(101, 107)]
+    wanted = [{**kept[0], "onboot": False}, *kept[1:]]
+    assert problems(world(*others), *wanted) == ""
+
+
+def test_a_storage_that_allocates_whole_disks_must_have_them() -> None:
+    pool = {"pool": room(free=30)}
+    two = [{"name": name, "disks": [disk("16G")]} for name in ("a", "b")]
+    assert problems(world(**pool), two[0]) == ""
+    assert problems(world(**pool), *two) == (
+        "pool on node01 has 30 GiB free, and the plan asks for 32 GiB, most of it a: "
+        "make room or choose another storage"
+    )
+    elsewhere = {**two[1], "target_node": "node02"}
+    assert problems(world(**pool), two[0], elsewhere) == ""
+    assert "pool has 30 GiB free" in problems(
+        world(pool=room(free=30, shared=True)), two[0], elsewhere
+    )
+
+
+def test_a_thin_storage_may_promise_more_but_no_disk_larger_than_itself() -> None:
+    pool = {"pool": room(free=10, thin=True)}
+    assert "it is thin" in problems(world(**pool), {"name": "a", "disks": [disk("50G")]})
+    assert problems(world(**pool), {"name": "a", "disks": [disk("101G")]}) == (
+        "a asks for a disk of 101G on pool on node01, which has 100 GiB in all"
+    )
+
+
+def test_growth_counts_and_what_is_destroyed_gives_back() -> None:
+    old = ours(101, "stopped", memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
+    pool = {"pool": room(free=10)}
+    grown = {"name": "vm101", "disks": [disk("31G")]}
+    assert "asks for 11 GiB" in problems(world(old, **pool), grown)
+    new = {"name": "b", "disks": [disk("28G")]}
+    assert problems(world(old, **pool), new, consent=Consent(prune=True)) == ""
+    anew = Consent(replace=frozenset({"vm101"}))
+    assert problems(world(old, **pool), grown, consent=anew) != ""
+    assert problems(world(old, **pool), {**grown, "disks": [disk("30G")]}, consent=anew) == ""
+
+
+def test_an_idle_plan_needs_no_storage() -> None:
+    old = ours(101, memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
+    fleet = [definition_of({"name": "vm101", "target_node": "node01", "disks": [disk("20G")]})]
+    assert nodes_that_allocate(make_plan(fleet, world(old), SITE), world(old)) == frozenset()

@@ -1,0 +1,65 @@
+"""A kept plan against a world that moved on: each VM that did is named once, with the reason."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from plan_world import SITE, definition_of, observed_of
+
+from stackyard.plan import ObservedVm, make_plan
+from stackyard.plan.moved import moved_since
+from stackyard.plan.values import Plan
+
+TEMPLATE = {"vmid": 9001, "node": "node01", "name": "ubuntu", "template": True, "config": {}}
+OURS = {"name": "a", "tags": "stackyard", "cpu": "host", "onboot": 1, "memory": "1024"}
+WORLD = observed_of(
+    {
+        "nodes": {"node01": True, "node02": True},
+        "vms": [{"vmid": 101, "node": "node01", "name": "a", "config": OURS}, TEMPLATE],
+    }
+)
+FLEET = [
+    definition_of({"name": "a", "target_node": "node02", "cores": 2}),
+    definition_of({"name": "b", "target_node": "node01", "clone": "ubuntu", "vmid": 102}),
+]
+
+
+def plan() -> Plan:
+    return make_plan(FLEET, WORLD, SITE)
+
+
+def test_an_unmoved_world_refuses_nothing() -> None:
+    assert moved_since(plan(), WORLD) == {}
+
+
+VM, SOURCE = WORLD.vms
+CONFIG = VM.config
+assert CONFIG is not None
+NEW = ObservedVm(102, "node02", "c")
+
+
+@pytest.mark.parametrize(
+    ("world", "name", "why"),
+    [
+        ((SOURCE,), "a", "it is not there any more"),
+        ((replace(VM, name="c"), SOURCE), "a", "it is not there any more"),
+        ((replace(VM, node="node02"), SOURCE), "a", "it is on node02 now"),
+        ((replace(VM, status="running"), SOURCE), "a", "it is running now, and was stopped"),
+        ((replace(VM, config=replace(CONFIG, digest="e")), SOURCE), "a", "configuration changed"),
+        ((VM, SOURCE, NEW), "b", "its VMID has been taken by c on node02"),
+        ((VM, SOURCE, replace(NEW, vmid=7, name="b")), "b", "VM 7 on node02 has its name now"),
+        ((VM,), "b", r"its template ubuntu \(VM 9001\) is not on node01 any more"),
+        ((VM, replace(SOURCE, template=False)), "b", "its template ubuntu"),
+    ],
+)
+def test_what_moved_is_refused(world: tuple[ObservedVm, ...], name: str, why: str) -> None:
+    refused = moved_since(plan(), replace(WORLD, vms=world))
+    assert list(refused) == [name]
+    assert re.search(why, refused[name])
+    assert refused[name].endswith("; plan again")
+
+
+def test_a_node_that_is_away_refuses_what_goes_there() -> None:
+    refused = moved_since(plan(), replace(WORLD, nodes={"node01": True, "node02": False}))
+    assert list(refused) == ["a"]
+    assert "node02 is offline or does not answer" in refused["a"]

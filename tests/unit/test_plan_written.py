@@ -1,0 +1,46 @@
+"""What is imported is as it was: a definition written from a VM makes an empty plan for it."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from hypothesis import given, settings
+from plan_world import SITE, after
+from test_plan_properties import definitions, worlds
+
+from stackyard.definitions.load import load_vms
+from stackyard.definitions.model import Definition
+from stackyard.plan import Observed, make_plan, render_text
+from stackyard.plan.written import definition_keys
+
+DEFAULTS = {
+    "ciuser": "somebody",
+    "full_clone": True,
+    "numa": True,
+    "tags": ["all"],
+    "sshkeys": {"env": "KEYS"},
+    "disks": [{"slot": "scsi5", "storage": "data2", "size": "1G"}],
+    "networks": [{"bridge": "vmbr7"}, {"bridge": "vmbr8"}],
+    "ipconfig0": "ip=10.9.9.9/24",
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(definitions(), worlds())
+def test_a_definition_that_was_written_from_a_vm_changes_nothing(
+    wanted: Definition, world: Observed
+) -> None:
+    plan = make_plan([wanted], world, SITE)
+    if plan.problems:
+        return
+    there = after(plan, world)
+    vm = next(vm for vm in there.vms if vm.name == "vm")
+
+    with TemporaryDirectory() as folder:
+        keys = definition_keys(vm, DEFAULTS).keys
+        Path(folder, "vm.yaml").write_text(yaml.safe_dump(keys, sort_keys=False))
+        Path(folder, "_defaults.yaml").write_text(yaml.safe_dump(DEFAULTS))
+        (written,) = load_vms(Path(folder))
+
+    then = make_plan([written], there, SITE)
+    assert then.is_empty, render_text(then)
