@@ -48,6 +48,8 @@ class ActionModule(ActionBase):
         _, given = self.validate_argument_spec(
             ARGUMENTS, required_if=[("state", "present", ["content"])]
         )
+        # Callbacks are given a task's arguments, whatever no_log says.
+        self._task.args = {k: v for k, v in self._task.args.items() if k != "content"}
         # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
         given = {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}
         try:

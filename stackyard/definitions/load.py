@@ -16,7 +16,7 @@ from stackyard.definitions.devices import (
 )
 from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
 from stackyard.definitions.files import DEFAULTS, list_files
-from stackyard.definitions.keys import VM_KEYS
+from stackyard.definitions.keys import REQUIRED, VM_KEYS
 from stackyard.definitions.model import Definition, Source
 from stackyard.definitions.values import Report, check_keys, shown, take
 from stackyard.errors import StackyardError
@@ -28,6 +28,8 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES)
 FIELDS = frozenset(field.name for field in fields(Definition))
+# What a file says none of; asking for each key of each of ten thousand files takes a second.
+ABSENT = {key.attribute: key.default for key in VM_KEYS if key.default is not REQUIRED}
 # What one form says replaces what the defaults say in the other.
 RIVALS = (("disks", "nested_disks"), ("network", "networks"))
 
@@ -191,7 +193,11 @@ def _parse(text: str, defaults: Mapping, report: Report) -> Definition | None:
 
 
 def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
-    values = {key.attribute: take(mapping, key, report) for key in VM_KEYS}
+    values = ABSENT | {
+        key.attribute: take(mapping, key, report)
+        for key in VM_KEYS
+        if key.name in mapping or key.default is REQUIRED
+    }
     for name in ("tags", "groups"):
         values[name] = values[name] or ()
     values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))

@@ -12,10 +12,23 @@ from many_writers import cluster
 from stackyard.kubeconfig import dump, parse
 
 ROOT = Path(__file__).parents[2]
+CALLBACKS = ROOT / "stackyard/run/callbacks"
 TOKEN = "token of k8s-a"
 
 
-def play(folder: Path, tasks: list[dict[str, Any]], *options: str) -> tuple[int, str]:
+CURIOUS = """
+from ansible.plugins.callback import CallbackBase
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "notification", "curious"
+    def show(self, result, **more):
+        self._display.display(f"CURIOUS {result.task_fields['args']} {result.result}")
+    v2_runner_on_ok = v2_runner_on_failed = show
+"""
+
+
+def play(
+    folder: Path, tasks: list[dict[str, Any]], *options: str, **environ: str
+) -> tuple[int, str]:
     """Run tasks as verbose as can be; return the exit code and all that was said."""
     book = folder / "play.yml"
     book.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
@@ -23,7 +36,7 @@ def play(folder: Path, tasks: list[dict[str, Any]], *options: str) -> tuple[int,
     done = subprocess.run(
         [str(program), "-i", "localhost,", "-vvv", *options, str(book)],
         cwd=ROOT,
-        env=os.environ | {"ANSIBLE_NOCOLOR": "1"},
+        env=os.environ | {"ANSIBLE_NOCOLOR": "1", **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -42,6 +55,19 @@ def test_diff_and_check_mode_show_and_write_nothing(tmp_path: Path) -> None:
     assert "(masked 1)" in said
     assert TOKEN not in said
     assert not (tmp_path / "all").exists()
+
+
+def test_a_callback_that_shows_everything_has_no_secret_to_show(tmp_path: Path) -> None:
+    (tmp_path / "curious.py").write_text(CURIOUS)
+    content = dump(cluster("k8s-a"))
+    good = {"content": content, "context": "k8s-a", "store": f"file:{tmp_path}/all"}
+    bad = {**good, "store": f"file:{tmp_path}/curious.py/all"}
+    tasks = [{"kubeconfig": good}, {"kubeconfig": bad}]
+    code, said = play(tmp_path, tasks, ANSIBLE_CALLBACK_PLUGINS=f"{tmp_path}:{CALLBACKS}")
+    assert code == 2, said
+    assert said.count("CURIOUS") == 2, said
+    assert "'context': 'k8s-a'" in said
+    assert TOKEN not in said
 
 
 def test_what_is_published_can_be_looked_up(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from nornir import InitNornir
+from nornir.core.filter import F
 
-from stackyard.definitions.load import parse_vm
+from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.inventory import Inventory, InventoryError, build_inventory
 
 
@@ -133,3 +135,34 @@ def test_a_group_of_ones_own_may_be_a_clusters() -> None:
     made = inventory(vm("k8s-dev-cp1"), vm("storage", "groups: [cluster_dev]\n"))
     assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "storage")
     assert (made.groups["cluster_dev"].variables or {})["cluster_members"] == ["k8s-dev-cp1"]
+
+
+def test_nornir_has_defaults_and_connection_options(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text(vm("k8s-dev-w1", "ciuser: me\n"))
+    nornir = InitNornir(
+        inventory={
+            "plugin": "StackyardInventory",
+            "options": {
+                "site": str(tmp_path),
+                "defaults": {"port": 2222, "platform": "linux", "data": {"zone": "home"}},
+                "connection_options": {"ssh": {"extras": {"timeout": 5}}},
+            },
+        },
+        logging={"enabled": False},
+    )
+    (host,) = nornir.filter(F(has_parent_group="kubeadm")).inventory.hosts.values()
+    assert (host.port, host.platform, host.username, host["zone"]) == (2222, "linux", "me", "home")
+    assert host["cluster_members"] == ["k8s-dev-w1"]
+    parameters = host.get_connection_parameters("ssh")
+    assert (parameters.port, parameters.extras) == (2222, {"timeout": 5})
+
+
+def test_nornir_gets_no_inventory_from_mistakes(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text("name: a\n")
+    with pytest.raises(DefinitionsError, match="target_node is missing"):
+        InitNornir(
+            inventory={"plugin": "StackyardInventory", "options": {"site": str(tmp_path)}},
+            logging={"enabled": False},
+        )
