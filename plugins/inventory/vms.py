@@ -170,7 +170,7 @@ filters:
   - proxmox_status == 'running'
 keyed_groups:
   - key: proxmox_node
-    prefix: on
+    prefix: at
 """
 
 TEMPLATE_MARKS = ("{{", "{%", "{#")
@@ -197,7 +197,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
-            desired = self._desired(folder / self.get_option("vms"), folder / known_hosts, cache)
+            vms = (folder / self.get_option("vms")).resolve()
+            desired = self._desired(vms, folder / known_hosts, cache)
             if self.get_option("verify"):
                 desired = self._observed(desired, path, cache)
             elif self.get_option("include_tags") or self.get_option("include_pools"):

@@ -64,5 +64,5 @@ class Steps:
         if process.returncode not in accept:
             if quiet:
                 self.console.out("".join(lines), highlight=False)
-            raise StepError(f"{argv[0]} {argv[1]} ended with exit code {process.returncode}")
+            raise StepError(f"{' '.join(argv)} ended with exit code {process.returncode}")
         return "".join(lines)

@@ -67,7 +67,7 @@ def show(
 @app.command()
 def merge(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE…", help="Kubeconfigs; - is standard input.")
+        list[str], typer.Argument(metavar="FILE…", help="Kubeconfigs; - is standard input.")
     ],
     context: Annotated[
         str | None, typer.Option(help="The new name of one file's context.", metavar="NAME")
@@ -100,7 +100,8 @@ def merge(
     if context is not None and len(files) > 1:
         raise typer.BadParameter("--context names the context of one file")
     incoming: list[Incoming] = []
-    for file in files:
+    # For each Path among its arguments typer would build a validator.
+    for file in map(Path, files):
         document = read_file(file)
         if context is None:
             incoming += every_context(document, file.stem)

@@ -2,8 +2,8 @@
 
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
 Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
-be had (a pool is exhausted, a kept plan no longer fits), 64 a command line that makes no sense,
-130 interrupted.
+be had (a pool is exhausted, a kept plan no longer fits), 4 a store does not answer, 5 both sides of
+a sync changed, 64 a command line that makes no sense, 130 interrupted.
 """
 
 import sys

@@ -48,7 +48,7 @@ def ready(
         typer.echo(line)
     late = sum(row[2] == "no" for row in rows)
     if late:
-        typer.echo(f"error: {late} of {len(rows)} VMs are not ready; the others are", err=True)
+        typer.echo(f"error: {late} of {len(rows)} VMs not ready", err=True)
         raise typer.Exit(1)
 
 

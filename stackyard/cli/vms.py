@@ -79,10 +79,11 @@ def working(audit: Path | None, verbose: bool) -> "Iterator[Terms]":
     from stackyard.cli.interrupt import heeding
     from stackyard.cli.steps import StepLines
     from stackyard.proxmox.apply import Terms
+    from stackyard.stores.references import read_secret
 
     lines = StepLines()
     with reporting(audit, lines) as processor, heeding(lambda: lines.running) as halt:
-        yield Terms((processor, *_details(verbose)), halt=halt)
+        yield Terms((processor, *_details(verbose)), read_secret, halt)
 
 
 def _details(verbose: bool) -> "tuple[Processor, ...]":
@@ -123,6 +124,7 @@ def show_plan(plan: "Plan") -> None:
 
     typer.echo(render_text(plan))
     if plan.problems:
+        typer.echo("error: the plan has problems, so nothing of it is done", err=True)
         raise typer.Exit(1)
 
 

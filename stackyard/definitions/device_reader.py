@@ -9,14 +9,17 @@ from stackyard.definitions.hardware import Device
 from stackyard.definitions.values import Report, check_keys, shown, take
 
 DEVICE_NAMES = tuple(FAMILY_OF)
+SERIAL_KEYS = tuple(replace(SERIAL_KEY, name=name) for name in SERIAL_PORTS)
 
 
 def read_devices(mapping: Mapping, report: Report) -> dict[str, Device]:
     """Return the devices by their keys."""
     found: dict[str, Device] = {}
-    for name, family in FAMILY_OF.items():
-        value = mapping.get(name)
-        device = None if value is None else _device(name, value, mapping, family, report)
+    for name, value in mapping.items():
+        family = FAMILY_OF.get(name)
+        if family is None or value is None:
+            continue
+        device = _device(name, value, mapping, family, report)
         if device is not None:
             found[name] = device
     return found
@@ -55,8 +58,7 @@ def _as_mapping(value: Any, family: Family, line: int) -> Mapping | None:
 
 def read_serials(mapping: Mapping, report: Report) -> tuple[str | None, ...]:
     """Return the serial ports by number; `serial: true` is the first one."""
-    keys = [replace(SERIAL_KEY, name=name) for name in SERIAL_PORTS]
-    ports: list[str | None] = [take(mapping, key, report) for key in keys]
+    ports: list[str | None] = [take(mapping, key, report) for key in SERIAL_KEYS]
     if mapping.get("serial") in (True, 1) and ports[0] is None:
         ports[0] = "socket"
     while ports and ports[-1] is None:

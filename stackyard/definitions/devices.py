@@ -187,7 +187,7 @@ def _check_fit(slot: str, kind: str, values: Mapping, report: Report) -> None:
             report.add(values.lines.get(name, values.line), f"{name} of {slot} is not for {kind}")
         elif bus not in BUSES_OF.get(name, BUSES):
             line = values.lines.get(name, values.line)
-            report.add(line, f"{name} of {slot} is for {' and '.join(BUSES_OF[name])} only")
+            report.add(line, f"{name} of {slot} is for {', '.join(BUSES_OF[name])} only")
 
 
 def device_lines(mapping: Mapping) -> dict[str, int]:

@@ -22,6 +22,13 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class VaultReference:
+    """A value that lives in a KV store of Vault (`{vault: "kv/path/of/secret#KEY"}`)."""
+
+    vault: str  # mount, path, and the key after #
+
+
+@dataclass(frozen=True, slots=True)
 class Disk:
     """What is in one slot of a VM's storage controllers."""
 
@@ -143,7 +150,7 @@ class Definition:
     serials: tuple[str | None, ...] = ()  # by number: "socket" or a device of the node
     devices: Mapping[str, Device] = field(default_factory=dict)  # by key of Proxmox: vga, usb0
     ciuser: str | None = None
-    cipassword: Reference | None = None
+    cipassword: Reference | VaultReference | None = None
     sshkeys: str | Reference | None = None  # one key a line, no trailing newline
     nameserver: str | None = None
     searchdomain: str | None = None

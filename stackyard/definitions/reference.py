@@ -18,7 +18,7 @@ VALUES = {
     "map": "a mapping",
     "switch": "true, false",
     "boolean": "true, false",
-    "secret": "`{env: NAME}`",
+    "secret": "`{env: NAME}`, `{vault: MOUNT/PATH#KEY}`",
     "addresses": "IP addresses",
     "number": "a number",
 }
@@ -85,8 +85,9 @@ startup: {order: 1, up: 30}
 CREDENTIALS = """
 ## The password of the cloud-init user
 
-`cipassword: {env: NAME}` names an environment variable; the plan, its documents and the logs hold
-the name alone, and `apply` reads the variable before it begins. Proxmox never shows a password, so
+`cipassword: {env: NAME}` names an environment variable, `cipassword: {vault: "kv/vms/web#KEY"}`
+a key of a secret in Vault (VAULT_ADDR and the rest as for kubeconfigs). The plan, its documents and
+the logs hold the name alone; `apply` reads the password before it begins. Proxmox never shows it:
 a plan tells only whether there is one: to change it, remove it in Proxmox and apply again.
 """
 

@@ -32,6 +32,11 @@ TYPES: dict[str, Any] = {
     "ranges": {"type": ["string", "integer"]},
 }
 REFERENCE = (Key("env", "string", "An environment variable.", REQUIRED),)
+VAULT_REFERENCE = (
+    Key(
+        "vault", "string", "A secret's key in Vault, as kv/path#KEY.", REQUIRED, pattern=".+/.+#.+"
+    ),
+)
 
 
 def json_schema() -> dict[str, Any]:
@@ -94,7 +99,7 @@ def _rules(key: Key) -> dict[str, Any]:
     if key.type == "keys":
         return {"anyOf": [*TEXTS["anyOf"], _object(REFERENCE)]}
     if key.type == "secret":
-        return _object(REFERENCE)
+        return {"anyOf": [_object(REFERENCE), _object(VAULT_REFERENCE)]}
     rules: dict[str, Any] = dict(TYPES[key.type])
     if key.type in ("list", "addresses", "ranges"):
         return rules

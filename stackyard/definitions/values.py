@@ -10,10 +10,11 @@ from typing import Any
 
 from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.keys import REQUIRED, Key
-from stackyard.definitions.model import Reference
+from stackyard.definitions.model import Reference, VaultReference
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
+VAULT_PLACE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+#[A-Za-z0-9_.-]+")
 UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 LONGEST_QUOTE = 60  # characters
 CLEAR_SECRETS = ("ciuser_password", "password")
@@ -185,14 +186,21 @@ def _reference(value: Mapping) -> Reference | None:
     return Reference(str(name)) if set(value) == {"env"} and named else None
 
 
-def _secret(value: Any, _key: Key) -> Reference:
-    reference = _reference(value) if isinstance(value, Mapping) else None
+def _secret(value: Any, _key: Key) -> Reference | VaultReference:
+    reference = _secret_reference(value) if isinstance(value, Mapping) else None
     if reference is None:  # the value is not quoted: it may be the secret
         raise BadValueError(
-            "is a secret in clear text: never put one into a definition, but {env: NAME}, an "
-            "environment variable that holds it"
+            "is a secret in clear text: never put one into a definition, but where it is, as "
+            "{env: NAME} or {vault: MOUNT/PATH#KEY}"
         )
     return reference
+
+
+def _secret_reference(value: Mapping) -> Reference | VaultReference | None:
+    place = value.get("vault")
+    if set(value) == {"vault"} and isinstance(place, str) and VAULT_PLACE.fullmatch(place):
+        return VaultReference(place)
+    return _reference(value)
 
 
 def _keys(value: Any, _key: Key) -> str | Reference:
@@ -204,6 +212,15 @@ def _keys(value: Any, _key: Key) -> str | Reference:
     lines = value.splitlines() if isinstance(value, str) else value
     if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
         raise BadValueError("must be a text or a list of texts, one public key each")
+    return public_keys(lines)
+
+
+def public_keys(lines: Iterable[str]) -> str:
+    """Return ssh keys, one a line, without what surrounds them.
+
+    Raises:
+        BadValueError: a line is something else; the sentence does not repeat it.
+    """
     keys = [line.strip() for line in lines if line.strip()]
     for number, line in enumerate(keys, 1):
         if "PRIVATE KEY" in line:

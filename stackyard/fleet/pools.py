@@ -14,6 +14,7 @@ from stackyard.fleet.networks import Network, Range
 
 STORE = "vault:kv/ephemeral-clusters/ip-allocations"
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+LONGEST = dt.timedelta(days=3650)
 DURATION = rf"([1-9]\d{{0,6}})([{''.join(UNITS)}])"
 POOL_KEYS = (
     Key("first", "string", "First address.", ...),
@@ -56,9 +57,10 @@ class Pool:
 
 
 def duration(text: str) -> dt.timedelta | None:
-    """Return the time that a text as 45m, 24h or 7d says, None where it says none."""
+    """Return the time that a text as 45m, 24h or 7d says; None for others, and above 3650d."""
     match = re.fullmatch(DURATION, text)
-    return dt.timedelta(**{UNITS[match[2]]: int(match[1])}) if match else None
+    found = dt.timedelta(**{UNITS[match[2]]: int(match[1])}) if match else LONGEST * 2
+    return found if found <= LONGEST else None
 
 
 def read_pool(name: str, value: Mapping, report: Report) -> Pool | None:
@@ -72,6 +74,8 @@ def read_pool(name: str, value: Mapping, report: Report) -> Pool | None:
         report.add(value.line, f"pool {name} needs first and last as addresses")
         return None
     ttl = duration(taken["ttl"]) if taken["ttl"] else None
+    if taken["ttl"] and ttl is None:
+        report.add(value.lines["ttl"], f"ttl of pool {name} is more than 3650d")
     pool = Pool(name, first, last, taken["block"], ttl, taken["store"], value.line)
     if first.version != last.version or pool.capacity < 1:
         report.add(value.line, f"pool {name} has no block of {pool.block} from {first} to {last}")

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from stackyard.definitions.model import Definition, Reference
+from stackyard.definitions.values import BadValueError, public_keys
 from stackyard.errors import StackyardError
 
 
 class ResolveError(StackyardError):
-    """A definition refers to a variable that is not set."""
+    """A definition refers to a variable that is not set, or that holds something else."""
 
 
 def resolve(
@@ -17,7 +18,7 @@ def resolve(
     """Replace `{env: NAME}` by the variable's value; VMs that are not managed stay as they are.
 
     Raises:
-        ResolveError: a variable is not set or empty.
+        ResolveError: a variable is not set, or holds no public keys.
     """
     return tuple(_resolved(vm, environ) if vm.managed else vm for vm in definitions)
 
@@ -31,4 +32,9 @@ def _resolved(vm: Definition, environ: Mapping[str, str]) -> Definition:
             f"{vm.source.at('sshkeys')}: sshkeys of {vm.name} come from {vm.sshkeys.env}, which is"
             f' not set: export {vm.sshkeys.env}="$(cat ~/.ssh/id_ed25519.pub)"'
         )
-    return replace(vm, sshkeys="\n".join(line.strip() for line in value.splitlines()))
+    try:
+        return replace(vm, sshkeys=public_keys(value.splitlines()))
+    except BadValueError as error:
+        raise ResolveError(
+            f"{vm.source.at('sshkeys')}: {vm.sshkeys.env}, the sshkeys of {vm.name}, {error}"
+        ) from None

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.model import Definition, Reference
+from stackyard.definitions.model import Definition, Reference, VaultReference
 from stackyard.inventory.clusters import cluster_groups
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
@@ -40,7 +40,7 @@ def build_inventory(
 def _host(vm: Definition) -> Host:
     address = _address(vm)
     role = role_of(vm.name)
-    variables: dict[str, Any] = {"stackyard_definition": describe(vm)}
+    variables: dict[str, Any] = {}
     if role.cluster:
         variables["cluster_name"] = role.cluster
     if vm.define_connection_info:
@@ -48,7 +48,8 @@ def _host(vm: Definition) -> Host:
             variables["ansible_host"] = address
         if vm.ciuser:
             variables["ansible_user"] = vm.ciuser
-    return Host(vm.name, address, variables | dict(vm.variables), groups_of(vm, role))
+    variables |= {**vm.variables, "stackyard_definition": describe(vm)}
+    return Host(vm.name, address, variables, groups_of(vm, role))
 
 
 def _address(vm: Definition) -> str | None:
@@ -65,6 +66,8 @@ def describe(value: Any) -> Any:
         return value
     if kind is Reference:
         return {"env": value.env}
+    if kind is VaultReference:
+        return {"vault": value.vault}
     if is_dataclass(kind):
         pairs = ((name, getattr(value, name)) for name in _names(kind))
         return {name: describe(item) for name, item in pairs if item is not None and item != ()}

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 
 from stackyard.lab import cgroups
@@ -22,7 +23,17 @@ def why_simulated() -> str | None:
         return "this is no Linux machine"
     if os.geteuid() != 0:
         return "only root can boot machines"
+    if not _may_unshare():
+        return "this root may make no namespaces, as in a container without CAP_SYS_ADMIN"
     return None
+
+
+def _may_unshare() -> bool:
+    attempt = ["unshare", "--mount", "--net", "--pid", "--fork", "true"]
+    try:
+        return subprocess.run(attempt, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def check_programs() -> None:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Nornir's plugins: the inventory, the connection to Proxmox, and who listens to tasks."""

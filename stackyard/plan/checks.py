@@ -22,7 +22,10 @@ def _conflicts(
     yield from _node(definition, observed, ours)
     pool = definition.pool
     if pool is not None and observed.pools is not None and pool not in observed.pools:
-        yield f"{name} is wanted in the pool {pool}, which does not exist: make it first"
+        yield (
+            f"{name} is wanted in the pool {pool}, which does not exist: make it first, "
+            "or let the token see it"
+        )
     if vmid not in freed:
         yield from _vmid(name, observed, vmid)
     if ours:

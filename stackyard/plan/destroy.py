@@ -14,10 +14,16 @@ def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observe
     """Plan the removal of one VM and its disks.
 
     Raises:
-        PlanError: there is none of that name, it is not ours, or it is protected.
+        PlanError: there is none of that name, it is not ours, or it is not managed or protected.
     """
+    fleet = [definition for definition in definitions if definition.name == name]
+    for definition in fleet:
+        if not definition.managed:
+            raise PlanError(
+                f"{definition.source.at('managed')}: {name} is not managed: not touched"
+            )
     vm = _the_one(name, observed)
-    if is_protected(vm) or any(d.name == name and d.protection for d in definitions):
+    if is_protected(vm) or any(definition.protection for definition in fleet):
         raise PlanError(
             f"{name} (VM {vm.vmid} on {vm.node}) is protected: "
             "set protection: false and apply that first"

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any, get_args
 
 from stackyard.definitions.hardware import Device
-from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan.effects import effects_of
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
@@ -46,7 +46,8 @@ _STEPS: dict[str, type[Step]] = {
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}
 _DEVICES: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (Disk, Nic, IpConfig, Reference, *get_args(Device))
+    kind.__name__.lower(): kind
+    for kind in (Disk, Nic, IpConfig, Reference, VaultReference, *get_args(Device))
 }
 
 

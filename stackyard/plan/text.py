@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from stackyard.definitions.hardware import Cpu, Device
-from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
+from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan.disks import OPTIONS, size_text
 from stackyard.plan.observed import SYSTEM_TAGS
 from stackyard.plan.values import (
@@ -153,6 +153,8 @@ def _text(value: Value) -> str:
         return _device(value)
     if isinstance(value, Reference):
         return f"from ${value.env}"
+    if isinstance(value, VaultReference):
+        return f"from Vault, {value.vault}"
     if isinstance(value, tuple):
         return ";".join(value) or "none"
     if isinstance(value, bool):

@@ -10,10 +10,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stackyard.definitions.hardware import Device
-from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState, Reference
+from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState, Reference, VaultReference
 
 Value = (
-    None | bool | int | float | str | tuple[str, ...] | Disk | Nic | IpConfig | Device | Reference
+    None
+    | bool
+    | int
+    | float
+    | str
+    | tuple[str, ...]
+    | Disk
+    | Nic
+    | IpConfig
+    | Device
+    | Reference
+    | VaultReference
 )
 Verb = Literal["create", "finish", "update", "replace", "destroy"]
 When = Literal["now", "restart", "held"]  # held: waits for a restart that nobody allowed

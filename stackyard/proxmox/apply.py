@@ -26,7 +26,7 @@ from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.jobs import Jobs
-from stackyard.proxmox.references import check_references
+from stackyard.proxmox.references import ReadSecret, Secrets, from_environment
 
 CONNECTION = "proxmox"
 WORKERS = 64  # they mostly wait; the clones have a limit of their own
@@ -51,6 +51,7 @@ class Terms:
     """How a plan is carried out."""
 
     processors: Sequence[Processor] = ()  # who is told what happens
+    read_secret: ReadSecret = from_environment  # how the secrets that a plan names are read
     halt: threading.Event = field(default_factory=threading.Event)  # set: no step begins any more
     refused: Mapping[str, str] = field(default_factory=dict)  # VMs not to be touched, and why
 
@@ -103,7 +104,7 @@ def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
     """
     if plan.problems:
         raise PlanError("\n".join(plan.problems))
-    check_references(plan)
+    secrets = Secrets(plan, terms.read_secret)
     ConnectionPluginRegister.auto_register()
     jobs = Jobs(client, client.settings.clones)
     failed: list[Action] = []
@@ -111,7 +112,7 @@ def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
     for wave in plan.waves:
         stopped = {a.name: why for a in wave if (why := _why_not(a, failed, terms))}
         begun = tuple(action for action in wave if action.name not in stopped)
-        results = _run(client, begun, terms, jobs) if begun else {}
+        results = _run(client, begun, terms, jobs, secrets) if begun else {}
         ends = [_reached(action, results.get(action.name), stopped) for action in wave]
         failed += [a for a, end in zip(wave, ends, strict=True) if end.error]
         reached += ends
@@ -125,7 +126,7 @@ def _why_not(action: Action, failed: list[Action], terms: Terms) -> str:
     return f"not begun: {', '.join(needed)} failed before it" if needed else ""
 
 
-def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
+def carry_out(task: Task, jobs: Jobs, halt: threading.Event, secrets: Secrets) -> Result:
     """Nornir task: carry out the host's action, each step as a subtask."""
     action: Action = task.host["action"]
     client: Client = task.host.get_connection(CONNECTION, task.nornir.config)
@@ -135,7 +136,7 @@ def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
         carrier.check()
         for step in action.steps:
             name = step_name(step)
-            task.run(task=_carry_out_step, name=name, carrier=carrier, step=step)
+            task.run(task=_carry_out_step, name=name, carrier=carrier, step=step, secrets=secrets)
             done.append(f"{name} ({carrier.warning})" if carrier.warning else name)
     except StackyardError as error:
         return Result(host=task.host, result=tuple(done), failed=True, exception=error)
@@ -145,10 +146,10 @@ def carry_out(task: Task, jobs: Jobs, halt: threading.Event) -> Result:
     return Result(host=task.host, result=tuple(done), changed=True)
 
 
-def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
+def _carry_out_step(task: Task, carrier: Carrier, step: Step, secrets: Secrets) -> Result:
     # Nornir logs a traceback for what a task raises; a refusal of Proxmox is no bug of ours.
     try:
-        carrier.carry_out(step)
+        carrier.carry_out(secrets.put_in(step))
     except StackyardError as error:
         done = Done(step, carrier.upids, error=str(error))
         return Result(host=task.host, result=done, failed=True, exception=error)
@@ -156,9 +157,11 @@ def _carry_out_step(task: Task, carrier: Carrier, step: Step) -> Result:
     return Result(host=task.host, result=done, changed=True)
 
 
-def _run(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> AggregatedResult:
+def _run(
+    client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs, secrets: Secrets
+) -> AggregatedResult:
     nornir = _nornir(client, wave, terms, jobs)
-    return nornir.run(task=carry_out, name="apply", jobs=jobs, halt=terms.halt)
+    return nornir.run(task=carry_out, name="apply", jobs=jobs, halt=terms.halt, secrets=secrets)
 
 
 def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) -> Nornir:

@@ -1,9 +1,7 @@
 """The whole way, for the command line and for a run: observe, plan, apply, and look again."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-
-from nornir.core.processor import Processor
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
@@ -126,7 +124,7 @@ def converge(
     definitions: Iterable[Definition],
     site: Site,
     limit: str | None = None,
-    processors: Sequence[Processor] = (),
+    terms: Terms | None = None,
 ) -> Outcome:
     """Make the real VMs the desired ones, without asking. Errors of single VMs are in the outcome.
 
@@ -137,7 +135,7 @@ def converge(
     plan, observed = plan_fleet(client, fleet, site, limit)
     if plan.is_empty:
         return Outcome(plan, (), observed)
-    return apply_and_look(client, plan, fleet, site, Terms(processors))
+    return apply_and_look(client, plan, fleet, site, terms)
 
 
 def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:

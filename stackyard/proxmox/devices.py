@@ -1,26 +1,25 @@
 """Disks, network interfaces and cloud-init addresses as Proxmox writes them, both ways."""
 
 import re
-from dataclasses import replace
 
 from stackyard.definitions.keys import DISK_OPTION_KEYS, NIC_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.values import Value
 from stackyard.proxmox import properties
-from stackyard.proxmox.properties import Codec
+from stackyard.proxmox.properties import Codec, Fields
 
 Decoded = tuple[Value, str]  # the value, and the options that no definition knows
 
-_DISK_KEYS = tuple(key for key in DISK_OPTION_KEYS if key.name != "discard")
+_DISK = Fields(key for key in DISK_OPTION_KEYS if key.name != "discard")
 _DISCARD = Codec(lambda value: "on" if value else "ignore", lambda text: text == "on")
-_NIC_KEYS = tuple(key for key in NIC_KEYS if key.name not in ("model", "mac", "firewall"))
+_NIC = Fields(key for key in NIC_KEYS if key.name not in ("model", "mac", "firewall"))
 _NEW_VOLUME = re.compile(r"(?P<storage>[^:/]+):(?P<gib>\d+(\.\d+)?)")
 _CLOUDINIT = re.compile(r"(?P<storage>[^:/]+):(.*/)?(vm-\d+-)?cloudinit(\.\w+)?")
 
 
 def encode_disk(disk: Disk, keep: str) -> str:
     """Write a disk; one without a volume is asked for by its size and is going to be made."""
-    options = properties.write_keys(_DISK_KEYS, disk)
+    options = _DISK.write(disk)
     options["discard"] = None if disk.discard is None else _DISCARD.write(disk.discard)
     if disk.media == "iso":
         return properties.render(disk.volume or "none", {"media": "cdrom"}, keep)
@@ -65,8 +64,8 @@ def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
         volume=None if new else volume,
         import_from=options.pop("import-from", None),
         discard=None if discard is None else _DISCARD.read(discard),
+        **_DISK.take(options),
     )
-    disk = replace(disk, **properties.take_keys(_DISK_KEYS, options))
     return disk, properties.render("", dict(options))
 
 
@@ -79,7 +78,7 @@ def format_of(volume: str) -> str | None:
 def encode_nic(nic: Nic, keep: str) -> str:
     """Write an interface; without a MAC address Proxmox makes a new one at each write."""
     model = f"{nic.model}={nic.mac}" if nic.mac else nic.model
-    options = properties.write_keys(_NIC_KEYS, nic)
+    options = _NIC.write(nic)
     return properties.render(model, {**options, "firewall": "1" if nic.firewall else None}, keep)
 
 
@@ -92,8 +91,8 @@ def decode_nic(_key: str, text: str) -> Decoded:
         model = next(iter(options))
         mac = options.pop(model)
     firewall = bool(properties.as_flag(options.pop("firewall", None)))
-    taken = properties.take_keys(_NIC_KEYS, options)
-    bridge = taken.pop("bridge") or ""
+    taken = _NIC.take(options)
+    bridge = taken.pop("bridge", "")
     mac = mac.upper() if mac else None
     nic = Nic(bridge=bridge, model=model, firewall=firewall, mac=mac, **taken)
     return nic, properties.render("", dict(options))

@@ -76,30 +76,38 @@ def _from_document(document: Mapping[str, Any]) -> Facts:
     return Facts(**{**document, **lists})
 
 
-def interfaces_of(answer: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+def interfaces_of(answer: Any) -> tuple[Mapping[str, Any], ...]:
     """Return the interfaces of an answer of …/agent/network-get-interfaces.
 
-    A guest that cannot tell (some Windows agents) answers with an error inside the result.
+    The guest wrote it, so nothing of its form is sure; one that cannot tell (some Windows agents)
+    answers with an error inside the result.
     """
-    result = answer.get("result")
+    result = answer.get("result") if isinstance(answer, Mapping) else None
     if not isinstance(result, list):
         return ()
-    return tuple(
-        {
-            "name": one["name"],
-            "mac-address": one.get("hardware-address", ""),
-            "ip-addresses": [
-                f"{ip['ip-address']}/{ip['prefix']}" for ip in one.get("ip-addresses", ())
-            ],
-        }
-        for one in result
-    )
+    return tuple(_interface(one) for one in result if isinstance(one, Mapping))
+
+
+def _interface(told: Mapping[str, Any]) -> Mapping[str, Any]:
+    addresses = told.get("ip-addresses")
+    return {
+        "name": str(told.get("name", "")),
+        "mac-address": str(told.get("hardware-address", "")),
+        "ip-addresses": [
+            f"{one.get('ip-address')}/{one.get('prefix')}"
+            for one in (addresses if isinstance(addresses, list) else ())
+            if isinstance(one, Mapping)
+        ],
+    }
 
 
 def _reachable(
     interface: Mapping[str, Any],
 ) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
     for text in interface["ip-addresses"]:
-        address = ipaddress.ip_interface(text).ip
+        try:
+            address = ipaddress.ip_interface(text).ip
+        except ValueError:  # no address; proxmox_agent_interfaces shows what the guest wrote
+            continue
         if not (address.is_loopback or address.is_link_local or address.is_unspecified):
             yield address

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from stackyard.definitions.device_keys import FAMILY_OF
-from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState
-from stackyard.definitions.keys import VM_KEYS, Key
+from stackyard.definitions.device_keys import FAMILIES, FAMILY_OF
+from stackyard.definitions.hardware import Cpu, Device, EfiDisk, Startup, TpmState
+from stackyard.definitions.keys import Key
 from stackyard.proxmox import properties
 from stackyard.proxmox.devices import Decoded, format_of
+from stackyard.proxmox.properties import Fields
 
-_CPU_FLAGS: tuple[Key, ...] = (Key("flags", "list", ""),)
-_CPU = next(key.option for key in VM_KEYS if key.name == "cpu_type")
+_CPU = Fields((Key("flags", "list", ""),))
+_FIELDS = {family.name: Fields(family.keys) for family in FAMILIES}
 # Proxmox gives these volumes the size they need, whatever is asked for.
 _NEW_SIZE = "1"
 
@@ -17,10 +18,11 @@ _NEW_SIZE = "1"
 def encode_device(key: str, device: Device, keep: str) -> str:
     """Write a device; its volume, where it has one, is asked for if it is not there yet."""
     if isinstance(device, Cpu):
-        return properties.render(device.type, properties.write_keys(_CPU_FLAGS, device), keep)
+        return properties.render(device.type, _CPU.write(device), keep)
     family = FAMILY_OF[key]
-    options = properties.write_keys(family.keys, device)
-    first = options.pop(family.first, None) or ""
+    options = _FIELDS[family.name].write(device)
+    # Proxmox itself names the order, and shows all that it is given as it is.
+    first = "" if isinstance(device, Startup) else options.pop(family.first, None) or ""
     if isinstance(device, EfiDisk | TpmState):
         first = device.volume or f"{options['storage']}:{_NEW_SIZE}"
         options.pop("storage")
@@ -32,7 +34,7 @@ def encode_device(key: str, device: Device, keep: str) -> str:
 def decode_cpu(_key: str, text: str) -> Decoded:
     """Read the CPU's type and flags."""
     options = properties.parse(text, "cputype")
-    cpu = Cpu(options.pop("cputype", ""), **properties.take_keys(_CPU_FLAGS, options))
+    cpu = Cpu(options.pop("cputype", ""), **_CPU.take(options))
     return cpu, properties.render("", dict(options))
 
 
@@ -42,8 +44,8 @@ def decode_device(key: str, text: str) -> Decoded:
     has_volume = family.model in (EfiDisk, TpmState)
     options = properties.parse(text, "file" if has_volume else family.first)
     volume = _take_volume(options) if has_volume else {}
-    taken = properties.take_keys(family.keys, options)
-    if family.model is EfiDisk and taken["format"] is None:
+    taken = _FIELDS[family.name].take(options)
+    if family.model is EfiDisk and "format" not in taken:
         taken["format"] = format_of(str(volume["volume"]))
     device = family.model(**{**taken, **volume})
     return device, properties.render("", dict(options))

@@ -58,7 +58,7 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
     refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
-    warnings = (*_blind(desired, vms), *_forbidden(refused, len(asked)))
+    warnings = (*_blind(desired, vms), *_silent(found), *_forbidden(refused, len(asked)))
     return Live(facts, warnings)
 
 
@@ -140,6 +140,12 @@ def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
             "Proxmox shows no VM at all: it has none, or the token lacks the privilege VM.Audit "
             "(a token with privilege separation has only permissions of its own)"
         )
+
+
+def _silent(found: Mapping[str, Facts]) -> Iterator[str]:
+    unknown = [vm.node for vm in found.values() if vm.status == UNKNOWN]
+    for node in sorted(set(unknown)):
+        yield f"{node} does not answer: what its {unknown.count(node)} hosts do is unknown"
 
 
 def _forbidden(refused: list[ApiError], asked: int) -> Iterator[str]:

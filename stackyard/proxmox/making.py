@@ -5,7 +5,6 @@ from stackyard.plan.values import Change, Clone, Configure, Create
 from stackyard.proxmox import wire
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.pools import put_into_pool
-from stackyard.proxmox.references import resolved
 
 
 def clone(errand: Errand, step: Clone) -> None:
@@ -30,7 +29,7 @@ def clone(errand: Errand, step: Clone) -> None:
 
 def create(errand: Errand, step: Create) -> None:
     """Make the VM from nothing."""
-    parameters = wire.parameters(resolved(step.changes))
+    parameters = wire.parameters(step.changes)
     errand.run(
         "create",
         lambda: errand.client.post(errand.vms, vmid=errand.action.vmid, **parameters),
@@ -53,6 +52,5 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
         digest = None  # a drive of a fresh clone is in the way; the next write looks first
     else:
         digest = errand.digest or errand.fresh_digest()
-    form = wire.parameters(resolved(changes))
-    errand.client.put(f"{errand.vm}/config", digest=digest, **form)
+    errand.client.put(f"{errand.vm}/config", digest=digest, **wire.parameters(changes))
     errand.digest = None

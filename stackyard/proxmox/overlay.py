@@ -45,30 +45,37 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
         for host in desired.hosts.values()
         if (chosen := _chosen(host, by_name.get(host.name, [])))
     }
-    for name, candidates in by_name.items():
-        for vm in filter(include.takes, candidates):
-            if found.setdefault(name, vm) != vm:
-                raise InventoryError(_ambiguous(name, [found[name], vm]))
+    for vm in sorted(filter(include.takes, vms), key=lambda vm: vm.vmid):
+        if found.setdefault(vm.host_name, vm) != vm or _is_strange(desired, vm):
+            raise InventoryError(
+                f"VM {vm.vmid} on {vm.node} would be the host {vm.host_name}, which another VM or "
+                "a definition is already: rename one, or leave it out of include_tags and "
+                "include_pools"
+            )
     return found
 
 
 def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
-    """Return the VM of a definition: the one of its VMID, else ours, else the only one."""
+    """Return the VM of a definition, which a plan would take too: ours, or any where unmanaged."""
     definition = host.variables["stackyard_definition"]
     fitting = [vm for vm in candidates if vm.template == bool(definition.get("template"))]
-    of_vmid = [vm for vm in fitting if vm.vmid == definition.get("vmid")]
-    ours = [vm for vm in fitting if OURS in vm.tags]
-    for choice in (of_vmid, ours, fitting):
-        if len(choice) == 1:
-            return choice[0]
-    if fitting:
-        raise InventoryError(_ambiguous(host.name, fitting))
-    return None
+    if _is_managed(host):
+        fitting = [vm for vm in fitting if OURS in vm.tags]
+    numbered = [vm for vm in fitting if vm.vmid == definition.get("vmid")]
+    if len(fitting) > 1 and not numbered:
+        places = " and ".join(f"{vm.vmid} on {vm.node}" for vm in fitting[:2])
+        raise InventoryError(f"two VMs in Proxmox are called {host.name} ({places}): rename one")
+    return next(iter(numbered or fitting), None)
 
 
-def _ambiguous(name: str, vms: list[Facts]) -> str:
-    places = " and ".join(f"{vm.vmid} on {vm.node}" for vm in vms[:2])
-    return f"two VMs in Proxmox are called {name} ({places}): rename one"
+def _is_strange(desired: Inventory, vm: Facts) -> bool:
+    """Tell whether a VM has the name of a definition and is not ours."""
+    host = desired.hosts.get(vm.host_name)
+    return host is not None and _is_managed(host) and OURS not in vm.tags
+
+
+def _is_managed(host: Host) -> bool:
+    return bool(host.variables["stackyard_definition"].get("managed", True))
 
 
 def lay_over(desired: Inventory, facts: Mapping[str, Facts]) -> Inventory:
@@ -92,8 +99,9 @@ def lay_over(desired: Inventory, facts: Mapping[str, Facts]) -> Inventory:
 
 def _observed(host: Host, facts: Facts) -> Host:
     variables = {**facts.variables(), **host.variables}
-    address = host.address or next(iter(facts.addresses), None)
     definition = host.variables["stackyard_definition"]
+    leased = [ip for ip in facts.addresses if not (definition.get("skip_ipv6") and ":" in ip)]
+    address = host.address or next(iter(leased), None)
     if address and definition.get("define_connection_info", True):
         variables.setdefault("ansible_host", address)
     return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))

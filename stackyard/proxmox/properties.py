@@ -1,6 +1,6 @@
 """Property strings: `first,key=value,…`, the notation of most of Proxmox's device options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
@@ -37,24 +37,6 @@ def render(first: str, properties: Mapping[str, str | None], keep: str = "") -> 
     return ",".join(part for part in [first, *named, keep] if part)
 
 
-def write_keys(keys: tuple[Key, ...], holder: object) -> dict[str, str | None]:
-    """Return what an object's fields say, by Proxmox's names; None for a field that is None."""
-    values = {key.option or key.name: (key, getattr(holder, key.attribute)) for key in keys}
-    return {
-        name: None if value is None else CODECS[key.type].write(value)
-        for name, (key, value) in values.items()
-    }
-
-
-def take_keys(keys: tuple[Key, ...], options: dict[str, str]) -> dict[str, Any]:
-    """Take the keys' options out of `options`; return the fields' values."""
-    taken = {key: options.pop(key.option or key.name, None) for key in keys}
-    return {
-        key.attribute: None if text is None else CODECS[key.type].read(text)
-        for key, text in taken.items()
-    }
-
-
 def flag(value: bool | None) -> str | None:
     """Return 1 or 0, or None for None."""
     return None if value is None else str(int(value))
@@ -68,6 +50,12 @@ def as_flag(value: object) -> bool | None:
 def number(value: float) -> str:
     """Return a number without an exponent."""
     return format(Decimal(str(value)).normalize(), "f")
+
+
+def as_number(text: str) -> float:
+    """Read a number; a whole one is an int."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
 
 
 def size(size_bytes: int) -> str:
@@ -102,7 +90,37 @@ CODECS: Mapping[str, Codec] = {
     "ranges": Codec(str, str),
     "addresses": Codec(str, str),
     "integer": Codec(str, int),
-    "number": Codec(number, float),
+    "number": Codec(number, as_number),
     "switch": Codec(lambda value: str(int(value)), as_flag),
     "list": Codec(";".join, lambda text: tuple(text.split(";"))),
 }
+
+
+class Fields:
+    """Some keys of a definition, as the fields of a value and as the options of a property string.
+
+    Made once for each table, since a fleet has thousands of values.
+    """
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        self._fields = {
+            key.option or key.name: (key.attribute, CODECS[key.type])
+            for key in keys
+            if key.type in CODECS
+        }
+
+    def write(self, holder: object) -> dict[str, str | None]:
+        """Return what an object's fields say, by Proxmox's names; None for one that is None."""
+        values = {name: (getattr(holder, f), codec) for name, (f, codec) in self._fields.items()}
+        return {
+            name: None if value is None else codec.write(value)
+            for name, (value, codec) in values.items()
+        }
+
+    def take(self, options: dict[str, str]) -> dict[str, Any]:
+        """Take the keys' options out of `options`; return the fields that are among them."""
+        taken: dict[str, Any] = {}
+        for name in [name for name in options if name in self._fields]:
+            field, codec = self._fields[name]
+            taken[field] = codec.read(options.pop(name))
+        return taken

@@ -1,49 +1,65 @@
-"""Secrets that a plan names and does not hold: read from the environment when they are written."""
+"""Secrets that a plan names and does not hold: read before it is carried out, and kept nowhere.
+
+Who carries it out says how a place is read; the environment can be read by anybody.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from stackyard.definitions.model import Reference
-from stackyard.plan.values import Change, Configure, Create, Plan
+from stackyard.definitions.model import Reference, VaultReference
+from stackyard.plan.values import Change, Configure, Create, Plan, Step
 from stackyard.proxmox.errors import ProxmoxError
+
+Place = Reference | VaultReference
+ReadSecret = Callable[[Place], str]
 
 
 class MissingSecretError(ProxmoxError):
-    """A plan names an environment variable that is not set."""
+    """A plan names a secret that is not there."""
 
 
-def check_references(plan: Plan) -> None:
-    """Make sure, before anything is done, that every secret of the plan can be read.
-
-    Raises:
-        MissingSecretError: one cannot.
-    """
-    missing = [
-        f"{change.key} of {name} comes from {change.after.env}, which is not set: export it first"
-        for name, change in _changes(plan)
-        if isinstance(change.after, Reference) and not os.environ.get(change.after.env)
-    ]
-    if missing:
-        raise MissingSecretError("\n".join(missing))
-
-
-def resolved(changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """Return the changes with the secrets themselves; they are to be written, and kept nowhere.
+def from_environment(place: Place) -> str:
+    """Read a secret out of an environment variable.
 
     Raises:
-        MissingSecretError: a variable is not set.
+        MissingSecretError: it is not set, or the secret is in another place.
     """
-    return tuple(_resolved(change) for change in changes)
-
-
-def _resolved(change: Change) -> Change:
-    if not isinstance(change.after, Reference):
-        return change
-    secret = os.environ.get(change.after.env)
+    if not isinstance(place, Reference):
+        raise MissingSecretError(f"{place.vault} is in Vault, which is not read here")
+    secret = os.environ.get(place.env)
     if not secret:
-        raise MissingSecretError(f"{change.key} comes from {change.after.env}, which is not set")
-    return replace(change, after=secret)
+        raise MissingSecretError(f"{place.env}, which is not set: export it first")
+    return secret
+
+
+class Secrets:
+    """The secrets of one plan, each read once, before anything is done."""
+
+    def __init__(self, plan: Plan, read: ReadSecret) -> None:
+        """Read them all.
+
+        Raises:
+            MissingSecretError: one is not there.
+        """
+        self._known: dict[Place, str] = {}
+        for name, change in _changes(plan):
+            if isinstance(change.after, Place) and change.after not in self._known:
+                try:
+                    self._known[change.after] = read(change.after)
+                except MissingSecretError as error:
+                    raise MissingSecretError(f"{change.key} of {name} comes from {error}") from None
+
+    def put_in(self, step: Step) -> Step:
+        """Return the step with the secrets themselves, to be carried out and not to be kept."""
+        if not isinstance(step, Configure | Create):
+            return step
+        return replace(step, changes=tuple(self._filled(change) for change in step.changes))
+
+    def _filled(self, change: Change) -> Change:
+        if not isinstance(change.after, Place):
+            return change
+        return replace(change, after=self._known[change.after])
 
 
 def _changes(plan: Plan) -> Iterator[tuple[str, Change]]:

@@ -27,6 +27,7 @@ from stackyard.proxmox.errors import ConnectionFailedError
 from stackyard.proxmox.settings import Settings
 
 POOL_SIZE = 16  # pveproxy serves with three workers a node: more in flight gains nothing
+KEPT_CONNECTIONS = 64  # an apply has as many threads, which mostly wait between their requests
 TIMEOUT_SECONDS = 60.0  # pveproxy itself gives up on another node after about 30 s
 _REDIRECTS = range(300, 400)
 
@@ -92,7 +93,7 @@ class Session:
 
 def _pool(settings: Settings) -> urllib3.HTTPSConnectionPool:
     parts = urlsplit(settings.url)
-    host, size = parts.hostname or "", POOL_SIZE
+    host, size = parts.hostname or "", KEPT_CONNECTIONS
     if settings.fingerprint:  # it is checked instead of the chain, which means nothing beside it
         return urllib3.HTTPSConnectionPool(
             host,

@@ -14,6 +14,7 @@ from nornir.core.processor import Processor
 
 from stackyard.errors import StackyardError
 from stackyard.plan import UNCONFIGURED, Observed
+from stackyard.proxmox.apply import Terms
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
 from stackyard.proxmox.observe import observe
@@ -28,6 +29,7 @@ from stackyard.run.report import Report
 from stackyard.run.request import Request
 from stackyard.run.select import select_targets
 from stackyard.run.target import Readiness
+from stackyard.stores.references import read_secret
 
 # For hosts nobody named: configured with the others if they are there, and no reason to wait long.
 LEFTOVER_SECONDS = 30.0
@@ -105,9 +107,8 @@ class _Run:
         if not names:
             return observe(client, (), fleet.site)
         self.means.listener.step(f"apply: {', '.join(names)}")
-        outcome = converge(
-            client, fleet.definitions, fleet.site, ",".join(names), self.means.listener.processors
-        )
+        terms = Terms(self.means.listener.processors, read_secret)
+        outcome = converge(client, fleet.definitions, fleet.site, ",".join(names), terms)
         for action in outcome.reached:
             if not action.error:
                 self.report.applied[action.name] = _VERBS.get(action.verb, action.verb)
@@ -120,24 +121,40 @@ class _Run:
     def configure(self, route: Route, observed: Observed) -> None:
         """Wait for a route's hosts, run its play on them, and take their tag off."""
         hosts = self._ready(route, observed)
-        if not hosts:
+        if hosts:
+            result = self._play(route, hosts, observed)
+            if result.failure:
+                raise PlayError(result.failure)
+            untouched = [name for name in route.hosts if name not in result.hosts]
+            if untouched:
+                raise PlayError(
+                    f"{route.file} left out {', '.join(untouched)}: look at its hosts: line"
+                )
+        if not self._finish_others(route, {*hosts}, observed) and not hosts:
             self.report.notes.append(f"{route.file} has no running host to run on")
-            return
+
+    def _finish_others(self, route: Route, done: set[str], observed: Observed) -> bool:
+        """Configure whom an earlier run left; nobody asked for them, so failures are notes."""
+        left = self._leftovers(route, observed) - done
+        ready, late = self._wait(left, observed, min(self.means.timeout, LEFTOVER_SECONDS))
+        self.report.notes += [
+            f"{name} is still to be configured: {reason}" for name, reason in sorted(late.items())
+        ]
+        if ready and (failure := self._play(route, ready, observed).failure):
+            self.report.notes.append(f"still to be configured: {failure}")
+        return bool(ready)
+
+    def _play(self, route: Route, hosts: tuple[str, ...], observed: Observed) -> PlayResult:
         self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
         result = run_play(self._controller(route), route.file, hosts, self.means.listener.play)
-        self.report.played[route.file] = dict(result.hosts)
+        played = {name: result.hosts[name] for name in result.succeeded}
+        self.report.played.setdefault(route.file, {}).update(played)
         self.journal.write(route.file, hosts, result.failure or "done")
         self._untag(route, result, observed)
-        if result.failure:
-            raise PlayError(result.failure)
-        untouched = [name for name in route.hosts if name not in result.hosts]
-        if untouched:
-            raise PlayError(
-                f"{route.file} left out {', '.join(untouched)}: look at its hosts: line"
-            )
+        return result
 
     def _ready(self, route: Route, observed: Observed) -> tuple[str, ...]:
-        """Return the hosts that are ready; those that were named must be."""
+        """Return the hosts of the commit; all of those that should run must be ready."""
         running = {vm.name for vm in observed.vms if vm.is_ours and vm.status == "running"}
         off = [name for name in route.follows if name not in running]
         if off:
@@ -149,12 +166,7 @@ class _Run:
         ready, late = self._wait(wanted, observed, self.means.timeout)
         if late:
             raise RunError("; ".join(f"{name} is not ready: {late[name]}" for name in sorted(late)))
-        left = self._leftovers(route, observed) - wanted
-        more, late = self._wait(left, observed, min(self.means.timeout, LEFTOVER_SECONDS))
-        self.report.notes += [
-            f"{name} is still to be configured: {reason}" for name, reason in sorted(late.items())
-        ]
-        return (*ready, *more)
+        return ready
 
     def _wait(
         self, names: set[str], observed: Observed, timeout: float

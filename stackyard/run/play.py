@@ -28,7 +28,7 @@ _LONGEST = 400  # characters of a message in a sentence
 
 @dataclass(frozen=True, slots=True)
 class PlayEvent:
-    """Something happened: `kind` is play, task, ok, changed, failed, ignored or unreachable."""
+    """Something happened: `kind` is play, task, ok, changed, failed, ignored, unreachable, cut."""
 
     kind: str
     host: str = ""
@@ -60,22 +60,29 @@ class PlayResult:
     hosts: Mapping[str, HostResult] = field(default_factory=dict)
     failures: tuple[PlayEvent, ...] = ()
     log: Path | None = None
+    was_cut: bool = False  # hosts without a failure were ended too
 
     @property
     def succeeded(self) -> tuple[str, ...]:
-        """The hosts on which nothing failed."""
+        """The hosts on which nothing failed and that saw the play's end."""
+        if self.was_cut:
+            return ()
         return tuple(sorted(name for name, host in self.hosts.items() if host.succeeded))
 
     @property
     def failure(self) -> str | None:
-        """Return the first failure as a sentence; None where all went well."""
+        """Return the failure of each host as a sentence; None where all went well."""
         where = f" (see {self.log})" if self.log else ""
         lost = {name for name, host in self.hosts.items() if not host.succeeded}
         # Earlier failures of a host were rescued by the play, or it would have stopped there.
         last = {event.host: event for event in self.failures if event.host in lost}
-        for event in last.values():
-            verb = "could not reach" if event.kind == "unreachable" else "failed on"
-            return f"{self.play} {verb} {event.host} in {event.task!r}: {event.message}{where}"
+        if last:
+            said = "; ".join(
+                f"{'could not reach' if event.kind == 'unreachable' else 'failed on'} "
+                f"{event.host} in {event.task!r}: {event.message}"
+                for event in last.values()
+            )
+            return f"{self.play} {said}{where}"
         if self.exit_code or lost:
             return f"{self.play} ended with exit code {self.exit_code}{self._said()}{where}"
         return None
@@ -191,7 +198,8 @@ def _result(
         for name, host in stats.items()
     }
     bad = [_event(event) for event in events if event["event"] in ("failed", "unreachable")]
-    return PlayResult(play, exit_code, hosts, tuple(bad), log)
+    was_cut = any(event["event"] == "cut" for event in events)
+    return PlayResult(play, exit_code, hosts, tuple(bad), log, was_cut)
 
 
 def _event(event: Mapping[str, Any]) -> PlayEvent:

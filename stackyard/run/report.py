@@ -13,24 +13,18 @@ class Report:
     named: tuple[str, ...] = ()  # the hosts of the commit's tags
     applied: dict[str, str] = field(default_factory=dict)  # VM: created, updated, …
     ready: set[str] = field(default_factory=set)
-    played: dict[str, dict[str, HostResult]] = field(default_factory=dict)  # by play, then host
+    played: dict[str, dict[str, HostResult]] = field(default_factory=dict)  # where it succeeded
     configured: set[str] = field(default_factory=set)  # hosts whose tag was removed
     notes: list[str] = field(default_factory=list)
-
-    def done(self, play: str) -> tuple[str, ...]:
-        """Return the hosts on which a play succeeded."""
-        hosts = self.played.get(play, {})
-        return tuple(sorted(name for name, result in hosts.items() if result.succeeded))
 
     def reached(self) -> str:
         """Say in one clause what is kept, what is missing, and how to go on."""
         parts = [f"{verb} {name}" for name, verb in sorted(self.applied.items())]
         succeeded: set[str] = set()
-        for play in self.played:
-            hosts = self.done(play)
+        for play, hosts in self.played.items():
             succeeded.update(hosts)
             if hosts:
-                parts.append(f"{play} succeeded on {', '.join(hosts)}")
+                parts.append(f"{play} succeeded on {', '.join(sorted(hosts))}")
         waiting = self.ready - succeeded
         if waiting:
             parts.append(f"ready: {', '.join(sorted(waiting))}")

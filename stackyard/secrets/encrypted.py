@@ -11,30 +11,19 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
-Finding = tuple[int, str]
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-BASE64 = r"[A-Za-z0-9+/]"
-ENCRYPTED = re.compile(
-    rf"ENC\[AES256_GCM,data:(?=[^,])(?:{BASE64}{{4}})*(?:{BASE64}{{2}}==|{BASE64}{{3}}=)?,"
-    rf"iv:{BASE64}{{43}}=,tag:{BASE64}{{22}}==,type:(?:str|int|float|bool|bytes|time|comment)\]"
+from stackyard.secrets.metadata import (
+    ENCRYPTED,
+    METADATA,
+    Finding,
+    check_metadata,
+    is_flat_metadata,
 )
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 COMMENT = re.compile(r"(?:^|\s)#\s*(.*?)\s*$")
 NULL = "tag:yaml.org,2002:null"
+NULLS = {"null", "~"}
 TEXT = "tag:yaml.org,2002:str"
-METADATA = "sops"
-# What SOPS itself writes below `sops`: for the file, and for each of its keys.
-OF_FILE = {
-    "lastmodified", "mac", "version", "shamir_threshold", "key_groups", "unencrypted_suffix",
-    "encrypted_suffix", "unencrypted_regex", "encrypted_regex", "unencrypted_comment_regex",
-    "encrypted_comment_regex", "mac_only_encrypted",
-}  # fmt: skip
-MASTER_KEYS = {"age", "pgp", "kms", "gcp_kms", "hckms", "azure_kv", "hc_vault"}
-OF_KEY = {
-    "recipient", "enc", "fp", "created_at", "arn", "role", "context", "aws_profile", "resource_id",
-    "key_id", "vault_url", "vault_address", "name", "version", "engine_path", "key_name",
-}  # fmt: skip
-KNOWN = OF_FILE | MASTER_KEYS | OF_KEY
-FLAT = re.compile(r"(?P<first>[a-z_]+?)(?:__(?:list_\d+|map_[A-Za-z_]+))*")
 
 
 def check_encrypted(text: str, name: str) -> Iterator[Finding]:
@@ -44,7 +33,10 @@ def check_encrypted(text: str, name: str) -> Iterator[Finding]:
     """
     if text.strip():
         kinds = (check for suffix, check in CHECKS.items() if name.endswith(suffix))
-        yield from next(kinds, _check_binary)(text)
+        try:
+            yield from next(kinds, _check_binary)(text)
+        except RecursionError:
+            yield 1, "is nested too deeply, or in itself, for a file of SOPS"
 
 
 def _check_yaml(text: str) -> Iterator[Finding]:
@@ -102,7 +94,7 @@ def _check_document(document: yaml.Node) -> Iterator[Finding]:
     if len(metadata) != 1:
         yield line, "is not encrypted by SOPS: it has no `sops` of its own, or several"
     for node in metadata:
-        yield from _check_metadata(node)
+        yield from check_metadata(node)
 
 
 def _check_node(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Finding]:
@@ -127,40 +119,10 @@ def _check_pair(key: yaml.Node, value: yaml.Node, path: str, seen: set[int]) -> 
 
 
 def _is_encrypted(node: yaml.Node) -> bool:
-    if node.tag == NULL or node.value == "":
+    # A tag can be written before any text: what counts is what stands there.
+    if node.value == "" or (node.tag == NULL and node.value.lower() in NULLS):
         return True
     return node.tag == TEXT and ENCRYPTED.fullmatch(node.value) is not None
-
-
-def _check_metadata(node: yaml.Node) -> Iterator[Finding]:
-    line = node.start_mark.line + 1
-    keys = {key.value: value for key, value in node.value} if _is_mapping(node) else {}
-    mac = keys.get("mac")
-    groups = [keys[name] for name in {*MASTER_KEYS, "key_groups"} & keys.keys()]
-    if not (
-        isinstance(mac, yaml.ScalarNode)
-        and ENCRYPTED.fullmatch(mac.value)
-        and any(isinstance(group, yaml.SequenceNode) and group.value for group in groups)
-    ):
-        yield line, "is not encrypted by SOPS: its `sops` has no MAC or no key"
-    yield from _check_known(node)
-
-
-def _check_known(node: yaml.Node) -> Iterator[Finding]:
-    """Nothing may hide among the metadata, which SOPS leaves in clear."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _check_known(item)
-    elif isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value not in KNOWN:
-                yield key.start_mark.line + 1, f"`sops` has a key {key.value} that is not SOPS's"
-            elif key.value != "context":
-                yield from _check_known(value)
-
-
-def _is_mapping(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.MappingNode)
 
 
 def _check_env(text: str) -> Iterator[Finding]:
@@ -176,19 +138,12 @@ def _check_env(text: str) -> Iterator[Finding]:
             yield number, "is not KEY=value"
         elif key.startswith(f"{METADATA}_"):
             found.add(key)
-            if not _known_flat(key, value):
+            if not is_flat_metadata(key, value):
                 yield number, f"{key} is not SOPS's"
         elif value and not ENCRYPTED.fullmatch(value):
             yield number, f"{key} is not encrypted"
     if f"{METADATA}_mac" not in found or not any("__list_" in key for key in found):
         yield 1, "is not encrypted by SOPS: it has no sops_mac or no key"
-
-
-def _known_flat(key: str, value: str) -> bool:
-    match = FLAT.fullmatch(key.removeprefix(f"{METADATA}_"))
-    if match is None or match["first"] not in OF_FILE | MASTER_KEYS:
-        return False
-    return match["first"] != "mac" or ENCRYPTED.fullmatch(value) is not None
 
 
 CHECKS: dict[str, Callable[[str], Iterator[Finding]]] = {

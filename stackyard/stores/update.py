@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from stackyard.stores.protocol import Conflict, Store, StoreError
 from stackyard.stores.retry import attempts
+from stackyard.stores.turns import turn
 
 
 def update(
@@ -19,13 +20,18 @@ def update(
         StoreError: the store failed, or others wrote until the deadline.
     """
     for _ in attempts(deadline):
-        found = store.read()
-        wanted = function(found.document)
-        if wanted is None or wanted == found.document:
-            return False
         try:
-            store.write(wanted, found.version)
+            with turn(store.name):
+                return _once(store, function)
         except Conflict:
             continue
-        return True
     raise StoreError(f"{store.name}: others kept writing for {deadline:g} s: try again")
+
+
+def _once(store: Store, function: Callable[[str | None], str | None]) -> bool:
+    found = store.read()
+    wanted = function(found.document)
+    if wanted is None or wanted == found.document:
+        return False
+    store.write(wanted, found.version)
+    return True

@@ -60,7 +60,11 @@ def machine() -> str:
         platform.machine(),
     )
     python = platform.python_version()
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Python {python}"
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, Python {python}, load {load:.1f} "
+        "at its end"
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -25,18 +25,28 @@ class KubeApi:
     namespaces: tuple[str, ...] = ("default",)
     cuts_after_write: int = 0
     status: int = 0  # of every answer
+    pod: str = ""  # the token of the service account stackyard in the namespace tools
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, method: str, path: str, given: Document) -> tuple[int, Document]:
         """Return an answer's status and body."""
         if self.status:
             return refused(self.status, {401: "Unauthorized", 403: "Forbidden"}[self.status])
+        if path.endswith("/tokenreviews"):
+            return 201, given | {"status": self._review(given["spec"]["token"])}
         if path == "/version":
             return 200, {"gitVersion": "v1.33.4+tests"}
         if path == "/api/v1/nodes":
             return 200, {"kind": "NodeList", "items": [_node(ready) for ready in self.nodes]}
         with self.lock:
             return self._secret(method, path, given)
+
+    def _review(self, token: str) -> Document:
+        """Return what the cluster knows of a service account's token."""
+        if token != self.pod:
+            return {"authenticated": False}
+        name = "system:serviceaccount:tools:stackyard"
+        return {"authenticated": True, "user": {"username": name, "uid": "1"}}
 
     def _secret(self, method: str, path: str, given: Document) -> tuple[int, Document]:
         if method == "POST":

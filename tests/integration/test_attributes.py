@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 import yaml
-from apply_site import Site, make_site
+from apply_site import Site, make_site, vm
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
+from vault_lab import Vault
 
 EVERYTHING = Path(__file__).parent / "cases" / "attributes" / "everything.yaml"
 PASSWORD = secrets.token_hex(16)
@@ -135,3 +136,47 @@ def test_what_cannot_become_of_a_vm_is_a_problem_of_the_plan(site: Site) -> None
     assert "pool nowhere, which does not exist: make it first" in site.run("plan", **root).stdout
     change(site, pool="k8s", tpmstate0={"storage": "data2", "version": "v1.2"})
     assert "tpmstate0 has version v2.0, not v1.2" in site.run("plan", **root).stdout
+
+
+def test_a_password_in_vault_is_read_before_anything_is_written(site: Site, vault: Vault) -> None:
+    vault.call("POST", "kv/data/vms/everything", {"data": {"OTHER": "x"}})
+    change(site, cipassword={"vault": "kv/vms/everything#PASSWORD"})
+    root = {**as_root(site.endpoint), **vault.environ}
+    missing = site.run("apply", "--yes", **root)
+    assert missing.returncode == 1
+    assert "kv/vms/everything#PASSWORD in Vault, where there is no such key" in missing.stderr
+    assert set(site.writes()) == {"POST /access/ticket"}
+
+    vault.call("POST", "kv/data/vms/everything", {"data": {"PASSWORD": PASSWORD}})
+    made = site.run("apply", "--yes", **root)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "cipassword" in site.config("everything")
+    assert PASSWORD not in made.stdout + made.stderr
+    assert site.run("plan", **root).returncode == 0
+
+
+def test_a_clone_gets_devices_a_pool_and_a_password_with_a_token(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    site.define(
+        {
+            **vm(0),
+            "pool": "k8s",
+            "bios": "ovmf",
+            "efidisk0": {"storage": "local-lvm", "efitype": "4m"},
+            "hostpci0": {"mapping": "gpu"},
+            "cipassword": {"env": "EVERYTHING_PASSWORD"},
+            "cpulimit": 1.5,
+            "network": {"bridge": "vmbr0", "vlan": 5, "rate": 10},
+        }
+    )
+    token = {"EVERYTHING_PASSWORD": PASSWORD}
+    made = site.run("apply", "--yes", **token)
+    assert made.returncode == 0, made.stdout + made.stderr
+    config = site.config("k8s-0")
+    assert config["efidisk0"].startswith("local-lvm:vm-")
+    assert (config["hostpci0"], config["cpulimit"]) == ("mapping=gpu", 1.5)
+    members = site.endpoint.call("GET", "/pools/k8s")["members"]
+    assert [m["vmid"] for m in members] == [r["vmid"] for r in site.vms() if r["name"] == "k8s-0"]
+    site.endpoint.forget_requests()
+    assert site.run("apply", "--yes").stdout == "Nothing to do: 1 VM as wanted.\n"
+    assert site.writes() == []

@@ -100,6 +100,17 @@ def test_what_looks_like_a_template_stays_data(bare: Path, tmp_path: Path) -> No
     assert said["msg"] == f"{TEMPLATE},plain"
 
 
+def test_live_mode_says_which_packages_it_needs(bare: Path, tmp_path: Path) -> None:
+    project = checkout(tmp_path)
+    (project / "inventory" / "vms.yml").write_text("plugin: vms\nverify: proxmox\n")
+    done = as_awx_does(bare, project)
+    assert done.returncode != 0
+    sentence = (
+        "verify: proxmox needs the Python package urllib3: add it to the execution environment"
+    )
+    assert sentence in " ".join(done.stderr.split())
+
+
 def test_ansible_runner_reads_it(project: Path, tmp_path: Path) -> None:
     bare = ansible_venv("ansible-runner==2.4.*", "ansible-core")
     script = (

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import sysconfig
 import tarfile
 from pathlib import Path
@@ -79,11 +80,28 @@ def test_it_works_by_its_full_name(bare: Path, collections: Path, tmp_path: Path
     assert "k8s-tools" in json.loads(listed)["k3s"]["hosts"]
 
 
+def test_its_live_half_is_complete_and_light(collections: Path) -> None:
+    root = collections / "ansible_collections" / "fullstack" / "stackyard"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import stackyard.proxmox.live\n"
+        "heavy = {'netaddr', 'requests', 'nornir', 'ansible'} & set(sys.modules)\n"
+        "print(stackyard.proxmox.live.__file__, sorted(heavy))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script, str(root)], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.split() == [str(root / "stackyard" / "proxmox" / "live.py"), "[]"]
+
+
 def test_its_documentation_is_complete(bare: Path, collections: Path) -> None:
     shown = run(bare, "ansible-doc", "--type", "inventory", "--json", NAME, collections=collections)
     (plugin,) = json.loads(shown).values()
     options = plugin["doc"]["options"]
-    assert {"vms", "known_hosts", "filters", "compose", "keyed_groups", "cache"} <= set(options)
+    assert {
+        *("vms", "known_hosts", "filters", "compose", "keyed_groups", "cache"),
+        *("verify", "include_tags", "include_pools"),
+    } <= set(options)
     assert [name for name, option in options.items() if not option.get("description")] == []
     for example in yaml.safe_load_all(plugin["examples"]):
         assert example["plugin"] in options["plugin"]["choices"]

@@ -259,7 +259,7 @@ def test_a_template_that_goes_on_the_way(commands: Commands) -> None:
     commands.finish(NAMES)
 
 
-def test_a_pveproxy_that_restarts_is_waited_for(commands: Commands) -> None:
+def test_a_pveproxy_that_restarts_between_writes_is_waited_for(commands: Commands) -> None:
     endpoint = commands.site.endpoint
 
     def restart() -> None:
@@ -267,7 +267,7 @@ def test_a_pveproxy_that_restarts_is_waited_for(commands: Commands) -> None:
 
     restarting: list[asyncio.Future[None]] = []
     endpoint.set_fault("GET", "qmclone.*/status", meanwhile=restart)
-    made = commands.apply()
+    made = commands.run("apply", "--yes", "--limit", "k8s-0")
     assert made.code == 0, made.text
     assert [future.done() for future in restarting] == [True]
     commands.finish(NAMES)

@@ -36,9 +36,9 @@ def vm(vmid: int, node: str = "node01", *, running: bool = True, **config: Any) 
 
 VMS: Mapping[str, dict[str, Any]] = {
     "leased": vm(101, tags="stackyard;blue"),
-    "stopped": vm(102, "node02", running=False),
-    "silent": vm(103, "node03"),
-    "agentless": vm(104, "node02", agent=0),
+    "stopped": vm(102, "node02", running=False, tags="stackyard"),
+    "silent": vm(103, "node03", tags="stackyard"),
+    "agentless": vm(104, "node02", agent=0, tags="stackyard"),
     "other": vm(105, "node03", tags="web"),
     "stranger": vm(106, "node03"),
 }
@@ -61,7 +61,7 @@ def read(lab: ProxmoxEndpoint, desired: Inventory, include: Include = NOBODY_ELS
 
 def test_power_node_vmid_and_leased_addresses(proxmox_endpoint: StartEndpoint) -> None:
     lab = started(proxmox_endpoint)
-    desired = site("leased", "stopped", "silent", "agentless", "missing")
+    desired = site("leased", "stopped", "silent", "agentless", "missing", "stranger")
     live = read(lab, desired)
     assert live.warnings == ()
     hosts = lay_over(desired, live.facts).hosts
@@ -77,6 +77,7 @@ def test_power_node_vmid_and_leased_addresses(proxmox_endpoint: StartEndpoint) -
         "silent": ("running", 103, "node03", None),
         "agentless": ("running", 104, "node02", None),
         "missing": ("absent", None, None, None),
+        "stranger": ("absent", None, None, None),  # there, but not ours
     }
     assert hosts["leased"].variables["ansible_host"] == "10.9.0.101"
     assert hosts["leased"].variables["proxmox_tags_parsed"] == ["blue", "stackyard"]
@@ -110,6 +111,7 @@ def test_a_node_that_does_not_answer(
     live = read(lab, desired)
     assert (live.facts["silent"].status, live.facts["silent"].vmid) == ("unknown", 103)
     assert live.facts["leased"].status == "running"
+    assert live.warnings == ("node03 does not answer: what its 1 hosts do is unknown",)
     assert "node03" not in " ".join(request["path"] for request in lab.requests())
 
 

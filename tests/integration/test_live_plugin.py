@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_venv import ROOT, ansible_venv
+from ansible_venv import ROOT
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
 from test_live import started
 
@@ -36,14 +36,12 @@ def define(site: Path, name: str) -> None:
     (site / "vms" / f"{name}.yaml").write_text(text)
 
 
-def run(
-    site: Path, source: str, environ: Mapping[str, str], scripts: Path = SCRIPTS
-) -> subprocess.CompletedProcess[str]:
+def run(site: Path, source: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     path = site / "inventory" / "vms.yml"
     path.write_text(source)
     inherited = {key: value for key, value in os.environ.items() if "PROXMOX" not in key}
     done = subprocess.run(
-        [str(scripts / "ansible-inventory"), "--list", "-i", str(path)],
+        [str(SCRIPTS / "ansible-inventory"), "--list", "-i", str(path)],
         cwd=ROOT,
         env={**inherited, **environ},
         capture_output=True,
@@ -63,8 +61,8 @@ def listed(site: Path, source: str, lab: ProxmoxEndpoint) -> Any:
     return json.loads(done.stdout)
 
 
-def refused(site: Path, source: str, environ: Mapping[str, str], scripts: Path = SCRIPTS) -> str:
-    done = run(site, source, environ, scripts)
+def refused(site: Path, source: str, environ: Mapping[str, str]) -> str:
+    done = run(site, source, environ)
     assert done.returncode != 0
     return " ".join(done.stderr.split())
 
@@ -110,13 +108,9 @@ def test_a_proxmox_that_is_down(site: Path) -> None:
     assert "cannot reach Proxmox" in refused(site, LIVE + kept + "strict: true\n", DOWN)
 
 
-def test_what_is_always_an_error(site: Path) -> None:
+def test_what_is_always_an_error(site: Path, proxmox_endpoint: StartEndpoint) -> None:
+    wrong = {**started(proxmox_endpoint).environ, "PROXMOX_TOKEN_SECRET": "made-up-password"}
+    assert "401" in refused(site, LIVE, wrong)
     assert "PROXMOX_USER is not set: give a user" in refused(site, LIVE, {})
     without = "plugin: vms\ninclude_pools: [lab]\n"
     assert "include_tags and include_pools need verify: proxmox" in refused(site, without, {})
-
-
-def test_a_python_without_the_packages(site: Path) -> None:
-    bare = ansible_venv("ansible-core==2.19.*")
-    said = refused(site, LIVE, DOWN, bare)
-    assert "verify: proxmox needs the Python package" in said

@@ -54,6 +54,18 @@ BAD = """
     - name: Reach
       ansible.builtin.ping: {}
 """
+CUT = """
+- name: All or nobody
+  hosts: one:two
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - name: Fail on one
+      ansible.builtin.fail: {msg: no}
+      when: inventory_hostname == 'one'
+    - name: Not reached
+      ansible.builtin.debug: {msg: x}
+"""
 HIDDEN = """
 - name: Play with a secret
   hosts: one
@@ -131,12 +143,21 @@ def test_a_play_that_works(site: Path) -> None:
     assert "not for events" not in repr(events)
 
 
+def test_hosts_that_a_fatal_error_cut_short_have_not_succeeded(site: Path) -> None:
+    (site / "plays/cut.yml").write_text(CUT)
+    result, _events = play(site, "cut")
+    assert result.hosts["two"].succeeded  # as Ansible counts it
+    assert result.succeeded == ()
+
+
 def test_failures_are_told_by_host_task_and_message(site: Path) -> None:
     result, _events = play(site, "bad")
     assert result.exit_code != 0
     assert result.succeeded == ("two",)
+    (reason,) = (event.message for event in result.failures if event.host == "gone")
     assert result.failure == (
-        f"plays/bad.yml failed on one in 'Fail on one': the disk is full (see {site}/play.log)"
+        "plays/bad.yml failed on one in 'Fail on one': the disk is full; could not reach gone in "
+        f"'Reach': {reason} (see {site}/play.log)"
     )
     assert result.hosts["gone"].unreachable == 1
     other, _events = play(site, "bad", "gone", "two")

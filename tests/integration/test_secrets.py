@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
@@ -26,11 +28,12 @@ GRAFANA = "common/cluster-secret-store/secrets/GRAFANA"
 DNS = "common/cluster-secret-store/secrets/DNS"
 STORED = "cluster-secret-store/secrets"
 SECRET = "hunter2-of-the-tests"
+PATIENT = {"STACKYARD_STORE_DEADLINE": "60"}
 
 
 @pytest.fixture(scope="module")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """One OpenBao for the module."""
+    """An OpenBao of the module's own: what others put beside its secrets would be pruned."""
     folder = tmp_path_factory.mktemp("vault") / "lab"
     try:
         yield Vault(folder)
@@ -203,6 +206,27 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     assert in_clear(sops) == []
 
 
+def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    seen = sops.folder / "seen"
+    editor = f"sh -c 'echo $0 > {seen}.new; mv {seen}.new {seen}; exec sleep 60'"
+    editing = subprocess.Popen(
+        [sys.executable, "-m", "stackyard.cli.main", "secrets", "edit", GRAFANA],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | {"EDITOR": editor},
+    )
+    while not seen.exists():
+        assert editing.poll() is None
+        time.sleep(0.02)
+    copy = Path(seen.read_text().strip())
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert SECRET in copy.read_text()
+    editing.terminate()
+    assert editing.wait() == 128 + signal.SIGTERM
+    assert not copy.parent.exists()
+    assert in_clear(sops) == []
+
+
 def versions(vault: Vault, *names: str) -> dict[str, int]:
     return {
         name: vault.call("GET", f"kv/data/{STORED}/{name}")["data"]["metadata"]["version"]
@@ -217,7 +241,7 @@ def sync(
     return subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", "secrets", "sync", *options],
         cwd=sops.folder,
-        env=os.environ | sops.environ | vault.environ | environ,
+        env=os.environ | sops.environ | vault.environ | PATIENT | environ,
         capture_output=True,
         text=True,
         check=False,

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from many_writers import run_writers
 from vault_lab import Vault
 
 from stackyard.kubeconfig import Names, dump, merge, parse
+from stackyard.kubeconfig.document import find
 from stackyard.stores import StoreError, open_store, update
 
 ROOT = Path(__file__).parents[2]
@@ -63,30 +66,48 @@ def test_a_secret_that_was_deleted_can_be_written_again(vault: Vault, how: str) 
     assert vault.secret(path) == {how: "new"}
 
 
-def test_fifty_clusters_at_once_are_all_there(vault: Vault, tmp_path: Path) -> None:
-    program = (
-        "import os, sys\n"
-        "from stackyard.stores import open_store\n"
-        "from stackyard.stores.kubeconfigs import Cluster, keep_cluster\n"
-        "store = open_store('vault:kv/many/KUBECONFIG', os.environ)\n"
-        "for number in sys.argv[1:]:\n"
-        "    text = open(number).read()\n"
-        "    keep_cluster(store, Cluster(text, f'k8s-{number}'))\n"
-    )
-    for number in range(50):
-        (tmp_path / str(number)).write_text(kubeconfig(f"10.0.0.{number}"))
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, *(str(n) for n in range(first, first + 5))],
-            cwd=tmp_path,
-            env=os.environ | vault.environ,
-        )
-        for first in range(0, 50, 5)
-    ]
-    assert [writer.wait() for writer in writers] == [0] * 10
-    merged = parse(vault.secret("many/KUBECONFIG")["KUBECONFIG"])
-    assert {entry["name"] for entry in merged["contexts"]} == {f"k8s-{n}" for n in range(50)}
-    assert len(merged["clusters"]) == len(merged["users"]) == 50
+@pytest.mark.parametrize("number", range(5))
+def test_fifty_clusters_at_once_are_all_there(vault: Vault, number: int, tmp_path: Path) -> None:
+    path = f"many/{number}/KUBECONFIG"
+    names = [f"k8s-{name}" for name in range(50)]
+    steps = [[("merge", name)] for name in names]
+    # Once as if on 50 machines, where nobody takes turns.
+    apart = tmp_path if number == 0 else None
+    done = run_writers(f"vault:kv/{path}", steps, vault.environ, apart)
+    assert all(step["changed"] for step in done)
+    merged = parse(vault.secret(path)["KUBECONFIG"])
+    for kind in ("contexts", "clusters", "users"):
+        assert sorted(entry["name"] for entry in merged[kind]) == sorted(names)
+    assert vault.version(path) == 50
+
+
+def test_merges_and_removals_at_once_equal_some_order(vault: Vault, tmp_path: Path) -> None:
+    """Each name is merged and removed by several processes.
+
+    In any serial order a merge and a removal of one name change the document by turns, so that a
+    name is there in the end if it was merged once more than removed. Each change is one version.
+    """
+    path = "mixed/KUBECONFIG"
+    steps = [("merge", f"k8s-{number % 80}") for number in range(200)]
+    steps += [("remove", f"k8s-{number}") for number in range(50)]
+    # Neighbours work at once, so that a name's steps meet in any order.
+    steps.sort(key=lambda step: step[1])
+    processes = [steps[first::20] for first in range(20)]
+    done = run_writers(f"vault:kv/{path}", processes, vault.environ, tmp_path)
+    assert len(done) == 250
+    changed = Counter((step["what"], step["name"]) for step in done if step["changed"])
+    merged = parse(vault.secret(path)["KUBECONFIG"])
+    there = {entry["name"] for entry in merged["contexts"]}
+    for name in {name for _, name in steps}:
+        balance = changed["merge", name] - changed["remove", name]
+        assert balance == (1 if name in there else 0), name
+        if name in there:
+            assert find(merged, "clusters", name) == {
+                "name": name,
+                "cluster": {"server": f"https://{name}.example:6443"},
+            }
+    assert {entry["name"] for entry in merged["users"]} == there
+    assert vault.version(path) == changed.total()
 
 
 def test_a_document_that_cannot_be_parsed_is_never_replaced(vault: Vault) -> None:

@@ -1,11 +1,14 @@
 """Whatever happens between us and Vault: nothing is lost, nothing happens twice."""
 
+import base64
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fault_proxy import Certificate, Fault, Proxy, fault_proxy
+from kube_api import TOKEN, kube_api
 from vault_lab import Vault
 
 from stackyard.stores import Store, StoreError, open_store, update
@@ -147,6 +150,50 @@ def test_a_login_by_approle_is_renewed(vault: Vault) -> None:
     wrong = open_store("vault:kv/approle", environ | {"VAULT_SECRET_ID": "wrong"})
     with pytest.raises(StoreError, match="invalid"):
         wrong.read()
+
+
+def test_a_login_by_a_pods_service_account(
+    vault: Vault, lab_certificate: Certificate, tmp_path: Path
+) -> None:
+    claims = {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:tools:stackyard",
+        "kubernetes.io/serviceaccount/namespace": "tools",
+        "kubernetes.io/serviceaccount/service-account.name": "stackyard",
+        "kubernetes.io/serviceaccount/service-account.uid": "1",
+    }
+    parts = (json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, claims))
+    signed = (*parts, b"as the cluster signed it")
+    pod = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in signed)
+    (tmp_path / "token").write_text(pod)
+    with kube_api(lab_certificate) as api:
+        api.pod = pod
+        vault.call("POST", "sys/auth/pods", {"type": "kubernetes"})
+        config = {
+            "kubernetes_host": api.url,
+            "kubernetes_ca_cert": lab_certificate[0].read_text(),
+            "token_reviewer_jwt": TOKEN,
+        }
+        vault.call("POST", "auth/pods/config", config)
+        role = {
+            "bound_service_account_names": "stackyard",
+            "bound_service_account_namespaces": "tools",
+            "token_policies": ["stackyard"],
+        }
+        vault.call("POST", "auth/pods/role/ours", role)
+        environ = {name: value for name, value in vault.environ.items() if name != "VAULT_TOKEN"}
+        environ |= {
+            "VAULT_KUBERNETES_ROLE": "ours",
+            "VAULT_KUBERNETES_TOKEN_FILE": str(tmp_path / "token"),
+            "VAULT_AUTH_MOUNT": "pods",
+        }
+        assert update(open_store("vault:kv/pods", environ), add)
+        api.pod = "another"
+        with pytest.raises(StoreError, match="the token is wrong or may not do this"):
+            open_store("vault:kv/pods", environ).read()
+    (tmp_path / "token").unlink()
+    with pytest.raises(StoreError, match="has no service account's token"):
+        open_store("vault:kv/pods", environ).read()
 
 
 def test_namespaces_mounts_and_keys(vault: Vault, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,24 @@ class Vault:
         return int(self.call("GET", f"kv/data/{path}")["data"]["metadata"]["version"])
 
 
-@pytest.fixture(scope="session")
-def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
-    """One OpenBao for all; each test uses a path of its own."""
-    folder = tmp_path_factory.mktemp("vault") / "lab"
+@contextmanager
+def running_vault(folder: Path) -> Iterator[Vault]:
+    """Run an OpenBao for a while."""
     try:
         yield Vault(folder)
     finally:
         control.down(folder)
 
 
+@pytest.fixture(scope="session")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vault]:
+    """One OpenBao for all; each test uses a path of its own."""
+    with running_vault(tmp_path_factory.mktemp("vault") / "lab") as started:
+        yield started
+
+
 @pytest.fixture
 def own_vault(tmp_path: Path) -> Iterator[Vault]:
     """An OpenBao that a test may break."""
-    try:
-        yield Vault(tmp_path / "lab")
-    finally:
-        control.down(tmp_path / "lab")
+    with running_vault(tmp_path / "lab") as started:
+        yield started

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stackyard.definitions.device_keys import FAMILY_OF
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.fleet import Site
 from stackyard.plan.observed import Config, Observed, ObservedVm, marker
@@ -31,6 +33,7 @@ from stackyard.plan.values import (
 )
 from stackyard.proxmox.wire import decode_pending
 
+IMAGE_BYTES = 1 << 20  # of an image that a disk is imported from
 UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -52,6 +55,11 @@ def definition_of(plain: Mapping[str, Any]) -> Definition:
         networks=tuple(Nic(**nic) for nic in values.pop("networks", [])),
         ipconfigs=tuple(ip and IpConfig(**ip) for ip in values.pop("ipconfigs", [])),
         tags=tuple(values.pop("tags", [])),
+        cpu_flags=tuple(values.pop("cpu_flags", ())) or None,
+        devices={
+            name: FAMILY_OF[name].model(**device)
+            for name, device in values.pop("devices", {}).items()
+        },
         source=Source(f"vms/{values['name']}.yaml"),
         **values,
     )
@@ -202,7 +210,11 @@ def _real(change: Change) -> Value:
         if isinstance(change.before, Disk):
             assert value.volume == change.before.volume, "a volume was replaced"
         elif value.volume is None:
-            return replace(value, volume=f"{value.storage}:vm-{value.slot}")
+            size = IMAGE_BYTES if value.import_from else value.size_bytes
+            volume = f"{value.storage}:vm-{value.slot}"
+            return replace(value, volume=volume, size_bytes=size, import_from=None)
+    if isinstance(value, EfiDisk | TpmState) and value.volume is None:
+        return replace(value, volume=f"{value.storage}:vm-{change.key}")
     if isinstance(value, Nic) and value.mac is None:
         return replace(value, mac="BC:24:11:00:00:02")
     return value

@@ -193,6 +193,7 @@ def test_a_pool_of_any_size() -> None:
             "{a: {first: 10.0.0.1, last: 10.0.0.4}, b: {first: 10.0.0.4, last: 10.0.0.9}}",
             ["the pools a and b overlap"],
         ),
+        ("{a: {first: 10.0.0.1, last: 10.0.0.4, ttl: 9999999d}}", ["ttl of pool a is more than"]),
         (
             "{a: {first: 10.0.0.1, last: 10.0.0.4, ttl: soon, blok: 1}}",
             ["unknown key 'blok' of pool a, did you mean block?", "must be a time as 45m, 24h"],

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
+from stackyard.definitions.device_keys import FAMILIES
 from stackyard.definitions.devices import size_in_bytes
 from stackyard.definitions.document import DocumentError, Problem, read_document
 from stackyard.definitions.files import DEFAULTS, list_files
-from stackyard.definitions.keys import VM_KEYS
+from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS
 from stackyard.definitions.load import (
     DefinitionsError,
     load_definitions,
@@ -312,3 +314,28 @@ def test_the_schema_knows_every_key() -> None:
     assert {key.name for key in VM_KEYS} < set(schema["properties"])
     assert schema["additionalProperties"] is False
     assert os.linesep not in schema["$schema"]
+
+
+def test_the_definition_with_every_key_has_every_key() -> None:
+    path = ROOT / "tests" / "integration" / "cases" / "attributes" / "everything.yaml"
+    text = path.read_text()
+    document = yaml.safe_load(text)
+    assert {key.name for key in VM_KEYS} <= set(document)
+    assert {key.name for key in FLAT_DISK_KEYS} <= {k for disk in document["disks"] for k in disk}
+    assert {key.name for key in NIC_KEYS} <= set(document["networks"][0])
+    for family in FAMILIES:
+        assert {key.name for key in family.keys} <= {
+            key
+            for name in family.numbers
+            if isinstance(document.get(name), dict)
+            for key in document[name]
+        }, family.name
+    assert parse_vm(text).name == "everything"
+
+
+def test_the_schema_takes_the_definition_with_every_key() -> None:
+    path = ROOT / "tests" / "integration" / "cases" / "attributes" / "everything.yaml"
+    document = yaml.safe_load(path.read_text())
+    validator = Draft202012Validator(json_schema())
+    assert [error.message for error in validator.iter_errors(document)] == []
+    assert list(validator.iter_errors({**document, "vga": {"memory": 1024}}))

@@ -134,6 +134,16 @@ def test_references_are_resolved_from_the_environment(tmp_path: Path) -> None:
         resolve(fleet.definitions, {})
 
 
+def test_a_private_key_in_the_environment_goes_nowhere(tmp_path: Path) -> None:
+    fleet = load_fleet(site(tmp_path, vm("a", "sshkeys: {env: MY_KEYS}\n")))
+    secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"
+    with pytest.raises(ResolveError, match="MY_KEYS, the sshkeys of a, holds a private") as caught:
+        resolve(fleet.definitions, {"MY_KEYS": secret})
+    assert "b3Blbn" not in str(caught.value)
+    with pytest.raises(ResolveError, match="has no public ssh key in its line 1"):
+        resolve(fleet.definitions, {"MY_KEYS": "~/.ssh/id_ed25519.pub"})
+
+
 def test_where_host_keys_are_pinned(tmp_path: Path) -> None:
     assert known_hosts_of(tmp_path, {}) == tmp_path / "inventory" / "known_hosts"
     assert known_hosts_of(tmp_path, {"STACKYARD_KNOWN_HOSTS": "/x/y"}) == Path("/x/y")

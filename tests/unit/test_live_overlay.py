@@ -78,6 +78,14 @@ def test_a_leased_address_is_connected_to_and_a_defined_one_stays() -> None:
     assert "ansible_host" not in hosts["silent"].variables
 
 
+def test_a_host_without_ipv6_gets_no_ipv6_address() -> None:
+    cards = (card("eth0", "2001:db8::5/64"), card("eth1", "10.0.0.7/24"))
+    for skip, address in (("true", "10.0.0.7"), ("false", "2001:db8::5")):
+        desired = inventory(a=f"{DHCP}skip_ipv6: {skip}\n")
+        made = lay_over(desired, {"a": facts(1, "a", interfaces=cards)})
+        assert made.hosts["a"].address == address
+
+
 def test_no_connection_variables_where_the_definition_wants_none() -> None:
     desired = inventory(a=DHCP + "define_connection_info: false\n")
     seen = {"a": facts(1, "a", interfaces=(card("eth0", "10.0.0.7/24"),))}
@@ -118,6 +126,22 @@ def test_an_agent_that_cannot_tell_has_no_interfaces() -> None:
     )
 
 
+json_values = st.recursive(
+    st.none() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["result", "name", "ip-addresses", "ip-address", "prefix"]), inner
+        )
+    ),
+)
+
+
+@given(json_values | st.lists(json_values, max_size=3).map(lambda found: {"result": found}))
+def test_whatever_a_guest_writes_is_no_traceback(answer: object) -> None:
+    assert isinstance(facts(1, "a", interfaces=interfaces_of(answer)).addresses, tuple)
+
+
 def test_vms_without_a_definition_are_hosts_by_tag_or_pool() -> None:
     vms = [
         facts(1, "tagged", tags=("web",), interfaces=(card("eth0", "10.0.0.7/24"),)),
@@ -136,15 +160,21 @@ def test_vms_without_a_definition_are_hosts_by_tag_or_pool() -> None:
     assert made.groups["power_stopped"].hosts == ("pooled",)
 
 
+MINE, THEIRS = ("stackyard",), ("web",)
+
+
 @pytest.mark.parametrize(
     ("definition", "vms", "vmid"),
     [
-        ("", [facts(1, "a"), facts(2, "a", tags=("stackyard",))], 2),
-        ("vmid: 101\n", [facts(101, "a"), facts(2, "a", tags=("stackyard",))], 101),
-        ("", [facts(1, "a", template=True), facts(2, "a")], 2),
-        ("", [facts(1, "a", template=True)], None),
-        ("template: true\n", [facts(1, "a", template=True)], 1),
-        ("", [facts(1, "b")], None),
+        ("", [facts(101, "a"), facts(102, "a", tags=MINE)], 102),
+        ("vmid: 101\n", [facts(101, "a"), facts(102, "a", tags=MINE)], 102),
+        ("vmid: 101\n", [facts(101, "a", tags=MINE), facts(102, "a", tags=MINE)], 101),
+        ("", [facts(101, "a", tags=THEIRS)], None),
+        ("managed: false\n", [facts(101, "a")], 101),
+        ("managed: false\nvmid: 102\n", [facts(101, "a"), facts(102, "a")], 102),
+        ("", [facts(101, "a", tags=MINE, template=True)], None),
+        ("template: true\n", [facts(101, "a", tags=MINE, template=True)], 101),
+        ("", [facts(101, "b", tags=MINE)], None),
     ],
 )
 def test_which_vm_is_a_definitions(definition: str, vms: list[Facts], vmid: int | None) -> None:
@@ -152,12 +182,22 @@ def test_which_vm_is_a_definitions(definition: str, vms: list[Facts], vmid: int 
     assert {name: vm.vmid for name, vm in found.items()} == ({"a": vmid} if vmid else {})
 
 
-def test_two_vms_of_one_name_are_refused() -> None:
+def test_two_vms_of_one_definition_are_refused() -> None:
     with pytest.raises(InventoryError, match=r"called a \(1 on node02 and 2 on node02\)"):
-        match(inventory(a=""), [facts(1, "a"), facts(2, "a")], ALL)
-    web = [facts(1, "b", tags=("web",)), facts(2, "b", tags=("web",))]
-    with pytest.raises(InventoryError, match="called b"):
-        match(inventory(a=""), web, Include(frozenset({"web"})))
+        match(inventory(a=""), [facts(1, "a", tags=MINE), facts(2, "a", tags=MINE)], ALL)
+
+
+@pytest.mark.parametrize(
+    "vms",
+    [
+        [facts(1, "b", tags=THEIRS), facts(2, "b", tags=THEIRS)],
+        [facts(1, "a", tags=MINE), facts(2, "a", tags=THEIRS)],
+        [facts(2, "a", tags=THEIRS)],
+    ],
+)
+def test_an_included_vm_is_never_taken_for_another(vms: list[Facts]) -> None:
+    with pytest.raises(InventoryError, match="VM 2 on node02 would be the host"):
+        match(inventory(a=""), vms, Include(frozenset({"web"})))
 
 
 def test_a_host_named_like_a_group_is_refused() -> None:
@@ -194,8 +234,8 @@ def test_the_definitions_are_only_added_to(vms: list[Facts]) -> None:
     try:
         made = lay_over(desired, match(desired, vms, Include(frozenset({"web"}))))
     except InventoryError:
-        named = [vm.host_name for vm in vms]
-        assert len(set(named)) < len(named)
+        taken = [*desired.hosts, *(vm.host_name for vm in vms)]
+        assert len(set(taken)) < len(taken)
         return
     for name, host in desired.hosts.items():
         assert host.variables.items() <= made.hosts[name].variables.items()

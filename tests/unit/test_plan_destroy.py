@@ -41,3 +41,9 @@ def test_a_definition_protects_too() -> None:
     wanted = definition_of({"name": "k8s-old", "target_node": "node01", "protection": True})
     with pytest.raises(PlanError, match="protected"):
         plan_destroy("k8s-old", (wanted,), observed_of(world({**OURS, "config": CONFIG})))
+
+
+def test_a_vm_that_is_not_managed_is_not_touched() -> None:
+    unmanaged = definition_of({"name": "k8s-old", "target_node": "node01", "managed": False})
+    with pytest.raises(PlanError, match=r"k8s-old is not managed: not touched"):
+        plan_destroy("k8s-old", (unmanaged,), observed_of(world({**OURS, "config": CONFIG})))

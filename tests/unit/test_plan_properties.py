@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import yaml
+from definition_strategies import Plain, documents
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_world import SITE, after
 
+from stackyard.definitions.load import parse_vm
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.plan import Config, Observed, ObservedVm, from_json, make_plan, render_text, to_json
 from stackyard.plan.consent import NOTHING, Consent
@@ -193,3 +196,16 @@ def test_vmids_are_unique_and_do_not_depend_on_what_is_already_made(
     assert {a.name: a.vmid for a in rest.actions} == {
         name: vmid for name, vmid in vmids.items() if name not in made
     }
+
+
+@settings(max_examples=40)
+@given(documents())
+def test_any_definition_made_from_nothing_leaves_nothing_to_do(document: Plain) -> None:
+    parsed = parse_vm(yaml.safe_dump(document))
+    wanted = replace(parsed, managed=True, clone=None, vmid=None)
+    nothing = Observed(dict.fromkeys(NODES, True))
+    plan = settled([wanted], nothing)
+    assert not plan.problems
+    assert from_json(to_json(plan)) == plan
+    then = settled([wanted], after(plan, nothing))
+    assert then.is_empty, render_text(then)

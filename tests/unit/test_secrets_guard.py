@@ -30,13 +30,13 @@ sops:
 """
 JSON_META = {
     "age": [{"recipient": "age1", "enc": AGE}],
-    "lastmodified": "x",
+    "lastmodified": "2026-11-23T23:05:10Z",
     "mac": ENC,
-    "version": "3",
+    "version": "3.11.0",
 }
 ENV_META = (
     f"sops_age__list_0__map_enc={AGE}\nsops_age__list_0__map_recipient=age1\n"
-    f"sops_lastmodified=2026\nsops_mac={ENC}\nsops_version=3.11.0\n"
+    f"sops_lastmodified=2026-11-23T23:05:10Z\nsops_mac={ENC}\nsops_version=3.11.0\n"
 )
 
 
@@ -67,6 +67,8 @@ YAML_CASES = [
     ("a: ENC[hunter2]\n", 1, "a is not encrypted"),
     ("a: ENC[AES256_GCM,data:hunter2,iv:a,tag:b,type:str]\n", 1, "a is not encrypted"),
     (f"a: {ENC} hunter2\n", 1, "a is not encrypted"),
+    ("a: !!null hunter2\n", 1, "a is not encrypted"),
+    ("a: !!binary aHVudGVyMg==\n", 1, "a is not encrypted"),
     (f"a: !hidden {ENC}\n", 1, "a is not encrypted"),
     (f"a: hunter2\na: {ENC}\n", 1, "a is not encrypted"),
     (f"a: &x hunter2\nb: {ENC}\nc: *x\n", 1, "a is not encrypted"),
@@ -94,7 +96,7 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
         ("x.yaml", f"sops: true\na: {ENC}\n", "its `sops` has no MAC or no key"),
         ("x.yaml", f"a: {ENC}\n", "has no `sops` of its own"),
         ("x.yaml", f"a: {ENC}\n{META}{META}", "has no `sops` of its own, or several"),
-        ("x.yaml", f"a: {ENC}\n{META}    password: hunter2\n", "has a key password that is not"),
+        ("x.yaml", f"a: {ENC}\n{META}    password: hunter2\n", "has a key that is not SOPS's"),
         ("x.yaml", f"a: {ENC}\n{META}---\nb: hunter2\n", "b is not encrypted"),
         ("x.yaml", f"a: {ENC}\n{META}---\nb: {ENC}\n", "has no `sops` of its own"),
         ("x.yaml", f"a: {ENC}\n{META}--- hunter2\n", "is not encrypted by SOPS"),
@@ -107,6 +109,14 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
         ("x.json", f"a: {ENC}\n{META}", "is not valid JSON"),
         ("x.env", f"A=hunter2\n{ENV_META}", "A is not encrypted"),
         ("x.env", f"A={ENC}\nsops_password=hunter2\n{ENV_META}", "sops_password is not SOPS's"),
+        ("x.yaml", f"a: {ENC}\n{META}    ? [hunter2]\n    : 1\n", "has a key that is not SOPS's"),
+        ("x.yaml", f"a: {ENC}\nsops: &x\n  mac: {ENC}\n  age: [*x]\n", "in itself"),
+        ("x.json", '{"a": ' + "[" * 900 + "]" * 900 + "}", "is not encrypted by SOPS"),
+        (
+            "x.yaml",
+            f"a: {ENC}\n{META.replace('3.11.0', 'hunter2')}",
+            "`sops` has a version that is not SOPS's",
+        ),
         ("x.env", f"A={ENC}\nsops_mac=hunter2\n{ENV_META}", "sops_mac is not SOPS's"),
         ("x.env", f"# hunter2\n{ENV_META}", "has a comment in clear"),
         ("x.env", f"hunter2\n{ENV_META}", "is not KEY=value"),

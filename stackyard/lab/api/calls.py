@@ -48,6 +48,7 @@ ROUTES = (
     Route("GET", "/nodes/{node}/status", overview.node_status, p.NONE, "Sys.Audit"),
     Route("GET", "/nodes/{node}/network", overview.networks, p.NETWORKS, None),
     Route("GET", "/nodes/{node}/qemu", overview.qemu, p.NODE_LIST, None),
+    Route("GET", "/nodes/{node}/lxc", overview.lxc, p.NONE, None),
     Route("POST", "/nodes/{node}/qemu", create.create, p.CREATE, ""),
     Route("GET", _VM, overview.vm_index, p.NONE, None),
     Route("DELETE", _VM, lifecycle.destroy, p.DESTROY, "VM.Allocate"),

@@ -30,6 +30,11 @@ _SPEED: Table = {
     **{f"iops{way}{extra}": Rule("integer") for way in _WAYS for extra in ("", "_max")},
     **{f"mbps{way}{extra}": Rule("number") for way in _WAYS for extra in ("", "_max")},
     **{f"{unit}{way}_max_length": COUNT for unit in ("bps", "iops") for way in _WAYS},
+    **{
+        f"{unit}{way}_length": Rule(alias=f"{unit}{way}_max_length")
+        for unit in ("bps", "iops")
+        for way in ("_rd", "_wr")
+    },
 }
 _DRIVE: Table = _SPEED | {
     "file": Rule(optional=False, format=v.volume_id, default_key=True),
@@ -44,14 +49,14 @@ _DRIVE: Table = _SPEED | {
     "media": enum("cdrom disk"),
     "replicate": BOOL,
     "rerror": enum("ignore report stop"),
-    "serial": Rule(max_length=60),
+    "serial": Rule(max_length=60, format=v.url_encoded),
     "shared": BOOL,
     "size": Rule(format=v.disk_size),
     "snapshot": BOOL,
     "werror": enum("enospc ignore report stop"),
 }
 _SSD: Table = {"ssd": BOOL, "wwn": Rule(pattern=r"0x[0-9a-fA-F]{16}")}
-_IDE: Table = _DRIVE | _SSD | {"model": Rule(max_length=120)}
+_IDE: Table = _DRIVE | _SSD | {"model": Rule(max_length=120, format=v.url_encoded)}
 _SCSI: Table = (
     _DRIVE
     | _SSD

@@ -53,6 +53,11 @@ async def qemu(call: Call) -> list[Body]:
     return [views.list_entry(call.cluster, vm) for vm in call.cluster.of_node(call.node)]
 
 
+async def lxc(_call: Call) -> list[Body]:
+    """GET /nodes/N/lxc: the lab has no containers."""
+    return []
+
+
 async def vm_index(call: Call) -> list[Body]:
     """GET /nodes/N/qemu/V."""
     call.vm()

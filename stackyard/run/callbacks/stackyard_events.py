@@ -56,9 +56,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._result("ignored" if ignore_errors else "failed", result, _message(result))
+        if not ignore_errors:
+            self._end_others(_part(result, "task"))
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         self._result("unreachable", result, _message(result))
+        self._end_others(_part(result, "task"))
+
+    def v2_playbook_on_no_hosts_remaining(self) -> None:
+        self._write(event="cut")
+
+    def _end_others(self, task: Any) -> None:
+        # Ansible ends the other hosts in silence, and counts no failure of theirs.
+        if task.any_errors_fatal or task.run_once:
+            self._write(event="cut")
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         hosts = {host: stats.summarize(host) for host in stats.processed}

@@ -1,0 +1,99 @@
+"""`ansible-inventory --list` of ten thousand hosts, against Ansible's YAML inventory of them."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from inventory_site import ROOT, make_site
+from report import Section, Target
+
+HOSTS = 10_000
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+# One process of its own for each measurement, so that its peak memory is its own too.
+MEASURE = """
+import resource, subprocess, sys, time
+began = time.perf_counter()
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run took: seconds, seconds of CPU, MiB at its peak."""
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def measure() -> Section:
+    """Measure a first and a second run of ours, and the same hosts as static YAML."""
+    with tempfile.TemporaryDirectory() as name:
+        site = make_site(Path(name), HOSTS)
+        source, static = site / "inventory" / "vms.yml", Path(name, "static.yml")
+        _run(
+            str(SCRIPTS / "stackyard"),
+            "inventory",
+            "export",
+            "--site",
+            str(site),
+            "--output",
+            str(static),
+        )
+        source.write_text(
+            f"plugin: vms\ncache: true\ncache_plugin: ansible.builtin.jsonfile\n"
+            f"cache_connection: {name}/cache\n",
+            encoding="utf-8",
+        )
+        first, second = _list(source), _list(source)
+        peer = _list(static)
+    help_seconds = min(_run(str(SCRIPTS / "stackyard"), "--help").seconds for _ in range(5))
+    rows = [
+        _row("Ansible's YAML inventory", peer, peer),
+        _row("definitions, first run", first, peer),
+        _row("definitions, unchanged", second, peer),
+        ("`stackyard --help`", f"{help_seconds:.2f}", "", "", ""),
+    ]
+    return Section(
+        title="Ansible's inventory",
+        setting=f"`ansible-inventory --list` of {HOSTS:,} hosts: from as many definition files,"
+        " which are checked, against `stackyard inventory export` of the same as a static file;"
+        " second run with the plugin's cache.",
+        columns=("source", "seconds", "CPU seconds", "peak MiB", ""),
+        rows=rows,
+        targets=(
+            Target("seconds of a first run", first.seconds, 8),
+            Target("seconds of a second run", second.seconds, 5),
+            Target("times faster than YAML", peer.seconds / first.seconds, 3, at_least=True),
+            Target("peak memory, of YAML's", first.peak / peer.peak, 1),
+            Target("seconds of stackyard --help", help_seconds, 0.25),
+        ),
+    )
+
+
+def _row(name: str, cost: Cost, peer: Cost) -> tuple[str, ...]:
+    ratio = peer.seconds / cost.seconds
+    return (name, f"{cost.seconds:.1f}", f"{cost.cpu:.1f}", f"{cost.peak:.0f}", f"{ratio:.1f} x")
+
+
+def _list(source: Path) -> Cost:
+    return _run(str(SCRIPTS / "ansible-inventory"), "--list", "-i", str(source))
+
+
+def _run(*command: str) -> Cost:
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *command],
+        cwd=ROOT,
+        env=os.environ | {"ANSIBLE_INVENTORY_ENABLED": "vms,yaml"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, cpu, peak = map(float, done.stdout.split())
+    return Cost(seconds, cpu, peak)

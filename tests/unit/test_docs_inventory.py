@@ -1,0 +1,62 @@
+"""What docs/inventory.md and docs/awx.md show is true: examples run, names exist."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stackyard.fleet import load_fleet
+from stackyard.proxmox.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_nornir_example_runs() -> None:
+    (example,) = blocks("inventory.md", "python")
+    assert len([line for line in example.splitlines() if line]) <= 10
+    done = subprocess.run(
+        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "k8s-home 192.168.1.16 suporte home" in done.stdout.splitlines()
+
+
+def test_the_site_of_the_example_is_right(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("inventory.md", "yaml") if "networks:" in block]
+    for folder in ("vms", "inventory"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "inventory" / "site.yml").write_text(text)
+    (tmp_path / "vms" / "a.yaml").write_text("name: a\ntarget_node: node01\n")
+    assert load_fleet(tmp_path).site.cluster_networks[0].cluster == "prod"
+
+
+def test_the_credential_type_sets_what_is_read() -> None:
+    fields, injectors, authority = map(yaml.safe_load, blocks("awx.md", "yaml"))
+    known = {field["id"] for field in fields["fields"]}
+    used = {name for text in injectors["env"].values() for name in re.findall(r"\w+", text)}
+    assert used == known == set(fields["required"])
+    given = {name: text.strip("{} ") for name, text in injectors["env"].items()}
+    values = {"url": "https://node:8006", "user": "awx@pve", "fingerprint": "ab" * 32}
+    settings = Settings.from_environment(
+        {name: values.get(field, "x") for name, field in given.items()}
+    )
+    assert (settings.user, settings.token_id, settings.fingerprint) == ("awx@pve", "x", "ab" * 32)
+    assert list(authority["env"]) == ["PROXMOX_CA"]
+
+
+def test_the_execution_environment_asks_for_what_the_package_does() -> None:
+    document: Any = yaml.safe_load((ROOT / "execution-environment.yml").read_text())
+    wanted = set(document["dependencies"]["python"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert wanted <= set(project["dependencies"])
+    for name in ("system", "galaxy"):
+        assert (ROOT / document["dependencies"][name]).is_file()
