@@ -52,5 +52,6 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
         digest = None  # a drive of a fresh clone is in the way; the next write looks first
     else:
         digest = errand.digest or errand.fresh_digest()
-    errand.client.put(f"{errand.vm}/config", digest=digest, **wire.parameters(changes))
+    form = wire.parameters(changes)
+    errand.client.put(f"{errand.vm}/config", digest=digest, **form)
     errand.digest = None

@@ -12,7 +12,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 _jitter = random.SystemRandom()
@@ -23,14 +23,27 @@ WAIT_SECONDS = 10.0
 @contextmanager
 def turn(name: str) -> Iterator[None]:
     """Hold the turn of all that this user's processes do to a store of this name."""
-    with ExitStack() as held:
-        folder = _folder(os.environ)
-        if folder is not None:
-            lock = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
-            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            held.callback(os.close, handle)
-            _wait(handle)
+    lock = _open(name, os.environ)
+    if lock is None:
         yield
+        return
+    try:
+        _wait(lock)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _open(name: str, environ: Mapping[str, str]) -> int | None:
+    """Open the lock of a name; None where this user has no folder for it."""
+    folder = _folder(environ)
+    if folder is None:
+        return None
+    lock = folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        return None
 
 
 def _wait(handle: int) -> None:

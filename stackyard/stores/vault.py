@@ -75,7 +75,7 @@ class VaultStore:
         try:
             answered(put, self.settings.deadline)
         except LostAnswerError as error:
-            raise type(error)(f"{error} Run it again: it may or may not be written") from None
+            raise type(error)(f"{error} (it may or may not be written: run it again)") from None
 
     def _is_ours(self, version: int, secret: Data) -> bool:
         """Tell whether the version that came after the one we read is what we wrote."""

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -174,36 +176,52 @@ def test_writers_at_once_lose_nothing(sops: Sops) -> None:
     assert sorted((store.read().document or "").split()) == [*"012345"]
 
 
-KILLED = """
-import os, signal, sys
-from stackyard.stores import open_store, update
-
-address, text, left = sys.argv[1], sys.argv[2], int(sys.argv[3])
-EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "os.chmod", "subprocess.Popen"}
+EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "subprocess.Popen"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
-def count(event, given):
-    global left
-    if event in EVENTS and (event != "open" or given[2] & WRITES):
-        left -= 1
-        if left < 0:
+
+class Killer:
+    """Ends this process, without a chance to tidy up, at the n-th moment at which it writes."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
+        if event in EVENTS and (event != "open" or given[2] & WRITES):
+            self.step()
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-def counted(name):
-    real = getattr(os, name)
-    def function(*given, **more):
-        count("os.chmod", given)
-        made = real(*given, **more)
-        count("os.chmod", given)
-        return made
-    setattr(os, name, function)
+    def around(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """Count the moment before a call that Python tells no audit hook of, and that after it."""
 
-store = open_store(address, os.environ)
-for name in ("write", "fsync", "fchmod"):
-    counted(name)
-sys.addaudithook(count)
-update(store, lambda _: text)
-"""
+        def function(*given: Any, **more: Any) -> Any:
+            self.step()
+            made = real(*given, **more)
+            self.step()
+            return made
+
+        return function
+
+
+def write_and_be_killed(place: str, environ: dict[str, str], left: int) -> int:
+    """Write in a child process that is killed at some moment; return how it ended."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            killer = Killer(left)
+            for name in ("write", "fsync", "fchmod"):
+                setattr(os, name, killer.around(getattr(os, name)))
+            sys.addaudithook(killer)
+            update(open_store(place, environ), lambda _: NEW)
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("kind", ["sops", "file"])
@@ -213,21 +231,17 @@ def test_killed_at_any_write_it_is_old_or_new(sops: Sops, kind: str) -> None:
     update(store, lambda _: OLD)
     seen = []
     for step in range(60):
-        update(store, lambda _: OLD)
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, place, NEW, str(step)],
-            env=sops.environ,
-            capture_output=True,
-            check=False,
-        )
+        code = write_and_be_killed(place, sops.environ, step)
         found = open_store(place, sops.environ).read().document
-        assert found in {OLD, NEW}, (step, done)
+        assert found in {OLD, NEW}, (step, code)
         if kind == "sops":
             assert not holds_secret(sops.folder)
-        seen.append((done.returncode, found))
-        if done.returncode == 0:
+        seen.append((code, found))
+        if code == 0:
             break
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert code == -signal.SIGKILL, step
+        if found == NEW:
+            update(store, lambda _: OLD)
     assert seen[-1] == (0, NEW)
     # It was killed before the file was there, and after.
     assert (-signal.SIGKILL, OLD) in seen

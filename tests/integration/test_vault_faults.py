@@ -112,11 +112,18 @@ def test_a_slow_write_that_takes_effect_is_not_done_again(
     update(open_store(f"vault:kv/{path}", vault.environ), lambda _: "old ")
     found = store.read()
     proxy.stays = Fault(200, forwarded=True, seconds=3)
-    with pytest.raises(StoreError, match="Run it again: it may or may not be written"):
+    with pytest.raises(StoreError, match="it may or may not be written: run it again"):
         store.write(add(found.document), found.version)
     proxy.stays = None
     assert store.read().document == "old mine "
     assert vault.version(path) == 2
+
+
+def test_five_megabytes(vault: Vault) -> None:
+    store = open_store("vault:kv/large", vault.environ)
+    large = "x" * 5_000_000
+    assert update(store, lambda _: large)
+    assert store.read().document == large
 
 
 def test_an_expired_token(vault: Vault) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stackyard.stores import Conflict, StoreError, Versioned, open_store, update
 from stackyard.stores.file import FileStore
+from stackyard.stores.turns import turn
 from stackyard.stores.vault import VaultSettings, VaultStore
 
 
@@ -104,3 +105,30 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
 def test_a_token_is_in_no_representation() -> None:
     store = open_store("vault:kv/x", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "hvs.secret"})
     assert "hvs.secret" not in repr(store)
+
+
+def test_who_gets_no_turn_writes_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path / "document")
+    monkeypatch.setattr("stackyard.stores.turns.WAIT_SECONDS", 0.05)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with turn(store.name):
+        assert update(store, lambda _: "one")
+    (folder,) = tmp_path.glob("stackyard-*")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.chmod(0o777)  # it is not this user's alone
+    assert update(store, lambda _: "two")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "nowhere"))
+    assert update(store, lambda _: "three")
+    assert store.read().document == "three"
+
+
+def test_a_link_stays_one_and_remains_of_the_killed_are_swept(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real/document")
+    (tmp_path / "real" / ".document.abc.new").write_text("left by a killed writer")
+    assert update(FileStore(tmp_path / "link"), lambda _: "new")
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "real").iterdir()] == ["document"]
+    assert (tmp_path / "real" / "document").read_text() == "new"
