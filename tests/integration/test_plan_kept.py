@@ -129,6 +129,12 @@ def test_what_is_pruned_frees_its_vmid_and_what_is_replaced_is_new(
     assert refused.returncode == 1
     assert "the VMID 700 of k8s-4 belongs to k8s-0 on node01" in refused.stdout
     assert "scsi0 has 8G and cannot shrink to 4G" in refused.stdout
+    page = site.run("plan", "--prune", "--replace", "k8s-2", "--markdown")
+    assert page.returncode == 2
+    assert page.stdout.startswith("### stackyard plan\n")
+    assert "| ± | k8s\\-2 |" in page.stdout
+    assert "**Wave 2 of 2**" in page.stdout
+
     agreed = site.run("apply", "--yes", "--prune", "--replace", "k8s-2")
 
     assert agreed.returncode == 0, agreed.stdout + agreed.stderr
