@@ -1,7 +1,7 @@
 """A folder of definition files in, checked definitions or every mistake of every file out."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ from stackyard.definitions.devices import (
     read_ipconfigs,
     read_networks,
 )
-from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
+from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.files import DEFAULTS, list_files
 from stackyard.definitions.keys import REQUIRED, VM_KEYS
 from stackyard.definitions.model import Definition, Source
-from stackyard.definitions.values import Report, check_keys, shown, take
+from stackyard.definitions.reading import read_mapping, read_text
+from stackyard.definitions.values import Report, check_keys, take
 from stackyard.errors import StackyardError
 
-LARGEST_BYTES = 1024 * 1024
-USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
 SHAPED = ("disks", "nested_disks", "network", "networks")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
@@ -30,8 +29,18 @@ NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *D
 FIELDS = frozenset(field.name for field in fields(Definition))
 # What a file says none of; asking for each key of each of ten thousand files takes a second.
 ABSENT = {key.attribute: key.default for key in VM_KEYS if key.default is not REQUIRED}
+OF_ONE_VM = ("name", "vmid")
+INHERITABLE = frozenset({"target_node"})  # a VM must have it, and may have it from the defaults
 # What one form says replaces what the defaults say in the other.
 RIVALS = (("disks", "nested_disks"), ("network", "networks"))
+
+
+class Defaults(Mapping):
+    """What all VMs of a site share; `lost` are keys it may have had, but for its mistakes."""
+
+    def __init__(self, line: int, lost: Collection[str] = frozenset()) -> None:
+        super().__init__(line)
+        self.lost = lost
 
 
 class DefinitionsError(StackyardError):
@@ -64,11 +73,15 @@ def load_vms(folder: Path) -> tuple[Definition, ...]:
 
 
 def read_vms(folder: Path) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
-    """Return what could be read and every mistake, so that later checks can add theirs."""
+    """Return what could be read and every mistake, so that later checks can add theirs.
+
+    A definition with mistakes is there too, but for what is wrong in it, if it has a name: what it
+    has in common with others is a mistake of the same run.
+    """
     paths, problems = list_files(folder)
     if not problems and not any(path.name != DEFAULTS for path in paths):
         problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
-    defaults = Mapping(1)
+    defaults = Defaults(1)
     if folder.joinpath(DEFAULTS) in paths:
         paths.remove(folder / DEFAULTS)
         defaults, found = _defaults(folder / DEFAULTS)
@@ -78,20 +91,20 @@ def read_vms(folder: Path) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]
         report = Report(str(path))
         definition = _definition(path, defaults, report)
         problems += report.problems
-        if definition is not None and not report.problems:
+        if definition is not None:
             definitions.append(definition)
     problems += _twice(definitions)
     return tuple(sorted(definitions, key=lambda vm: vm.name)), tuple(problems)
 
 
-def parse_vm(text: str, path: str = "-", defaults: Mapping | None = None) -> Definition:
+def parse_vm(text: str, path: str = "-") -> Definition:
     """Return the definition in a text.
 
     Raises:
         DefinitionsError: with every mistake of the text.
     """
     report = Report(path)
-    definition = _parse(text, defaults or Mapping(1), report)
+    definition = _parse(text, Defaults(1), report)
     if definition is None or report.problems:
         raise DefinitionsError(report.problems)
     return definition
@@ -109,55 +122,44 @@ def has_definitions(folder: Path) -> bool:
     return any(path.name != DEFAULTS for path in paths)
 
 
-def _text(path: Path, report: Report) -> str | None:
-    try:
-        with path.open("rb") as file:
-            data = file.read(USUAL_BYTES)
-            if len(data) == USUAL_BYTES:
-                data += file.read(LARGEST_BYTES - USUAL_BYTES + 1)
-    except OSError as error:
-        report.add(1, f"cannot be read: {error.strerror}")
-        return None
-    if len(data) > LARGEST_BYTES:
-        report.add(1, "is larger than 1 MiB: a definition is one VM")
-        return None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        report.add(data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
-        return None
-
-
-def _read(text: str, report: Report) -> Mapping | None:
-    try:
-        document = read_document(text)
-    except DocumentError as error:
-        report.add(error.line, str(error))
-        return None
-    if document is None:
-        report.add(1, "is empty: a definition is a mapping with at least name and target_node")
-        return None
-    if not isinstance(document, Mapping):
-        report.add(1, f"must be a mapping of keys, not {shown(document)}")
-        return None
-    return document
-
-
-def _defaults(path: Path) -> tuple[Mapping, list[Problem]]:
+def _defaults(path: Path) -> tuple[Defaults, list[Problem]]:
     """Read and check the defaults on their own, so that their mistakes are named once."""
     report = Report(str(path))
-    text = _text(path, report)
-    document = _read(text, report) if text is not None else None
+    text = read_text(path, report)
+    document = read_mapping(text, report) if text is not None else None
     if document is None:
-        return Mapping(1), report.problems
-    for name in ("name", "vmid"):
+        return Defaults(1, lost=INHERITABLE), report.problems
+    for name in OF_ONE_VM:
         if name in document:
             report.add(
                 document.lines.get(name, 1), f"{name} belongs to one VM, not to the defaults"
             )
+    report.problems += _mistakes(document, report.path)
+    wrong = {
+        name
+        for name in document
+        if report.problems and (name in OF_ONE_VM or _mistakes(_part(document, name), report.path))
+    }
+    defaults = Defaults(document.line, lost=INHERITABLE & wrong)
+    defaults.update({name: value for name, value in document.items() if name not in wrong})
+    defaults.lines = document.lines
+    return defaults, report.problems
+
+
+def _mistakes(document: Mapping, path: str) -> list[Problem]:
+    report = Report(path)
     check_keys(document, NAMES, report, numbered=NUMBERED)
-    _values(_over(document, {"name": "defaults", "target_node": "defaults"}), report)
-    return (Mapping(1) if report.problems else document), report.problems
+    vm = _over(document, {"name": "defaults"})
+    vm.setdefault("target_node", "defaults")
+    _values(vm, report)
+    return report.problems
+
+
+def _part(document: Mapping, name: str) -> Mapping:
+    part = Mapping(document.line)
+    part[name] = document[name]
+    part.lines = {name: document.lines.get(name, document.line)}
+    return part
 
 
 def _over(defaults: Mapping, own: dict[str, Any]) -> Mapping:
@@ -175,29 +177,32 @@ def _over(defaults: Mapping, own: dict[str, Any]) -> Mapping:
     return merged
 
 
-def _definition(path: Path, defaults: Mapping, report: Report) -> Definition | None:
-    text = _text(path, report)
+def _definition(path: Path, defaults: Defaults, report: Report) -> Definition | None:
+    text = read_text(path, report)
     return None if text is None else _parse(text, defaults, report)
 
 
-def _parse(text: str, defaults: Mapping, report: Report) -> Definition | None:
-    document = _read(text, report)
+def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
+    document = read_mapping(text, report)
     if document is None:
         return None
     check_keys(document, NAMES, report, numbered=NUMBERED)
-    values = _values(_over(defaults, document), report)
-    if report.problems:
+    values = _values(_over(defaults, document), report, defaults.lost)
+    if not values["name"]:
         return None
     lines = device_lines(document) | document.lines
     return Definition(source=Source(report.path, lines), **values)
 
 
-def _values(mapping: Mapping, report: Report) -> dict[str, Any]:
+def _values(
+    mapping: Mapping, report: Report, lost: Collection[str] = frozenset()
+) -> dict[str, Any]:
     values = ABSENT | {
         key.attribute: take(mapping, key, report)
         for key in VM_KEYS
-        if key.name in mapping or key.default is REQUIRED
+        if key.name in mapping or (key.default is REQUIRED and key.name not in lost)
     }
+    values["target_node"] = values.get("target_node") or ""
     for name in ("tags", "groups"):
         values[name] = values[name] or ()
     values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))

@@ -1,7 +1,7 @@
 """Checks across VMs: what each definition allows on its own may be impossible together."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 from stackyard.definitions.document import Problem
 from stackyard.definitions.model import Definition
@@ -10,8 +10,14 @@ from stackyard.fleet.check_addresses import check_networks, check_overlaps, chec
 from stackyard.fleet.site import Site
 
 
-def check_fleet(definitions: Iterable[Definition], site: Site) -> tuple[Problem, ...]:
-    """Return every mistake across the definitions, and against the site's nodes and networks."""
+def check_fleet(
+    definitions: Iterable[Definition], site: Site, wrong: Collection[str] = ()
+) -> tuple[Problem, ...]:
+    """Return every mistake across the definitions, and against the site's nodes and networks.
+
+    `wrong` are the paths of definitions with mistakes of their own: what they ask of a node is not
+    known yet.
+    """
     vms = sorted(definitions, key=lambda vm: vm.name)
     return (
         *_shared(vms, "vmid", lambda vm: [vm.vmid] if vm.vmid else []),
@@ -21,7 +27,7 @@ def check_fleet(definitions: Iterable[Definition], site: Site) -> tuple[Problem,
         *(problem for vm in vms for problem in check_prefixes(vm, site)),
         *check_overlaps(vms, site),
         *check_networks(site),
-        *_memory(vms, site),
+        *_memory([vm for vm in vms if vm.source.path not in wrong], site),
     )
 
 
@@ -42,7 +48,7 @@ def _shared(
 
 
 def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
-    if not site.nodes:
+    if not site.nodes or not vm.target_node:
         return
     node = site.nodes.get(vm.target_node)
     if node is None:

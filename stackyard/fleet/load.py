@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stackyard.definitions.document import Problem
+from stackyard.definitions.files import DEFAULTS
 from stackyard.definitions.load import DefinitionsError, read_vms
 from stackyard.definitions.model import Definition
 from stackyard.fleet.check import check_fleet
-from stackyard.fleet.site import Site, load_site
+from stackyard.fleet.site import Site, read_site
 
 KNOWN_HOSTS = "STACKYARD_KNOWN_HOSTS"
 
@@ -28,14 +28,13 @@ def load_fleet(site: Path) -> Fleet:
         DefinitionsError: with every mistake of every file.
     """
     definitions, problems = read_vms(site / "vms")
-    found: list[Problem] = list(problems)
-    try:
-        loaded = load_site(site)
-    except DefinitionsError as error:
-        raise DefinitionsError([*found, *error.problems]) from None
-    found += check_fleet(definitions, loaded)
-    if found:
-        raise DefinitionsError(found)
+    loaded, mistakes = read_site(site)
+    wrong = {problem.path for problem in problems}
+    if str(site / "vms" / DEFAULTS) in wrong:  # then so may be what any VM inherits
+        wrong |= {vm.source.path for vm in definitions}
+    problems = (*problems, *mistakes, *check_fleet(definitions, loaded, wrong))
+    if problems:
+        raise DefinitionsError(problems)
     return Fleet(loaded, definitions)
 
 

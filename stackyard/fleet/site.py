@@ -1,13 +1,15 @@
 """`inventory/site.yml`: the nodes, networks and VMIDs that a site has."""
 
+import sys
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.document import DocumentError, Mapping, read_document
+from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
 from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
+from stackyard.definitions.reading import read_text
 from stackyard.definitions.values import Report, check_keys, take
 from stackyard.fleet.networks import ClusterNetwork, Network, read_cluster, read_network
 from stackyard.fleet.pools import Pool, check_pools, read_pool, reserve
@@ -54,25 +56,29 @@ def load_site(site: Path) -> Site:
     Raises:
         DefinitionsError: with every mistake of the file.
     """
+    loaded, problems = read_site(site)
+    if problems:
+        raise DefinitionsError(problems)
+    return loaded
+
+
+def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
+    """Return what could be read of a site's inventory/site.yml, and every mistake.
+
+    What a mistake leaves open limits nobody, so that later checks can add theirs.
+    """
     path = site / FILE
     report = Report(str(path))
-    try:
-        document = read_document(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        return Site(path, {}, {})
-    except (OSError, UnicodeDecodeError, DocumentError) as error:
-        report.add(getattr(error, "line", 1), f"cannot be read: {error}")
-        raise DefinitionsError(report.problems) from None
-    if not isinstance(document, Mapping):
-        report.add(1, f"must be a mapping with {', '.join(KEYS)}")
-        raise DefinitionsError(report.problems)
+    document = _document(path, report)
     check_keys(document, KEYS, report)
-    nodes = {name: _node(name, value, report) for name, value in _each(document, "nodes", report)}
+    nodes = [_node(name, value, report) for name, value in _each(document, "nodes", report)]
+    nodes = _all_or_none(document, "nodes", nodes)
     networks = [
         network
         for name, value in _each(document, "networks", report)
         if (network := read_network(name, value, report))
     ]
+    networks = _all_or_none(document, "networks", networks)
     inner = [
         network
         for name, value in _each(document, "clusters", report)
@@ -85,10 +91,36 @@ def load_site(site: Path) -> Site:
     ]
     check_pools(pools, networks, report)
     vmids = _range(document, report)
-    if report.problems:
-        raise DefinitionsError(report.problems)
-    by_name = {network.name: reserve(network, pools) for network in networks}
-    return Site(path, nodes, by_name, vmids, tuple(inner), {pool.name: pool for pool in pools})
+    found = Site(
+        path,
+        {node.name: node for node in nodes},
+        {network.name: reserve(network, pools) for network in networks},
+        vmids,
+        tuple(inner),
+        {pool.name: pool for pool in pools},
+    )
+    return found, tuple(report.problems)
+
+
+def _document(path: Path, report: Report) -> Mapping:
+    text = read_text(path, report) if path.exists() else None
+    if text is None:
+        return Mapping(1)
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        report.add(error.line, str(error))
+        return Mapping(1)
+    if isinstance(document, Mapping):
+        return document
+    report.add(1, f"must be a mapping with {', '.join(KEYS)}")
+    return Mapping(1)
+
+
+def _all_or_none(document: Mapping, key: str, found: list[Any]) -> list[Any]:
+    """Return what was read under a key, if all was: a VM may be on just the one that was not."""
+    given = document.get(key)
+    return found if isinstance(given, Mapping) and len(found) == len(given) else []
 
 
 def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mapping]]:
@@ -110,7 +142,10 @@ def _taken(value: Mapping, keys: tuple[Key, ...], where: str, report: Report) ->
 
 
 def _node(name: str, value: Mapping, report: Report) -> Node:
-    return Node(name, **_taken(value, NODE_KEYS, f" of node {name}", report))
+    taken = _taken(value, NODE_KEYS, f" of node {name}", report)
+    # What a mistake says of a node limits no VM, so that it is the only one told.
+    limits = {key: taken[key] or sys.maxsize for key in ("threads", "memory_mib")}
+    return Node(name, **limits, storages=taken["storages"])
 
 
 def _range(document: Mapping, report: Report) -> range:

@@ -150,7 +150,7 @@ def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
     assert mistakes(site) == [
         "bytes.yaml:2: is not UTF-8 text",
         "gone.yaml:1: cannot be read: No such file or directory",
-        "large.yaml:1: is larger than 1 MiB: a definition is one VM",
+        "large.yaml:1: is larger than 1 MiB",
     ]
 
 

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sized
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,78 @@ def test_mistakes_of_vms_and_of_the_site_together(tmp_path: Path) -> None:
         "inventory/site.yml:2: unknown key 'network', did you mean networks?",
         "vms/0.yaml:1: target_node is missing",
     ]
+
+
+BROKEN_SITE = """\
+nodes:
+  node01: {threads: 8, memory: lots}
+  node02: {threads: 8, memory: 32768, storages: [data2]}
+networks:
+  lan: {cidr: 192.168.1.0/24}
+  dmz: {cidr: everywhere}
+pools:
+  pool: {first: 10.0.0.1, last: 10.0.0.9}
+"""
+
+
+def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
+    address = "ipconfig0: ip=192.168.1.9/24\n"
+    path = site(
+        tmp_path,
+        f"name: a\n{address}",
+        f"name: b\nmemroy: 2048\n{address}",
+        "name: c\ntarget_node: node9\nvm_state: started\nmemory: 99999\n",
+        "name: d\ntags: a: b\n",
+        "name: e\ntarget_node: node02\ndisks: [{slot: scsi0, storage: data1, size: 1G}]\n",
+        "target_node: node02\n",
+        text=BROKEN_SITE,
+    )
+    (path / "vms" / "_defaults.yaml").write_text("target_node: node01\nvmid: 100\ncoers: 2\n")
+    assert mistakes(path) == [
+        "inventory/site.yml:2: memory of node node01 must be a whole number, not 'lots'",
+        "inventory/site.yml:6: network dmz needs cidr, gateway and dns as addresses",
+        "vms/1.yaml:2: unknown key 'memroy', did you mean memory?",
+        f"vms/1.yaml:3: b has 192.168.1.9, and so has a ({path}/vms/0.yaml:2)",
+        f"vms/2.yaml:2: unknown node node9: {path}/inventory/site.yml has node01, node02",
+        "vms/2.yaml:3: vm_state must be one of running, stopped, not 'started'",
+        "vms/3.yaml:2: not valid YAML: mapping values are not allowed in this context",
+        "vms/4.yaml:3: scsi0 is on data1, but node02 has data2",
+        "vms/5.yaml:1: name is missing",
+        "vms/_defaults.yaml:2: vmid belongs to one VM, not to the defaults",
+        "vms/_defaults.yaml:3: unknown key 'coers', did you mean cores?",
+    ]
+
+
+@pytest.mark.parametrize("defaults", ["target_node: 5\n", "target_node: [\n", "- node01\n", ""])
+def test_what_broken_defaults_may_have_said_is_asked_of_no_vm(
+    defaults: str, tmp_path: Path
+) -> None:
+    address = "ipconfig0: ip=192.168.1.9/24\n"
+    path = site(tmp_path, f"name: a\n{address}", f"name: b\n{address}")
+    (path / "vms" / "_defaults.yaml").write_text(defaults)
+    of_vms, of_defaults = mistakes(path)
+    assert of_vms == f"vms/1.yaml:2: b has 192.168.1.9, and so has a ({path}/vms/0.yaml:2)"
+    assert of_defaults.startswith("vms/_defaults.yaml:")
+
+
+PLACES = st.sampled_from(["vms/_defaults.yaml", "vms/a.yaml", "vms/b.yaml", "inventory/site.yml"])
+LINES = SITE.splitlines() + vm("a", "memory: 99999\nipconfig0: ip=192.168.1.9/24\n").splitlines()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(PLACES, st.lists(st.sampled_from([*LINES, "disks: [", "  x: {}", "- y"]))))
+def test_any_site_is_a_fleet_or_mistakes(files: dict[str, list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for place in ("vms", "inventory"):
+            Path(folder, place).mkdir()
+        for place, lines in files.items():
+            Path(folder, place).write_text("\n".join(lines))
+        found: Sized = ()
+        try:
+            found = load_fleet(Path(folder)).definitions
+        except DefinitionsError as error:
+            found = error.problems
+        assert len(found)
 
 
 def test_references_are_resolved_from_the_environment(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""A file in, its text or its one mapping out, or the mistake that keeps it from being one."""
+
+from pathlib import Path
+
+from stackyard.definitions.document import DocumentError, Mapping, read_document
+from stackyard.definitions.values import Report, shown
+
+LARGEST_BYTES = 1024 * 1024
+USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
+
+
+def read_text(path: Path, report: Report) -> str | None:
+    """Return the text of a file; None where it has none, which is reported."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(USUAL_BYTES)
+            if len(data) == USUAL_BYTES:
+                data += file.read(LARGEST_BYTES - USUAL_BYTES + 1)
+    except OSError as error:
+        report.add(1, f"cannot be read: {error.strerror}")
+        return None
+    if len(data) > LARGEST_BYTES:
+        report.add(1, "is larger than 1 MiB")
+        return None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        report.add(data.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
+        return None
+
+
+def read_mapping(text: str, report: Report) -> Mapping | None:
+    """Return the mapping that a text is; None where it is none, which is reported."""
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        report.add(error.line, str(error))
+        return None
+    if document is None:
+        report.add(1, "is empty: a definition is a mapping with at least name and target_node")
+        return None
+    if not isinstance(document, Mapping):
+        report.add(1, f"must be a mapping of keys, not {shown(document)}")
+        return None
+    return document
