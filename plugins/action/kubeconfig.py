@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 try:
@@ -23,13 +25,16 @@ from stackyard.stores.protocol import ReadOnly
 
 ARGUMENTS = {
     "context": {"type": "str", "required": True},
-    "content": {"type": "str", "no_log": True},
+    # Not `str`, for which Ansible makes Python's text of a mapping.
+    "content": {"type": "raw", "no_log": True},
     "cluster": {"type": "str"},
     "server": {"type": "str"},
     "store": {"type": "str", "default": KUBECONFIGS},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "force": {"type": "bool", "default": False},
 }
+# A task that is tried again gets a new plugin.
+GIVEN = WeakKeyDictionary()
 
 
 class ActionModule(ActionBase):
@@ -38,6 +43,15 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _supports_check_mode = True
 
+    def __init__(self, task, *args, **kwargs):
+        """Keep the arguments to ourselves: callbacks are shown a task's, whatever fails.
+
+        An unknown one may be the kubeconfig under a misspelt name.
+        """
+        super().__init__(task, *args, **kwargs)
+        self._given = GIVEN.setdefault(task, task.args)
+        task.args = {k: v for k, v in task.args.items() if k in ARGUMENTS and k != "content"}
+
     def run(self, tmp=None, task_vars=None):
         """Merge or remove, and tell whether the document had to change.
 
@@ -45,13 +59,7 @@ class ActionModule(ActionBase):
             AnsibleActionFail: with the sentence that says why it could not be done.
         """
         super().run(tmp, task_vars)
-        _, given = self.validate_argument_spec(
-            ARGUMENTS, required_if=[("state", "present", ["content"])]
-        )
-        # Callbacks are given a task's arguments, whatever no_log says.
-        self._task.args = {k: v for k, v in self._task.args.items() if k != "content"}
-        # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
-        given = {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}
+        given = self._checked()
         try:
             store = open_store(given["store"], os.environ)
             if self._task.check_mode:
@@ -74,3 +82,16 @@ class ActionModule(ActionBase):
             # Every credential in it is masked.
             result["diff"] = {"prepared": difference(outcome.before, outcome.after)}
         return result
+
+    def _checked(self):
+        """Return the arguments with their defaults, every text a plain one."""
+        checked = ArgumentSpecValidator(
+            ARGUMENTS, required_if=[("state", "present", ["content"])]
+        ).validate(self._given)
+        if checked.error_messages:
+            raise AnsibleActionFail(f"wrong arguments: {'; '.join(checked.error_messages)}")
+        given = checked.validated_parameters
+        if not isinstance(given["content"], str | None):
+            raise AnsibleActionFail("content is not a text: give the kubeconfig as its file has it")
+        # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
+        return {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}

@@ -60,14 +60,35 @@ def test_diff_and_check_mode_show_and_write_nothing(tmp_path: Path) -> None:
 def test_a_callback_that_shows_everything_has_no_secret_to_show(tmp_path: Path) -> None:
     (tmp_path / "curious.py").write_text(CURIOUS)
     content = dump(cluster("k8s-a"))
-    good = {"content": content, "context": "k8s-a", "store": f"file:{tmp_path}/all"}
-    bad = {**good, "store": f"file:{tmp_path}/curious.py/all"}
-    tasks = [{"kubeconfig": good}, {"kubeconfig": bad}]
-    code, said = play(tmp_path, tasks, ANSIBLE_CALLBACK_PLUGINS=f"{tmp_path}:{CALLBACKS}")
-    assert code == 2, said
-    assert said.count("CURIOUS") == 2, said
-    assert "'context': 'k8s-a'" in said
+    good = {"content": "{{ content }}", "context": "k8s-a", "store": f"file:{tmp_path}/all"}
+    wrong = {
+        "all cannot be read: Not a directory": {**good, "store": f"file:{tmp_path}/curious.py/all"},
+        "missing required arguments: context": {"content": "{{ content }}"},
+        "got: gone": {**good, "state": "gone"},
+        "contents. Supported parameters": {"contents": "{{ content }}", "context": "k8s-a"},
+        "content is not a text": {**good, "content": {"token": "{{ content }}"}},
+        "does not support async": good,
+    }
+    tasks: list[dict[str, Any]] = [{"kubeconfig": good}]
+    tasks += [{"kubeconfig": arguments, "ignore_errors": True} for arguments in wrong.values()]
+    tasks[-1]["async"] = 10
+    (tmp_path / "vars.json").write_text(json.dumps({"content": content}))
+    given = ("-e", f"@{tmp_path}/vars.json")
+    code, said = play(tmp_path, tasks, *given, ANSIBLE_CALLBACK_PLUGINS=f"{tmp_path}:{CALLBACKS}")
+    assert code == 0, said
+    assert said.count("CURIOUS") == len(tasks), said
+    for sentence in ("'context': 'k8s-a'", *wrong):
+        assert sentence in said, (sentence, said)
     assert TOKEN not in said
+
+
+def test_a_task_that_is_tried_again_still_has_its_content(tmp_path: Path) -> None:
+    again = {"retries": 1, "delay": 0, "until": "done is changed", "register": "done"}
+    store = f"file:{tmp_path}/all"
+    publish = {"content": dump(cluster("k8s-a")), "context": "k8s-a", "store": store}
+    tasks: list[dict[str, Any]] = [{"kubeconfig": publish}, {"kubeconfig": publish, **again}]
+    code, said = play(tmp_path, tasks)
+    assert (code, "RETRYING" in said, "missing" in said) == (2, True, False), said
 
 
 def test_what_is_published_can_be_looked_up(tmp_path: Path) -> None:
