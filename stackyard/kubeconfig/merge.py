@@ -65,23 +65,25 @@ def merge_all(
 ) -> Kubeconfig:
     """Return the existing document with each incoming context in it, one after the other.
 
-    Other entries, unknown fields and `current-context` stay as they are; an entry of the same name
-    is replaced in its place, and what only the replaced context used goes with it.
+    Other entries, unknown fields and `current-context` stay as they are, but the first context of
+    all becomes the current one. An entry of the same name is replaced in its place, and what only
+    the replaced context used goes with it.
 
     Raises:
-        KubeconfigError: an incoming document has no clear context or a dangling one, or a
-            name belongs to another server and `force` is not given.
+        KubeconfigError: an incoming document has no clear context or a dangling one, a name is
+            empty, or it belongs to another server and `force` is not given.
     """
     merged = existing or EMPTY
     tables = Tables(merged)
-    current = merged.get("current-context")
     for one in incoming:
         renamed = _renamed(one)
         if not force:
             tables.refuse_another(renamed)
         tables.put(renamed)
-        current = current or renamed["contexts"]["name"]
-    return {**merged, **tables.lists(), "current-context": current or ""}
+    made = {**merged, **tables.lists()}
+    if made["contexts"] and not entries(merged, "contexts") and not merged.get("current-context"):
+        made["current-context"] = made["contexts"][0]["name"]
+    return made
 
 
 def remove(existing: Kubeconfig, context: str) -> Kubeconfig:
@@ -166,6 +168,8 @@ def _renamed(incoming: Incoming) -> dict[str, Entry]:
         parts["contexts"]["name"], parts["clusters"]["name"], parts["users"]["name"]
     )
     user = called.user or called.cluster
+    if not all((called.context, called.cluster, user)):
+        raise KubeconfigError("a context, a cluster and a user need a name that is not empty")
     server = check_server(content("clusters", parts["clusters"]).get("server"), called.cluster)
     if incoming.server is not None:
         server = rewrite_server(server, incoming.server, called.cluster)

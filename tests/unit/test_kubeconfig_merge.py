@@ -89,8 +89,7 @@ def test_a_batch_is_one_after_the_other_and_idempotent(
     assert (existing, documents) == before
     assert merged["x-unknown"] == existing["x-unknown"]
     assert list(merged)[: len(existing)] == list(existing)
-    if existing["current-context"]:
-        assert merged["current-context"] == existing["current-context"]
+    assert merged["current-context"] == existing["current-context"]
     kept = [entry["name"] for entry in existing["contexts"]]
     assert [entry["name"] for entry in merged["contexts"]][: len(kept)] == kept
     last = incoming[-1:]
@@ -102,9 +101,7 @@ def test_a_batch_is_one_after_the_other_and_idempotent(
 def test_what_was_added_can_be_removed(existing: Kubeconfig, context: str, name: str) -> None:
     new = Names(f"new-{context}", f"new-{name}")
     added = merge_all(existing, [Incoming(cluster(), new)])
-    assert remove(added, new.context) == existing | {
-        "current-context": existing["current-context"] or ""
-    }
+    assert remove(added, new.context) == existing
     assert changed_contexts(existing, added) == {new.context: "added"}
     assert changed_contexts(added, existing) == {new.context: "removed"}
 
@@ -126,6 +123,23 @@ def test_without_force_no_context_changes_its_server(
         assert "is there already, with the server" in said
     else:
         assert servers(merged) == servers(incoming) | servers(existing)
+
+
+def test_only_the_first_context_of_all_becomes_the_current_one() -> None:
+    a, b = Incoming(cluster("a")), Incoming(cluster("b", "https://b"))
+    both = merge_all(None, [a, b])
+    assert both["current-context"] == "a"
+    assert remove(both, "a")["current-context"] == ""
+    assert merge_all(remove(both, "a"), [a])["current-context"] == ""
+    assert merge_all(remove(remove(both, "a"), "b"), [b])["current-context"] == "b"
+    unset = {key: value for key, value in both.items() if key != "current-context"}
+    assert merge_all(unset, [b]) == unset
+
+
+def test_a_name_is_not_empty() -> None:
+    for called in (Names("", "c"), Names("c", "")):
+        with pytest.raises(KubeconfigError, match="need a name that is not empty"):
+            merge_all(None, [Incoming(cluster(), called)])
 
 
 def test_names_of_another_server_are_refused() -> None:
