@@ -41,7 +41,6 @@ def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
     place, _, key = place.partition("#")
     # A mount with a slash in its name ends at two slashes.
     mount, _, path = place.partition("//" if "//" in place else "/")
-    path = path.strip("/")
     if not mount or not path:
         return None
     settings = VaultSettings.from_environment(environ)

@@ -19,6 +19,7 @@ from stackyard.stores.vaultsettings import VaultSettings
 TIMEOUT_SECONDS = 15.0
 CAS_MISMATCH = "check-and-set"
 LONGEST_REASON = 200
+NO_VAULT = "what answers there is no Vault"
 BUSY = {
     exceptions.RateLimitExceeded: "Vault has too much to do (429)",
     exceptions.InternalServerError: "Vault failed inside (500)",
@@ -49,7 +50,7 @@ class Connection:
         weakref.finalize(self, self._session.close)
 
     def ask(self, name: str, call: Callable[[Any], Any]) -> dict[str, Any]:
-        """Make one call of the KV v2 engine; `name` is the secret's in a sentence.
+        """Make one call of Vault's client; `name` is the secret's in a sentence.
 
         Raises:
             Absent: there is no such version.
@@ -59,15 +60,15 @@ class Connection:
         """
         fresh = not self._token
         try:
-            answer = self._translated(name, lambda: call(self._client().secrets.kv.v2))
+            answer = self._translated(name, lambda: call(self._client()))
         except _ForbiddenError:
             # A token that was got by a login may have expired since.
             if fresh or self._settings.login is None:
                 raise
             self._token = ""
-            answer = self._translated(name, lambda: call(self._client().secrets.kv.v2))
+            answer = self._translated(name, lambda: call(self._client()))
         if not isinstance(answer, dict):
-            raise StoreError(f"{name}: what answers there is no Vault")
+            raise StoreError(f"{name}: {NO_VAULT}")
         return answer
 
     def _client(self) -> Any:
@@ -114,15 +115,36 @@ def _session(settings: VaultSettings) -> requests.Session:
     # The environment's REQUESTS_CA_BUNDLE must not replace the CA that was asked for.
     session.trust_env = False
     session.verify = settings.ca or True
-    session.hooks["response"].append(_expect_no_504)
+    session.hooks["response"].append(_expect_vault)
     return session
 
 
-def _expect_no_504(response: requests.Response, *_: object, **__: object) -> None:
-    """Tell a gateway's timeout, for which hvac has no exception, from other answers."""
-    if response.status_code == HTTPStatus.GATEWAY_TIMEOUT:
+class _NoVaultError(requests.exceptions.RequestException):
+    """An answer that Vault does not give: a login page, a redirect to one, somebody else's API."""
+
+
+def _expect_vault(response: requests.Response, *_: object, **__: object) -> None:
+    """Stop an answer for which hvac has no exception, or which it would take for Vault's."""
+    gateway = response.status_code == HTTPStatus.GATEWAY_TIMEOUT
+    if gateway or not _may_be_vaults(response):
         response.close()
-        raise requests.exceptions.ReadTimeout
+        raise requests.exceptions.ReadTimeout if gateway else _NoVaultError
+
+
+def _may_be_vaults(response: requests.Response) -> bool:
+    if response.is_redirect:
+        # A standby of Vault answers 307. Others would be given the token, or turn POST into GET.
+        secure = response.headers["Location"].startswith("https://")
+        return secure and response.status_code == HTTPStatus.TEMPORARY_REDIRECT
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        return True
+    if response.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+        # A proxy has no JSON to say that Vault is away.
+        return response.status_code >= HTTPStatus.TOO_MANY_REQUESTS
+    try:
+        return response.ok or isinstance(response.json().get("errors", []), list)
+    except (AttributeError, ValueError):
+        return False
 
 
 def _refused(name: str, error: exceptions.VaultError) -> Exception:
@@ -143,6 +165,8 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
 def _no_answer(name: str, error: requests.exceptions.RequestException) -> StoreError:
     if isinstance(error, requests.exceptions.SSLError) and "VERIFY_FAILED" in str(error):
         return StoreError(f"{name}: its certificate does not verify: set VAULT_CACERT to its CA")
+    if isinstance(error, _NoVaultError):
+        return StoreError(f"{name}: {NO_VAULT}")
     lost = requests.exceptions.ConnectionError | requests.exceptions.Timeout
     if isinstance(error, lost | requests.exceptions.ChunkedEncodingError):
         return LostAnswerError(f"{name}: no answer, is it running?")
@@ -153,9 +177,10 @@ def _absent_or_error(name: str, error: exceptions.InvalidPath) -> Exception:
     """Tell a secret that is not there, or is deleted, from a mount that is not there."""
     if error.errors:
         return StoreError(f"{name}: {_reasons(error)}")
-    body = error.json if isinstance(error.json, dict) else {}
-    metadata = (body.get("data") or {}).get("metadata") or {}
-    return Absent(int(metadata.get("version", 0)))
+    data = (error.json or {}).get("data")
+    metadata = data.get("metadata") if isinstance(data, dict) else None
+    version = metadata.get("version") if isinstance(metadata, dict) else 0
+    return Absent(version if isinstance(version, int) else 0)
 
 
 def _reasons(error: exceptions.VaultError) -> str:

@@ -7,7 +7,6 @@ import json
 from typing import Any
 
 from stackyard.stores.protocol import Conflict, StoreError, Versioned
-from stackyard.stores.retry import answered
 from stackyard.stores.vault import VaultStore
 from stackyard.stores.vaultconnection import Absent
 from stackyard.stores.vaultsettings import VaultSettings
@@ -41,11 +40,13 @@ class VaultSecret(VaultStore):
         if self.read().version != version:
             raise Conflict
 
-        def delete(kv: Any) -> dict[str, Any]:
-            kv.delete_latest_version_of_secret(path=self.path, mount_point=self.mount)
+        def delete(client: Any) -> dict[str, Any]:
+            client.secrets.kv.v2.delete_latest_version_of_secret(
+                path=self.path, mount_point=self.mount
+            )
             return {}
 
-        answered(lambda: self._connection.ask(self.name, delete), self.settings.deadline)
+        self._answered(delete)
 
     def names_below(self) -> list[str]:
         """Return the names of the secrets right below the path; folders there are left out.
@@ -54,15 +55,14 @@ class VaultSecret(VaultStore):
             StoreError: they could not be listed.
         """
 
-        def ask() -> dict[str, Any]:
-            return self._connection.ask(
-                self.name, lambda kv: kv.list_secrets(path=self.path, mount_point=self.mount)
-            )
+        def names(client: Any) -> Any:
+            return client.secrets.kv.v2.list_secrets(path=self.path, mount_point=self.mount)
 
         try:
-            names = answered(ask, self.settings.deadline)["data"]["keys"]
-        except Absent:
+            found = self._answered(names)["data"]["keys"]
+        except Absent as absent:
+            self._expect_kv2(absent)
             return []
         except (KeyError, TypeError):
             raise StoreError(f"{self.name}: the answer is no list of secrets") from None
-        return [name for name in names if not name.endswith("/")]
+        return [name for name in found if not name.endswith("/")]

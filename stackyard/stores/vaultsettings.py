@@ -26,9 +26,13 @@ class AppRole:
     mount: str = "approle"
 
     def token(self, client: Any) -> str:
-        """Log in; return the token."""
-        answer = client.auth.approle.login(self.role, self.secret, mount_point=self.mount)
-        return str(answer["auth"]["client_token"])
+        """Log in; return the token.
+
+        Raises:
+            StoreError: the answer has none.
+        """
+        login = client.auth.approle.login
+        return _token(login(self.role, self.secret, use_token=False, mount_point=self.mount))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +47,14 @@ class Kubernetes:
         """Log in; return the token.
 
         Raises:
-            StoreError: the service account's token cannot be read.
+            StoreError: the service account's token cannot be read, or the answer has none.
         """
         try:
             jwt = self.file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
             raise StoreError(f"{self.file} has no service account's token") from None
-        answer = client.auth.kubernetes.login(self.role, jwt, mount_point=self.mount)
-        return str(answer["auth"]["client_token"])
+        login = client.auth.kubernetes.login
+        return _token(login(self.role, jwt, use_token=False, mount_point=self.mount))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,9 @@ class VaultSettings:
         missing = [name for name in needed if not environ.get(name)]
         if missing:
             raise StoreError(f"{' and '.join(missing)} must be set to reach Vault")
+        for name in ("VAULT_TOKEN", "VAULT_NAMESPACE"):
+            if not (environ.get(name, "").isascii() and environ.get(name, "").isprintable()):
+                raise StoreError(f"{name} has characters that HTTP cannot send")
         return cls(
             _address(environ["VAULT_ADDR"]),
             environ.get("VAULT_TOKEN", ""),
@@ -87,6 +94,17 @@ class VaultSettings:
             login,
             _seconds(environ.get("STACKYARD_STORE_DEADLINE") or str(DEADLINE_SECONDS)),
         )
+
+
+def _token(answer: Any) -> str:
+    """Return the token in a login's answer, which never is quoted."""
+    try:
+        token = answer["auth"]["client_token"]
+    except (KeyError, TypeError):
+        token = None
+    if not token or not isinstance(token, str):
+        raise StoreError("what answers Vault's login gives no token")
+    return token
 
 
 def _login(environ: Mapping[str, str]) -> AppRole | Kubernetes | None:

@@ -21,6 +21,9 @@ class Fault:
     """What happens to one request; without a status it is cut."""
 
     status: int = 0
+    body: str = '{"errors": ["as it was told"]}'
+    kind: str = "application/json"
+    location: str = ""  # to which a redirect leads
     forwarded: bool = False  # it takes effect before
     seconds: float = 0.0  # that it waits
     meanwhile: Callable[[], object] = lambda: None  # what others do before the answer
@@ -51,15 +54,17 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
         def do_GET(self) -> None:
             fault = proxy.next(self.command)
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            if fault is None or fault.forwarded:
-                answer = forward(self, body)
-            if fault is None:
-                self._answer(answer.status_code, answer.content)
-                return
+            answer = forward(self, body) if fault is None or fault.forwarded else Fault()
+            fault = fault or answer
             fault.meanwhile()
             time.sleep(fault.seconds)
             if fault.status:
-                self._answer(fault.status, b'{"errors": ["as it was told"]}')
+                self.send_response(fault.status)
+                self.send_header("Content-Type", fault.kind)
+                self.send_header("Location", fault.location)
+                self.send_header("Content-Length", str(len(fault.body.encode())))
+                self.end_headers()
+                self.wfile.write(fault.body.encode())
 
         def do_POST(self) -> None:
             self.do_GET()
@@ -67,20 +72,14 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
         def do_PUT(self) -> None:
             self.do_GET()
 
-        def _answer(self, status: int, content: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
         def log_message(self, *_: Any) -> None:
             pass
 
-    def forward(handler: Handler, body: bytes) -> requests.Response:
+    def forward(handler: Handler, body: bytes) -> Fault:
         with requests.Session() as session:
             session.trust_env = False
             names = ("X-Vault-Token", "X-Vault-Request", "Content-Type")
-            return session.request(
+            answer = session.request(
                 handler.command,
                 f"{behind}{handler.path}",
                 data=body,
@@ -88,6 +87,7 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
                 verify=ca,
                 timeout=10,
             )
+            return Fault(answer.status_code, answer.text, answer.headers["Content-Type"])
 
     with https_server(Handler, certificate) as url:
         proxy = Proxy(url)

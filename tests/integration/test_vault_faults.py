@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,6 @@ def test_a_rival_before_a_write_that_was_cut(
         (Fault(0), "no answer, is it running", 4),
         (Fault(200, seconds=3), "no answer, is it running", 4),
         (Fault(403), "the token is wrong or may not do this", 1),
-        (Fault(200), "what answers there is no KV v2 secret", 1),
         (Fault(405), "as it was told", 1),
     ],
 )
@@ -104,6 +104,83 @@ def test_what_stays_wrong_is_one_sentence(
         update(store, add)
     assert caught.value.exit_code == code
     assert code == 4 or proxy.asked == 1
+
+
+LOGIN = Fault(200, "<html>Please log in</html>", "text/html")
+NO_VAULT = "what answers there is no Vault"
+NO_SECRET = "what answers there is no KV v2 secret"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (LOGIN, NO_VAULT),
+        (replace(LOGIN, status=404), NO_VAULT),
+        (replace(LOGIN, status=403), NO_VAULT),
+        (Fault(404, "[]"), NO_VAULT),
+        (Fault(404, "{"), NO_VAULT),
+        (Fault(404, "{}"), NO_VAULT),
+        (Fault(200, "[]"), NO_VAULT),
+        (Fault(200, "null"), NO_VAULT),
+        (Fault(200, '{"data": null}'), NO_SECRET),
+        (Fault(200, '{"data": {"data": [1], "metadata": {"version": 1}}}'), NO_SECRET),
+        (Fault(200, '{"data": {"data": {}, "metadata": {"version": "1"}}}'), NO_SECRET),
+        (Fault(400, '{"errors": 5}'), NO_VAULT),
+        (Fault(302, location="https://127.0.0.1:1/login"), NO_VAULT),
+        (Fault(307, location="http://127.0.0.1:1/v1/kv"), NO_VAULT),
+    ],
+)
+def test_what_is_no_vault_is_never_empty_and_never_written(
+    store: Store, proxy: Proxy, fault: Fault, says: str
+) -> None:
+    update(store, lambda _: "old ")
+    proxy.stays = fault
+    with pytest.raises(StoreError, match=says) as caught:
+        update(store, add)
+    assert caught.value.exit_code == 1
+    proxy.stays = None
+    found = store.read()
+    proxy.writes.append(fault)
+    with pytest.raises(StoreError):
+        store.write("mine", found.version)
+    assert store.read() == found
+    assert (found.document, found.version) == ("old ", "1")
+
+
+def test_a_standby_sends_on(store: Store, proxy: Proxy, vault: Vault, path: str) -> None:
+    proxy.writes.append(Fault(307, location=f"{proxy.url}/v1/kv/data/{path}"))
+    assert update(store, add)
+    assert vault.version(path) == 1
+
+
+def test_a_mount_of_another_kind_is_neither_empty_nor_written(vault: Vault) -> None:
+    vault.call("POST", "sys/mounts/old", {"type": "kv", "options": {"version": "1"}})
+    vault.call("POST", "old/data/there", {"is": "there"})
+    environ = vault.environ | {"VAULT_TOKEN": vault.root}
+    for place in ("old/x", "cubbyhole/x", "kv/deep//x"):
+        with pytest.raises(StoreError, match=r"the mount .* is not of KV version 2"):
+            update(open_store(f"vault:{place}", environ), add)
+    with pytest.raises(StoreError, match=NO_SECRET):
+        update(open_store("vault:old/there", environ), add)
+    listed = vault.call("GET", "old?list=true")["data"]["keys"]
+    assert listed == ["data/"]
+    assert vault.call("GET", "old/data?list=true")["data"]["keys"] == ["there"]
+
+
+@pytest.mark.parametrize("fault", [LOGIN, Fault(200, "{}"), Fault(200, '{"auth": null}')])
+def test_a_login_that_gives_no_token(
+    proxy: Proxy, lab_certificate: Certificate, fault: Fault
+) -> None:
+    proxy.stays = fault
+    environ = {
+        "VAULT_ADDR": proxy.url,
+        "VAULT_CACERT": str(lab_certificate[0]),
+        "VAULT_ROLE_ID": "role",
+        "VAULT_SECRET_ID": "secret-id",
+    }
+    with pytest.raises(StoreError, match=r"no Vault|gives no token") as caught:
+        open_store("vault:kv/x", environ).read()
+    assert "secret-id" not in str(caught.value)
 
 
 def test_a_slow_write_that_takes_effect_is_not_done_again(

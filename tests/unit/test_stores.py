@@ -102,6 +102,23 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
             open_store(wrong, environ)
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["kv/../sys/x", "kv/a/..", "kv/./a", "kv/a//b/", "kv/a/", "kv///a", "kv/a/%2e%2e/b", "kv/a?b",
+     "kv/a\\b", "kv/a\nb", "../kv//a"],
+)  # fmt: skip
+def test_no_path_leads_out_of_its_mount(place: str) -> None:
+    with pytest.raises(StoreError, match="is no place in Vault: a part is empty"):
+        open_store(f"vault:{place}", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t"})
+
+
+def test_a_token_that_no_header_can_have() -> None:
+    for name in ("VAULT_TOKEN", "VAULT_NAMESPACE"):
+        environ = {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t", name: "hvs.secret\n"}
+        with pytest.raises(StoreError, match=f"^{name} has characters that HTTP cannot send$"):
+            open_store("vault:kv/x", environ)
+
+
 def test_a_token_is_in_no_representation() -> None:
     store = open_store("vault:kv/x", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "hvs.secret"})
     assert "hvs.secret" not in repr(store)
