@@ -20,6 +20,7 @@ from stackyard.cli import (
     inventory,
     kubeconfig,
     lab,
+    output,
     plan,
     pool,
     ready,
@@ -46,7 +47,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a `StackyardError` becomes its sentence and its exit code."""
     try:
-        code = app(standalone_mode=False)
+        with output.told():
+            code = app(standalone_mode=False)
     except StackyardError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: one live line on a terminal, a line a step elsewhere."""
+"""Progress of long work on stderr: one live line where a terminal can, else a line a step."""
 
 import time
 from types import TracebackType
@@ -18,7 +18,7 @@ class Steps:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = self._console.status("").__enter__()
         return self
 

@@ -1,0 +1,58 @@
+"""Standard output whose troubles are told as every other error is: a disk that is full, say."""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from stackyard.errors import StackyardError
+
+
+class OutputError(StackyardError):
+    """Standard output cannot be written."""
+
+
+class _Descriptor(io.FileIO):
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # a reader that has enough is no error
+                raise
+            raise OutputError(f"the output cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Let an `OutputError` say why the process's standard output cannot be written.
+
+    Raises:
+        OutputError: at the latest when the block ends.
+    """
+    stream = sys.__stdout__
+    if stream is None or stream is not sys.stdout:  # closed, or taken by a test
+        yield
+        return
+    descriptor = _Descriptor(stream.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(descriptor),
+        stream.encoding,
+        stream.errors,
+        line_buffering=stream.line_buffering,
+    )
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        _empty(sys.stdout, stream.fileno())
+
+
+def _empty(stream: TextIO, descriptor: int) -> None:
+    """Leave nothing in a stream that Python would write at its end, and fail in its own words."""
+    try:
+        stream.flush()
+    except OutputError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

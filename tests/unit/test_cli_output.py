@@ -1,0 +1,61 @@
+"""What the command line says, and where it cannot."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stackyard.cli.progress import Steps
+
+ROOT = Path(__file__).parents[2]
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("environ", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("command", [["validate"], ["schema"], ["--help"]])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    command: list[str], environ: dict[str, str]
+) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stackyard.cli.main", *command],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"], **environ},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said = "error: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_an_error_is_told_even_if_nothing_can_be_printed(tmp_path: Path) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stackyard.cli.main", "plan", "--site", str(tmp_path)],
+            env={"PATH": os.environ["PATH"]},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "vms:1: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_without_a_cursor_gets_a_line_for_each_step(
+    term: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # Rich takes it for a terminal
+    monkeypatch.setenv("TERM", term)
+    with Steps() as step:
+        step("building the image")
+        step("starting [the lab]")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("building the image")
+    assert second.endswith("starting [the lab]")
