@@ -20,6 +20,7 @@ from stackyard.lab.platform_file import load_platform
 from stackyard.lab.processes import Process
 from stackyard.lab.requirements import check_programs
 from stackyard.lab.settings import Services, Settings, load_services, load_settings
+from stackyard.lab.visitors import end_visitors
 
 READY_SECONDS = 60.0
 TERM_SECONDS = 5.0
@@ -132,6 +133,7 @@ def _clean(folder: Folder) -> None:
     process = processes.load(folder.process)
     if process is not None:
         _end(process)
+    end_visitors(folder.path)
     hierarchy = cgroups.hierarchy() if sys.platform == "linux" else None
     if hierarchy is not None:
         cgroups.remove(hierarchy / lab_id(folder.path))

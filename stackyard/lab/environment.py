@@ -6,6 +6,7 @@ from stackyard.lab.errors import LabError
 from stackyard.lab.folder import Folder
 from stackyard.lab.platform import Platform
 from stackyard.lab.settings import Services
+from stackyard.lab.visitors import nameplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ def variables(folder: Folder, services: Services, access: Access) -> dict[str, s
         "STACKYARD_SSHKEYS": access.public_key,
         "ANSIBLE_PRIVATE_KEY_FILE": str(folder.ssh_key),
         "STACKYARD_KNOWN_HOSTS": str(folder.known_hosts),
+        # Every lab has the same addresses; a connection that ssh keeps open leads into one of them.
+        "ANSIBLE_SSH_CONTROL_PATH": f"%(directory)s/{nameplate(folder.path)}-%%h-%%p-%%r",
     }
 
 

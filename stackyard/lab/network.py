@@ -18,10 +18,14 @@ BRIDGE = "br0"
 ANNOUNCE = "echo 1 >/proc/sys/net/ipv4/conf/all/arp_notify && exec ip -batch -"
 
 
-async def make_lan(addresses: Sequence[str]) -> None:
-    """Make the bridge with the gateway's and the services' addresses; there is no route out."""
+async def make_lan(addresses: Sequence[str], nameplate: str) -> None:
+    """Make the bridge with the gateway's and the services' addresses; there is no route out.
+
+    The nameplate is a card without a cable: see `visitors`.
+    """
     lines = [
         "link set lo up",
+        f"link add {nameplate} type bridge",
         f"link add {BRIDGE} type bridge",
         *(f"addr add {one}/{LAN.prefixlen} dev {BRIDGE}" for one in (GATEWAY, *addresses)),
         f"link set {BRIDGE} up",

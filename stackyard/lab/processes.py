@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +61,31 @@ def load(file: Path) -> Process | None:
     return Process(int(pid), started)
 
 
+def ancestry(pid: int) -> Iterator[int]:
+    """Yield a process's own id, its parent's, and so on to the first one's."""
+    while pid:
+        yield pid
+        fields = _stat(pid)
+        pid = int(fields[1]) if fields else 0
+
+
 def _started(pid: int) -> str | None:
     if not Path("/proc/self/stat").exists():
         return _started_elsewhere(pid)
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else fields[19]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return a process' fields from the state on, None when it is gone.
+
+    See proc(5): the name in brackets may hold anything; state is field 3, ppid 4, starttime 22.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # proc(5): the name in brackets may hold anything; state is field 3, starttime field 22.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
+    return stat.rpartition(")")[2].split()
 
 
 def _started_elsewhere(pid: int) -> str | None:

@@ -29,6 +29,7 @@ from stackyard.lab.platform import Platform
 from stackyard.lab.platform_file import load_platform
 from stackyard.lab.settings import Services, Settings
 from stackyard.lab.sources import ETC_APT, apt_proxy, codename, debian_sources
+from stackyard.lab.visitors import nameplate
 
 LOG = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ async def _machines(
     for source, target in ((Path(settings.image), IMAGE), (folder.machines, DISKS)):
         target.mkdir(parents=True)
         namespaces.bind(source, target)
-    await network.make_lan(addresses.hosts)
+    await network.make_lan(addresses.hosts, nameplate(folder.path))
     sources = debian_sources(ETC_APT, codename())
     upstreams = proxy.Upstreams({one.host: one.scheme for one in sources}, apt_proxy())
     listener = socket.create_server((GATEWAY, PACKAGE_PROXY_PORT))

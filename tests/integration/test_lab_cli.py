@@ -2,16 +2,20 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from lab_fixture import CACHE, RunningLab, stackyard, why_no_machines
+from lab_fixture import CACHE, ENTER, USER, RunningLab, stackyard, why_no_machines
 
 from stackyard.lab import cgroups, control, requirements
 from stackyard.lab.addresses import lab_id
+from stackyard.lab.visitors import nameplate
+
+HEEDLESS = "trap '' TERM; while :; do sleep 1; done"  # as an interactive shell
 
 
 @pytest.fixture
@@ -162,15 +166,32 @@ def test_a_killed_lab_leaves_no_process_mount_cgroup_or_file(
     assert hierarchy is not None
     group = hierarchy / lab_id(folder)
     assert (group / "vm-3100").is_dir()
+    shell = subprocess.Popen(
+        [*ENTER, f"--target={found.process.pid}", "--net", "--", "sh", "-c", HEEDLESS],
+        start_new_session=True,
+    )
+    connection = _kept_connection(second, "192.168.1.40")
 
     os.kill(_worker(found.process.pid) if victim == "daemon" else found.process.pid, signal.SIGKILL)
     _until_gone(folder)
     assert stackyard("lab", "down", "--dir", str(folder)).returncode == 0
 
+    assert shell.wait(10) == -signal.SIGHUP
+    assert not connection.exists()
     assert not folder.exists()
     assert not group.exists()
     assert Path("/proc/self/mounts").read_text(encoding="utf-8") == before
     assert lab.machines() is not None, "the other lab is as it was"
+
+
+def _kept_connection(lab: RunningLab, address: str) -> Path:
+    """Let Ansible open a connection that outlives it; return its socket."""
+    hosts_are_new = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    options = ["-u", USER, f"--ssh-common-args={hosts_are_new}"]
+    lab.run(["ansible", "all", "-i", f"{address},", "-m", "raw", "-a", "true", *options])
+    socket = Path("~/.ansible/cp").expanduser() / f"{nameplate(lab.folder)}-{address}-22-{USER}"
+    assert socket.exists()
+    return socket
 
 
 def _worker(init: int) -> int:
