@@ -4,6 +4,7 @@ import datetime as dt
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -78,6 +79,12 @@ def make_server(
     )
     chain = certificate.public_bytes(serialization.Encoding.PEM).decode() + authority.pem
     return ServerCertificate(chain, pem.decode())
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of the first certificate in a PEM file, as Proxmox writes it."""
+    certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
 
 
 def _builder(

@@ -133,6 +133,7 @@ def _action(
         steps=tuple(steps),
         about=about,
         digest=vm.config.digest if vm.config else None,
+        fingerprint=vm.config.fingerprint if vm.config else None,
         status=vm.status,
         target=definition.target_node if definition.target_node != vm.node else None,
         frees=addresses_of_vm(vm) if verb == "replace" else (),

@@ -41,6 +41,7 @@ def removal_of(vm: ObservedVm) -> Action:
         steps=removal_steps(vm),
         about="with all its disks",
         digest=vm.config.digest if vm.config else None,
+        fingerprint=vm.config.fingerprint if vm.config else None,
         status=vm.status,
         frees=addresses_of_vm(vm),
     )

@@ -1,5 +1,6 @@
 """A plan as a JSON document and back, without loss: `from_json(to_json(plan)) == plan`."""
 
+import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, fields
@@ -29,7 +30,7 @@ from stackyard.plan.values import (
     Value,
 )
 
-VERSION = 2
+VERSION = 3
 _STEPS: dict[str, type[Step]] = {
     "clone": Clone,
     "create": Create,
@@ -60,30 +61,41 @@ def to_json(plan: Plan) -> str:
         "problems": list(plan.problems),
         "notes": list(plan.notes),
         "waves": [[_action(action) for action in wave] for wave in plan.waves],
+        "cluster": list(plan.cluster),
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    return json.dumps({**document, "checksum": _checksum(document)}, indent=2, ensure_ascii=False)
 
 
 def from_json(text: str) -> Plan:
     """Read what `to_json` wrote.
 
     Raises:
-        PlanError: it is not a plan of this version.
+        PlanError: it is not a plan of this version, or not as it was written.
     """
     try:
         document = json.loads(text)
+        checksum = document.pop("checksum", None)
         if document["version"] != VERSION:
             raise PlanError(
                 f"the plan has version {document['version']}, not {VERSION}: make it anew"
             )
+        if checksum != _checksum(document):
+            raise PlanError("the plan was changed after it was made: make it anew")
         return Plan(
             waves=tuple(tuple(_read_action(a) for a in wave) for wave in document["waves"]),
             problems=tuple(document["problems"]),
             notes=tuple(document["notes"]),
             wanted=document["wanted"],
+            cluster=tuple(document["cluster"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PlanError(f"this is not a plan ({error!r}): make one with `plan --json`") from error
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    """Return a checksum of what a document says, however it is laid out."""
+    plain = json.dumps(document, sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()
 
 
 def step_name(step: Step) -> str:

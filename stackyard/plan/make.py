@@ -12,6 +12,7 @@ from stackyard.fleet import Site
 from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.decide import World, decide
 from stackyard.plan.errors import PlanError
+from stackyard.plan.moved import identity
 from stackyard.plan.observed import Observed
 from stackyard.plan.prune import prune
 from stackyard.plan.values import Plan
@@ -50,6 +51,7 @@ def make_plan(
         problems=tuple(problem for decision in decisions for problem in decision.problems),
         notes=(*notes, *(removal.notes if limit is None else ())),
         wanted=len(selected),
+        cluster=identity(observed),
     )
 
 

@@ -1,9 +1,37 @@
 """Whether a plan that was kept still fits the world: what moved since is not touched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
 from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, Plan
+
+
+def identity(observed: Observed) -> tuple[str, ...]:
+    """Return what a cluster is known by: its nodes, each with its certificate's fingerprint."""
+    certificates = observed.certificates
+    return tuple(f"{node} {certificates.get(node, '')}".rstrip() for node in sorted(observed.nodes))
+
+
+def check_cluster(plan: Plan, observed: Observed) -> None:
+    """Refuse a plan of another cluster, where VMIDs and names mean other VMs.
+
+    A node may have come, and one that is away tells no certificate.
+
+    Raises:
+        PlanError: a node of the plan is unknown here, or is another machine.
+    """
+    for known in plan.cluster:
+        node, _, before = known.partition(" ")
+        now = observed.certificates.get(node, "")
+        if node not in observed.nodes:
+            raise PlanError(f"the plan was made for a cluster with a node {node}; this has none")
+        if before and now and before != now:
+            raise PlanError(
+                f"the plan was made for a cluster whose {node} had another certificate: "
+                "plan again on this one"
+            )
 
 
 def moved_since(plan: Plan, observed: Observed) -> dict[str, str]:
@@ -17,6 +45,16 @@ def moved_since(plan: Plan, observed: Observed) -> dict[str, str]:
             vm = f"{action.name} (VM {action.vmid} on {action.node})"
             refused[action.name] = f"{vm} is left alone: {why}; plan again"
     return refused
+
+
+def with_digests(plan: Plan, observed: Observed) -> Plan:
+    """Return the plan with the digests of now: a lock that came or went gives a VM another one."""
+    digests = {vm.vmid: vm.config.digest for vm in observed.vms if vm.config}
+    waves = (
+        tuple(replace(a, digest=digests.get(a.vmid, a.digest)) if a.digest else a for a in wave)
+        for wave in plan.waves
+    )
+    return replace(plan, waves=tuple(waves))
 
 
 def _reasons(action: Action, observed: Observed, made: set[int], freed: set[int]) -> Iterator[str]:
@@ -50,7 +88,7 @@ def _as_it_was(action: Action, vm: ObservedVm | None) -> Iterator[str]:
         yield f"it is on {vm.node} now"
     if vm.status != action.status:
         yield f"it is {vm.status} now, and was {action.status} when the plan was made"
-    if vm.config is None or vm.config.digest != action.digest:
+    if vm.config is None or vm.config.fingerprint != action.fingerprint:
         yield "its configuration changed since the plan was made"
 
 

@@ -30,6 +30,7 @@ class Config:
     values: Mapping[str, Value] = field(default_factory=dict)  # by key of a definition file
     keep: Mapping[str, str] = field(default_factory=dict)  # by key: options no definition knows
     pending: frozenset[str] = frozenset()  # keys whose value waits for a restart
+    fingerprint: str | None = None  # of all but the lock, which is part of Proxmox's digest
 
     def disks(self) -> dict[str, Disk]:
         """Return what is in each slot."""
@@ -104,6 +105,8 @@ class Observed:
     rooms: Mapping[str, NodeRoom] = field(default_factory=dict)  # by node, where it told
     storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
     pools: frozenset[str] | None = None  # None: nobody asked
+    taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
+    certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told
 
     def named(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name, templates included, by VMID."""

@@ -157,6 +157,7 @@ class Action:
     steps: tuple[Step, ...]
     about: str  # for people
     digest: str | None = None  # of the configuration the plan was made against; None: no VM yet
+    fingerprint: str | None = None  # of the same without its lock, which may come and go
     status: PowerState | None = None  # the power it was made against
     target: str | None = None  # the node it is on afterwards, where that is another one
     waiting: tuple[str, ...] = ()  # keys that were as wanted before, but for a restart
@@ -171,6 +172,7 @@ class Plan:
     problems: tuple[str, ...] = ()  # why it must not be carried out
     notes: tuple[str, ...] = ()  # what is left alone, and why
     wanted: int = 0  # VMs that were looked at
+    cluster: tuple[str, ...] = ()  # it was made for: each node, and its certificate where it told
 
     @property
     def actions(self) -> Iterator[Action]:

@@ -76,7 +76,7 @@ class Carrier:
         errand.check_halt()
         if errand.digest is None or isinstance(errand.action.steps[0], Configure | Grow):
             return
-        if errand.read()["digest"] != errand.digest:
+        if errand.read()["digest"] != errand.digest and not errand.renew():
             raise errand.moved(_CHANGED)
 
     def carry_out(self, step: Step) -> None:
@@ -89,7 +89,7 @@ class Carrier:
         errand = self._errand
         errand.begin()
         try:
-            _DOERS[type(step)](errand, step)
+            self._do(step)
         except ApiError as error:
             if error.is_stale:
                 raise errand.moved(_CHANGED) from error
@@ -97,11 +97,21 @@ class Carrier:
                 raise _taken(errand) from error
             raise
         except TaskError as error:
-            if "checksum mismatch" in error.text:
+            if error.is_stale:
                 raise errand.moved(_CHANGED) from error
             if isinstance(step, Clone | Create) and is_taken(error.text):
                 raise _taken(errand) from error
             raise
+
+    def _do(self, step: Step) -> None:
+        """Do a step, and again if all that made its digest out of date was a lock."""
+        errand = self._errand
+        try:
+            _DOERS[type(step)](errand, step)
+        except (ApiError, TaskError) as error:
+            if not error.is_stale or not errand.renew():
+                raise
+            _DOERS[type(step)](errand, step)
 
 
 def _taken(errand: Errand) -> VmidTakenError:

@@ -8,7 +8,7 @@ from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
-from stackyard.plan.moved import moved_since
+from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.privileges import root_only
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
@@ -114,8 +114,10 @@ def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
         ProxmoxError, PlanError: nothing was done, or the second look failed.
     """
     observed = observe(client, (), site, names={action.name for action in plan.actions})
+    check_cluster(plan, observed)
     refused = moved_since(plan, observed)
-    outcome = apply_and_look(client, plan, (), site, replace(terms, refused=refused))
+    still = with_digests(plan, observed)
+    outcome = apply_and_look(client, still, (), site, replace(terms, refused=refused))
     return replace(outcome, moved=frozenset(refused))
 
 

@@ -9,6 +9,7 @@ from stackyard.plan.values import Action
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import InterruptedRunError, WorldMovedError
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.observe import read_config
 
 
 class Errand:
@@ -95,6 +96,17 @@ class Errand:
         if self.is_new and (not is_marked or "lock" in config):
             raise self.moved("somebody else works on it")
         return str(config["digest"])
+
+    def renew(self) -> bool:
+        """Take the digest of a configuration in which a lock alone came or went since the plan.
+
+        Returns whether it is such a one.
+        """
+        config = read_config(self.client, self.node, self.action.vmid)
+        if config is None or config.fingerprint != self.action.fingerprint:
+            return False
+        self.digest = config.digest
+        return True
 
     def take_digest(self) -> str | None:
         """Return the known digest for a write that makes it out of date."""

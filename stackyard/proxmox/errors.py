@@ -63,6 +63,11 @@ class TaskError(ProxmoxError):
         """Whether a lock kept the task from doing anything, so that it can be tried again."""
         return is_lock(self.text)
 
+    @property
+    def is_stale(self) -> bool:
+        """Whether the configuration has another digest than the task was told."""
+        return "checksum mismatch" in self.text
+
 
 class TaskTimeoutError(ProxmoxError):
     """A task was still running when our patience ended; it goes on without us."""

@@ -101,7 +101,8 @@ def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
     nodes.update({node: False for node, vms in lists.items() if vms is None})
     vms = tuple(vm for vms in lists.values() for vm in vms or ())
     rooms = {str(r["node"]): NodeRoom(int(r["maxcpu"]), int(r["maxmem"])) for r in rows if _told(r)}
-    return Observed(nodes, vms, rooms)
+    told = {str(r["node"]): str(r["ssl_fingerprint"]) for r in rows if r.get("ssl_fingerprint")}
+    return Observed(nodes, vms, rooms, certificates=told)
 
 
 def _told(row: dict[str, Any]) -> bool:

@@ -4,6 +4,8 @@ Names and types are those of the table that definitions are checked with; facts 
 those of qm.conf(5): what is absent there is absent here.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote
@@ -65,7 +67,19 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
         if decoded:
             name, (values[name], keep[name]) = decoded
     digest = next((str(row["value"]) for row in rows if row["key"] == "digest"), None)
-    return Config(digest, values, {k: v for k, v in keep.items() if v}, frozenset(pending))
+    return Config(
+        digest=digest,
+        fingerprint=_fingerprint(rows),
+        values=values,
+        keep={k: v for k, v in keep.items() if v},
+        pending=frozenset(pending),
+    )
+
+
+def _fingerprint(rows: list[dict[str, object]]) -> str:
+    """Return a digest of all that a lock, which comes and goes by itself, does not change."""
+    told = sorted(json.dumps(r, sort_keys=True) for r in rows if r["key"] not in ("digest", "lock"))
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _encode(key: str, value: Value, keep: str) -> Wire:

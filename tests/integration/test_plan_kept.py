@@ -73,6 +73,47 @@ def test_a_kept_plan_is_done_but_for_what_moved(
     assert "these options cannot change it" in site.run("apply", str(kept), "--prune").stderr
 
 
+def test_a_kept_plan_that_was_edited_is_refused(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site, kept = make_site(tmp_path / "site", proxmox_endpoint(), count=1), tmp_path / "plan.json"
+    assert site.run("plan", "--out", str(kept)).returncode == 2
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps(document))  # laid out anew, with nothing changed
+    assert "k8s-0" in site.run("apply", str(kept)).stdout
+    document["waves"][0][0]["vmid"] += 1
+    kept.write_text(json.dumps(document))
+
+    applied = site.run("apply", str(kept), "--yes")
+
+    assert (applied.returncode, applied.stdout) == (1, "")
+    assert "the plan was changed after it was made: make it anew" in applied.stderr
+    assert site.writes() == []
+
+
+def test_a_lock_that_comes_and_goes_does_not_spoil_a_kept_plan(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site, kept = make_site(tmp_path / "site", proxmox_endpoint(), count=1), tmp_path / "plan.json"
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(0), "cores": 4})
+    assert site.run("plan", "--out", str(kept)).returncode == 2
+    there = site.endpoint.endpoint.cluster.vms[row(site, "k8s-0")["vmid"]]
+
+    def unlock() -> None:
+        del there.config["lock"]
+        there.changed()
+
+    there.config["lock"] = "backup"
+    there.changed()
+    site.endpoint.set_fault("PUT", r"/qemu/\d+/config", meanwhile=unlock)
+    applied = site.run("apply", str(kept), "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert site.config("k8s-0")["cores"] == 4
+    assert_nothing_is_left(site)
+
+
 def test_vms_move_and_disks_move_and_leave(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
     first = disks(("scsi0", "local-lvm", "8G"), ("scsi1", "slowdata", "2G"))

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 from plan_world import SITE, definition_of, observed_of
 
-from stackyard.plan import ObservedVm, make_plan
-from stackyard.plan.moved import moved_since
+from stackyard.plan import Observed, ObservedVm, PlanError, make_plan
+from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.values import Plan
+from stackyard.proxmox.wire import decode_pending
 
 TEMPLATE = {"vmid": 9001, "node": "node01", "name": "ubuntu", "template": True, "config": {}}
 OURS = {"name": "a", "tags": "stackyard", "cpu": "host", "onboot": 1, "memory": "1024"}
@@ -45,7 +46,7 @@ NEW = ObservedVm(102, "node02", "c")
         ((replace(VM, name="c"), SOURCE), "a", "it is not there any more"),
         ((replace(VM, node="node02"), SOURCE), "a", "it is on node02 now"),
         ((replace(VM, status="running"), SOURCE), "a", "it is running now, and was stopped"),
-        ((replace(VM, config=replace(CONFIG, digest="e")), SOURCE), "a", "configuration changed"),
+        ((replace(VM, config=replace(CONFIG, fingerprint="e")), SOURCE), "a", "configuration ch"),
         ((VM, SOURCE, NEW), "b", "its VMID has been taken by c on node02"),
         ((VM, SOURCE, replace(NEW, vmid=7, name="b")), "b", "VM 7 on node02 has its name now"),
         ((VM,), "b", r"its template ubuntu \(VM 9001\) is not on node01 any more"),
@@ -57,6 +58,36 @@ def test_what_moved_is_refused(world: tuple[ObservedVm, ...], name: str, why: st
     assert list(refused) == [name]
     assert re.search(why, refused[name])
     assert refused[name].endswith("; plan again")
+
+
+def test_a_lock_that_came_is_no_change_and_its_digest_is_taken_over() -> None:
+    rows: list[dict[str, object]] = [{"key": key, "value": OURS[key]} for key in OURS]
+    rows += [{"key": "lock", "value": "backup"}, {"key": "digest", "value": "e" * 40}]
+    locked = replace(WORLD, vms=(replace(VM, config=decode_pending(rows), lock="backup"), SOURCE))
+
+    assert moved_since(plan(), locked) == {}
+    assert {a.name: a.digest for a in with_digests(plan(), locked).actions} == {
+        "a": "e" * 40,
+        "b": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (replace(WORLD, nodes={"pve": True, "node01": True}), "a node node02; this has none"),
+        (replace(WORLD, certificates={"node02": "BB"}), "whose node02 had another certificate"),
+    ],
+)
+def test_a_plan_of_another_cluster_is_refused(now: Observed, why: str) -> None:
+    there = replace(WORLD, certificates={"node02": "AA"})
+    made = make_plan(FLEET, there, SITE)
+
+    check_cluster(made, there)
+    check_cluster(made, replace(there, nodes={**there.nodes, "node03": True}))
+    check_cluster(made, replace(there, certificates={}))
+    with pytest.raises(PlanError, match=why):
+        check_cluster(made, now)
 
 
 def test_a_node_that_is_away_refuses_what_goes_there() -> None:

@@ -37,6 +37,7 @@ class Cluster:
         self.vms: dict[int, Vm] = {}
         self.pools = {name: Pool() for name in platform.pools}
         self.quorum = True
+        self.certificate = ""  # the fingerprint of the one that all nodes serve
         self.down: dict[str, str] = {}  # node → what connecting to it says
         self.began = time.time()
         self.seen: dict[int, Mapping[str, object]] = {}  # VMs as pvestatd saw them last

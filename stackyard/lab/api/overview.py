@@ -29,7 +29,11 @@ async def version(_call: Call) -> Body:
 async def nodes(call: Call) -> list[Body]:
     """GET /nodes: all of them; what they do only for who may audit them."""
     cluster = call.cluster
-    return [views.node_entry(cluster, n, call.identity) for n in cluster.platform.nodes.values()]
+    known: Body = {"ssl_fingerprint": cluster.certificate}
+    return [
+        {**views.node_entry(cluster, node, call.identity), **known}
+        for node in cluster.platform.nodes.values()
+    ]
 
 
 async def node_status(call: Call) -> Body:

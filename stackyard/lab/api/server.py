@@ -18,6 +18,7 @@ from stackyard.lab.api.requestlog import RequestLog
 from stackyard.lab.api.seed import seed
 from stackyard.lab.machine import Machines
 from stackyard.lab.platform import Platform
+from stackyard.lab.tls import fingerprint
 
 _PREFIX = "/api2/json"
 _LARGEST_BODY = 4 * 1024**2
@@ -42,6 +43,7 @@ class Endpoint:
         secrets: Mapping[str, str],
     ) -> None:
         self.cluster = Cluster(platform, machines)
+        self.cluster.certificate = fingerprint(cert)
         self._authority = Authority(platform, secrets)
         self._log = RequestLog(request_log)
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
