@@ -29,10 +29,16 @@ def _conflicts(
     if vmid not in freed:
         yield from _vmid(name, observed, vmid)
     if ours:
-        yield from _existing(definition, ours[0])
+        yield from _existing(definition, ours[0], observed)
     else:
         for vm in observed.named(name):
             yield not_ours(vm, f"rename it, or give it the tag {TAG} to hand it over")
+        for vm in observed.away:
+            if vm.name is None and TAG in vm.tags:
+                yield (
+                    f"{name} is not there, but VM {vm.vmid} on {vm.node}, which does not answer, "
+                    "may be it: bring the node up first"
+                )
 
 
 def _node(
@@ -53,6 +59,11 @@ def _node(
 
 
 def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
+    if vmid in observed.taken:
+        yield (
+            f"the VMID {vmid} of {name} is taken by a container or by a VM that the token may not "
+            "see: choose another one"
+        )
     for vm in observed.vms:
         if vm.vmid != vmid or vm.name == name:
             continue
@@ -62,8 +73,10 @@ def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
             yield f"the VMID {vmid} of {name} belongs to {vm.name} on {vm.node}: choose another one"
 
 
-def _existing(definition: Definition, vm: ObservedVm) -> Iterator[str]:
+def _existing(definition: Definition, vm: ObservedVm, observed: Observed) -> Iterator[str]:
     name = definition.name
+    if not observed.nodes.get(vm.node):
+        yield f"{name} is VM {vm.vmid} on {vm.node}, which does not answer: bring it up first"
     if definition.vmid not in (None, vm.vmid):
         yield f"{name} is VM {vm.vmid}, not {definition.vmid}: a VMID cannot change, set vmid back"
     if vm.is_being_made:

@@ -23,6 +23,8 @@ def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observe
                 f"{definition.source.at('managed')}: {name} is not managed: not touched"
             )
     vm = _the_one(name, observed)
+    if vm in observed.away:
+        raise PlanError(f"{name} is VM {vm.vmid} on {vm.node}, which does not answer")
     if is_protected(vm) or any(definition.protection for definition in fleet):
         raise PlanError(
             f"{name} (VM {vm.vmid} on {vm.node}) is protected: "

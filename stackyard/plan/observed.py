@@ -108,6 +108,11 @@ class Observed:
     taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
     certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told
 
+    @property
+    def away(self) -> tuple[ObservedVm, ...]:
+        """The VMs on nodes that do not answer: known from memory, perhaps without their names."""
+        return tuple(vm for vm in self.vms if not self.nodes.get(vm.node))
+
     def named(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name, templates included, by VMID."""
         return tuple(sorted((vm for vm in self.vms if vm.name == name), key=lambda vm: vm.vmid))

@@ -27,6 +27,7 @@ def assign_vmids(
         if definition.vmid is not None:
             assigned.setdefault(definition.name, definition.vmid)
     owners = {vm.vmid: vm.name for vm in observed.vms if not (vm.is_being_made and not vm.name)}
+    owners.update(dict.fromkeys(observed.taken))
     owners.update({vmid: name for name, vmid in assigned.items()})
     for definition in managed:
         if definition.name not in assigned:

@@ -18,6 +18,7 @@ from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.pools import observe_pools
+from stackyard.proxmox.taken import observe_taken
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
@@ -68,12 +69,9 @@ def observe_scope(
     wanted = {*(definition.name for definition in selected), *scope.names}
     with ThreadPoolExecutor(POOL_SIZE) as pool:
         observed = _lists(client, pool)
-        vmids = {
-            vmid
-            for name, vmid in assign_vmids(fleet, observed, site.vmid_range).items()
-            if name in wanted
-        }
-        observed = _when_made(client, pool, observed, wanted, vmids)
+        assigned = _assigned(fleet, site, wanted)
+        observed = _when_made(client, pool, observed, wanted, assigned(observed))
+        observed = observe_taken(client, pool, observed, assigned)
         concerned = _concerned(observed, selected, wanted, scope)
         read = pool.map(lambda vm: _read(client, vm), concerned)
         details = {vm.vmid: vm for vm in read if vm is not None}
@@ -84,13 +82,26 @@ def observe_scope(
     return observe_pools(client, observed, pools) if pools else observed
 
 
+def _assigned(
+    fleet: tuple[Definition, ...], site: Site, wanted: set[str]
+) -> Callable[[Observed], set[int]]:
+    """Return what tells the VMIDs of the wanted ones, those that are going to be made too."""
+
+    def assigned(observed: Observed) -> set[int]:
+        vmids = assign_vmids(fleet, observed, site.vmid_range)
+        return {vmid for name, vmid in vmids.items() if name in wanted}
+
+    return assigned
+
+
 def _concerned(
     observed: Observed, selected: tuple[Definition, ...], wanted: set[str], scope: Scope
 ) -> list[ObservedVm]:
     concerned = [vm for vm in observed.vms if vm.name in wanted or scope.also(vm)]
     there = {vm.name for vm in concerned if vm.is_ours and vm.name not in scope.replaced}
     templates = _templates(selected, observed, there)
-    return list({vm.vmid: vm for vm in (*concerned, *templates)}.values())
+    found = {vm.vmid: vm for vm in (*concerned, *templates) if observed.nodes[vm.node]}
+    return list(found.values())
 
 
 def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
@@ -99,10 +110,20 @@ def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
     online = [node for node, is_online in nodes.items() if is_online]
     lists = dict(zip(online, pool.map(_list(client), online), strict=True))
     nodes.update({node: False for node, vms in lists.items() if vms is None})
-    vms = tuple(vm for vms in lists.values() for vm in vms or ())
+    vms = [vm for vms in lists.values() for vm in vms or ()]
+    if not all(nodes.values()):
+        vms += _of_away(client, nodes)
     rooms = {str(r["node"]): NodeRoom(int(r["maxcpu"]), int(r["maxmem"])) for r in rows if _told(r)}
     told = {str(r["node"]): str(r["ssl_fingerprint"]) for r in rows if r.get("ssl_fingerprint")}
-    return Observed(nodes, vms, rooms, certificates=told)
+    return Observed(nodes, tuple(vms), rooms, certificates=told)
+
+
+def _of_away(client: Client, nodes: dict[str, bool]) -> Iterator[ObservedVm]:
+    """Yield the VMs of nodes that do not answer, as far as the cluster remembers them."""
+    for row in client.get("/cluster/resources", type="vm"):
+        node = str(row["node"])
+        if row["type"] == "qemu" and nodes.get(node) is False:
+            yield _listed(node, row)
 
 
 def _told(row: dict[str, Any]) -> bool:

@@ -64,6 +64,7 @@ def _check(call: Call) -> _Wanted:
     if target and not _shared(call, source):
         raise ApiError(f"can't clone VM to node '{target}' (VM uses local storage)")
     newid = int(params["newid"])
+    cluster.check_no_container(newid)
     if newid in cluster.vms:
         raise ApiError(f"unable to create VM {newid}: config file already exists")
     return _Wanted(newid, full, storage, params.get("format"), target)

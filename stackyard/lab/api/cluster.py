@@ -35,6 +35,7 @@ class Cluster:
         self.volumes = Volumes(platform)
         self.tasks = Tasks()
         self.vms: dict[int, Vm] = {}
+        self.containers: dict[int, str] = {}  # VMID → node: all that is known of them
         self.pools = {name: Pool() for name in platform.pools}
         self.quorum = True
         self.certificate = ""  # the fingerprint of the one that all nodes serve
@@ -94,9 +95,17 @@ class Cluster:
 
     def free_vmid(self) -> int:
         vmid = _FIRST_VMID
-        while vmid in self.vms:
+        while vmid in self.vms or vmid in self.containers:
             vmid += 1
         return vmid
+
+    def check_no_container(self, vmid: int) -> None:
+        """Refuse the VMID of a container."""
+        if vmid in self.containers:
+            node = self.containers[vmid]
+            raise ApiError(
+                f"unable to create VM {vmid} - CT {vmid} already exists on node '{node}'"
+            )
 
     def check_pool(self, pool: str | None) -> None:
         if pool is not None and pool not in self.pools:

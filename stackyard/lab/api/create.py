@@ -31,6 +31,7 @@ async def create(call: Call) -> str:
         if drive_table(name):
             check_drive(cluster.volumes, place, name, value)
     cluster.check_quorum()
+    cluster.check_no_container(vmid)
     taken = cluster.vms.get(vmid)
     if taken:
         raise ApiError(

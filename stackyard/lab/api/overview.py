@@ -57,9 +57,12 @@ async def qemu(call: Call) -> list[Body]:
     return [views.list_entry(call.cluster, vm) for vm in call.cluster.of_node(call.node)]
 
 
-async def lxc(_call: Call) -> list[Body]:
-    """GET /nodes/N/lxc: the lab has no containers."""
-    return []
+async def lxc(call: Call) -> list[Body]:
+    """GET /nodes/N/lxc: the lab's containers have a VMID and nothing else."""
+    if not call.identity.allowed:
+        return []
+    there = call.cluster.containers
+    return [{"vmid": n, "status": "stopped", "type": "lxc"} for n in there if there[n] == call.node]
 
 
 async def vm_index(call: Call) -> list[Body]:
@@ -95,7 +98,7 @@ async def next_id(call: Call) -> str:
     wanted = call.params.get("vmid")
     if wanted is None:
         return str(call.cluster.free_vmid())
-    if int(wanted) in call.cluster.vms:
+    if int(wanted) in call.cluster.vms or int(wanted) in call.cluster.containers:
         raise invalid(vmid=f"VM {wanted} already exists")
     return wanted
 
@@ -108,6 +111,10 @@ async def resources(call: Call) -> list[Body]:
     found: list[Body] = []
     if kind in (None, "vm"):
         found += [views.resource(cluster, vm) for vm in cluster.vms.values()]
+        found += [
+            {"id": f"lxc/{vmid}", "type": "lxc", "vmid": vmid, "node": node, "status": "unknown"}
+            for vmid, node in cluster.containers.items()
+        ]
     if kind in (None, "node"):
         found += [
             views.node_entry(cluster, node, call.identity)

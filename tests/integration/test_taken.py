@@ -1,0 +1,60 @@
+"""VMIDs and names that the lists of the nodes do not show: of containers, of nodes that are away."""
+
+import json
+from pathlib import Path
+
+from apply_site import Site, make_site, vm
+from proxmox_lab import StartEndpoint
+
+
+def vmids(site: Site) -> dict[str, int]:
+    """The VMIDs that a plan gives new VMs."""
+    plan = site.run("plan", "--json")
+    assert plan.returncode == 2, plan.stdout + plan.stderr
+    return {a["name"]: a["vmid"] for wave in json.loads(plan.stdout)["waves"] for a in wave}
+
+
+def test_a_container_keeps_its_vmid(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=2)
+    first = vmids(site)
+    site.endpoint.endpoint.cluster.containers[first["k8s-0"]] = "node03"
+
+    second = vmids(site)
+
+    assert second["k8s-0"] not in first.values()
+    assert second["k8s-1"] == first["k8s-1"]
+    made = site.run("apply", "--yes")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert {row["name"]: row["vmid"] for row in site.vms() if row["name"] != "legacy"} == second
+    site.endpoint.forget_requests()
+    assert site.run("plan").returncode == 0
+    assert len(site.endpoint.requests()) == 1 + 3 + 2
+
+    site.define({**vm(2), "vmid": first["k8s-0"]})
+    wished = site.run("plan")
+    assert wished.returncode == 1
+    assert f"k8s-2.yaml:1: the VMID {first['k8s-0']} of k8s-2 is taken by a container" in (
+        wished.stdout
+    )
+
+
+def test_a_vm_on_a_node_that_is_away_is_not_made_again(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=2)
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(1), "target_node": "node01"})
+    endpoint = site.endpoint.endpoint
+    endpoint.take_down("node02")
+    site.endpoint.forget_requests()
+
+    nameless = site.run("apply", "--yes")  # the cluster has not heard its name yet
+    endpoint.look()
+    named = site.run("apply", "--yes")
+    destroyed = site.run("destroy", "k8s-1", "--yes")
+
+    assert nameless.returncode == named.returncode == destroyed.returncode == 1
+    assert "on node02, which does not answer, may be it: bring the node up" in nameless.stdout
+    assert "on node02, which does not answer: bring it up first" in named.stdout
+    assert "on node02, which does not answer" in destroyed.stderr
+    assert site.writes() == []
