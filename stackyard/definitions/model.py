@@ -122,6 +122,7 @@ class Definition:
     cpuunits: int | None = None
     affinity: str | None = None
     numa: bool | None = None
+    hotplug: tuple[str, ...] | None = None  # empty: nothing
     memory_mib: int = 1024
     balloon_mib: int | None = None
     shares: int | None = None

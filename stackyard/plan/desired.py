@@ -76,6 +76,8 @@ def _canonical(key: str, value: Value) -> Value:
         return tuple(value.replace(",", " ").replace(";", " ").split())
     if isinstance(value, str) and key in _TEXTS:
         return "\n".join(line.rstrip() for line in value.strip().splitlines())
+    if isinstance(value, tuple) and key == "hotplug":
+        return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":
         return tuple(sorted(set(value) - SYSTEM_TAGS | {TAG} & set(value)))
     return value

@@ -6,11 +6,12 @@ Without a decision on power: that is made in `stackyard.plan.steps`.
 from dataclasses import dataclass
 
 from stackyard.definitions.hardware import Cpu
-from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
+from stackyard.definitions.model import Definition, Disk, IpConfig
 from stackyard.plan.consent import ExtraDisks
 from stackyard.plan.desired import desired_values, over, same
 from stackyard.plan.disks import compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
+from stackyard.plan.hotplug import DEFAULT
 from stackyard.plan.observed import Config
 from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
@@ -33,24 +34,8 @@ PROXMOX_DEFAULTS: dict[str, Value] = {
     "ciupgrade": True,
     "cpulimit": 0,
     "shares": 1000,
+    "hotplug": DEFAULT,
 }
-# Options that reach a running VM at once; every other one waits for a restart.
-_IN_PLACE = frozenset(
-    {
-        "name",
-        "description",
-        "tags",
-        "pool",
-        "onboot",
-        "protection",
-        "hookscript",
-        "startup",
-        "balloon",
-        "shares",
-        "cpulimit",
-        "cpuunits",
-    }
-)
 _GUEST_KEYS = frozenset(
     {
         "ciuser",
@@ -61,18 +46,6 @@ _GUEST_KEYS = frozenset(
         "ciupgrade",
         "cicustom",
     }
-)
-_HOTPLUGGED = ("net", "usb")
-# Options of a disk that are read when QEMU starts.
-_COLD_OPTIONS = (
-    "aio",
-    "cache",
-    "detect_zeroes",
-    "discard",
-    "iothread",
-    "ro",
-    "serial",
-    "ssd",
 )
 
 
@@ -143,27 +116,6 @@ def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> 
     return [f"{key} is not in the definition and is left alone" for key in extra]
 
 
-def needs_restart(change: Change) -> bool:
-    """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
-    if isinstance(change.after, Disk):
-        return _disk_needs_restart(change.before, change.after)
-    if isinstance(change.before, Disk):
-        return _has_no_hotplug(change.key)
-    if isinstance(change.after, Nic) or change.key.startswith(_HOTPLUGGED):
-        return False
-    return change.key not in _IN_PLACE
-
-
 def is_for_guest(change: Change) -> bool:
     """Tell whether a change is cloud-init data, which the guest reads when it starts."""
     return change.key in _GUEST_KEYS or isinstance(change.after, IpConfig)
-
-
-def _disk_needs_restart(before: Value, after: Disk) -> bool:
-    if isinstance(before, Disk):
-        return any(getattr(before, name) != getattr(after, name) for name in _COLD_OPTIONS)
-    return _has_no_hotplug(after.slot)
-
-
-def _has_no_hotplug(slot: str) -> bool:
-    return slot.startswith(("ide", "sata"))

@@ -7,7 +7,8 @@ with the configuration, a due restart is a tag, and what a disk or the power lac
 from dataclasses import replace
 
 from stackyard.definitions.model import Definition, Disk, PowerState
-from stackyard.plan.differ import Difference, is_for_guest, needs_restart
+from stackyard.plan.differ import Difference, is_for_guest
+from stackyard.plan.hotplug import needs_restart
 from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.values import (
     Change,
@@ -45,7 +46,7 @@ def steps_of_existing(
     stays = vm.status == "running" and not stops
     reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
     changes = tuple(
-        _timed(change, reboots, stays)
+        _timed(change, config, reboots, stays)
         for change in _with_restart_tag(difference, config, reboots, stays)
     )
     steps: list[Step] = [Shutdown()] if stops else []
@@ -56,9 +57,9 @@ def steps_of_existing(
     return steps + finish(definition, "running" if stays else "stopped", vm.template)
 
 
-def _timed(change: Change, reboots: bool, stays: bool) -> Change:
+def _timed(change: Change, config: Config, reboots: bool, stays: bool) -> Change:
     """Note when a change takes effect."""
-    if not stays or not needs_restart(change):
+    if not stays or not needs_restart(change, config):
         return change
     return replace(change, when="restart" if reboots else "held")
 
@@ -116,7 +117,7 @@ def after_move(config: Config, mapped: dict[str, str]) -> Config:
 def restart_is_due(difference: Difference, config: Config) -> bool:
     """Tell whether a running VM is as wanted only after a restart."""
     return (
-        any(needs_restart(change) for change in difference.changes)
+        any(needs_restart(change, config) for change in difference.changes)
         or bool(difference.waiting)
         or RESTART in _tags(config)
     )

@@ -13,7 +13,8 @@ from stackyard.plan.privileges import root_only
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
-from stackyard.proxmox.observe import Scope, observe, observe_scope, observe_storages
+from stackyard.proxmox.observe import Scope, observe, observe_scope
+from stackyard.proxmox.storages import observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5

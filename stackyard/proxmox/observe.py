@@ -13,7 +13,7 @@ from typing import Any
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan.make import select
-from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm, StorageRoom
+from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
@@ -24,7 +24,6 @@ from stackyard.proxmox.wire import decode_pending
 
 CLONE_PATIENCE_SECONDS = 600.0
 _UNREACHABLE = range(595, 600)
-_THICK = frozenset({"lvm", "iscsi", "iscsidirect"})  # types that allocate a disk's whole size
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,30 +128,6 @@ def _of_away(client: Client, nodes: dict[str, bool]) -> Iterator[ObservedVm]:
 def _told(row: dict[str, Any]) -> bool:
     """Tell whether a node says what it has: not to everybody, and not while it is offline."""
     return bool(row.get("maxcpu") and row.get("maxmem"))
-
-
-def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -> Observed:
-    """Add what the storages for images of some nodes have.
-
-    `GET /nodes/N/storage` asks the node itself; a storage that does not answer is left out.
-
-    Raises:
-        ProxmoxError: Proxmox refused or did not answer.
-    """
-    found = {node: tuple(_rooms(client, node)) for node in sorted(set(nodes))}
-    return replace(observed, storages=found)
-
-
-def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:
-    for row in client.get(f"/nodes/{node}/storage", content="images", enabled=True):
-        if row.get("active") and row.get("total"):
-            yield StorageRoom(
-                name=str(row["storage"]),
-                free_bytes=int(row.get("avail", 0)),
-                total_bytes=int(row["total"]),
-                thin=str(row.get("type")) not in _THICK,
-                shared=str(row.get("shared", 0)) == "1",
-            )
 
 
 def _list(client: Client) -> Callable[[str], list[ObservedVm] | None]:

@@ -14,6 +14,7 @@ from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Device
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.plan.hotplug import DEFAULT
 from stackyard.plan.observed import Config
 from stackyard.plan.values import Change, Value
 from stackyard.proxmox import devices, hardware, properties
@@ -104,6 +105,7 @@ def _encode_device(key: str, value: Disk | Nic | IpConfig | Device, keep: str) -
 
 _ENCODERS: Mapping[str, Callable[[Value], str]] = {
     "agent": lambda value: f"enabled={int(bool(value))}",
+    "hotplug": lambda value: (",".join(value) if isinstance(value, tuple) else "") or "0",
     "sshkeys": lambda value: quote(str(value), safe=""),
     "tags": lambda value: ";".join(value) if isinstance(value, tuple) else "",
 }
@@ -120,6 +122,12 @@ def _decode_first(default_key: str, read: Callable[[str], Value]) -> Decoder:
 
 def _decode_tags(_key: str, text: str) -> Decoded:
     return tuple(sorted(tag for tag in re.split(r"[;, ]+", text) if tag)), ""
+
+
+def _decode_hotplug(_key: str, text: str) -> Decoded:
+    """Read the features; 0 and 1 stand for none and for the usual ones."""
+    short: Mapping[str, tuple[str, ...]] = {"0": (), "1": DEFAULT}
+    return short.get(text, tuple(part for part in re.split(r"[;, ]+", text) if part)), ""
 
 
 def _decode_plain(read: Callable[[str], Value]) -> Decoder:
@@ -146,6 +154,7 @@ _DECODERS: Mapping[str, Decoder] = {
     "memory": _decode_first("current", int),
     "cpu_type": hardware.decode_cpu,
     "agent": _decode_first("enabled", properties.as_flag),
+    "hotplug": _decode_hotplug,
     "tags": _decode_tags,
     "sshkeys": _decode_plain(unquote),
     "cipassword": _decode_plain(str),  # stars: Proxmox never shows it

@@ -1,4 +1,4 @@
-"""VMIDs and names that the lists of the nodes do not show: of containers, of nodes that are away."""
+"""VMIDs and names that no list shows: those of containers, and of nodes that are away."""
 
 import json
 from pathlib import Path

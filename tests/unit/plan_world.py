@@ -47,6 +47,8 @@ def size_of(text: str) -> int:
 def definition_of(plain: Mapping[str, Any]) -> Definition:
     values = dict(plain)
     disks = [dict(disk) for disk in values.pop("disks", [])]
+    if "hotplug" in values:
+        values["hotplug"] = tuple(values["hotplug"])
     for disk in disks:
         if "size" in disk:
             disk["size_bytes"] = size_of(disk.pop("size"))
@@ -165,6 +167,9 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
     drives = [v for v in values.values() if isinstance(v, Disk) and v.media == "cloudinit"]
     assert len(drives) <= 1, "two cloud-init drives"
     waits = {"memory", "cores", "cpu_type"} & {change.key for change in step.changes}
+    plugged = config.values.get("hotplug")
+    if isinstance(plugged, tuple) and "memory" in plugged and config.values.get("numa"):
+        waits.discard("memory")
     pending = config.pending | waits if vm.status == "running" else frozenset()
     config = replace(config, digest="2", values=values, pending=pending)
     return replace(vm, name=str(values["name"]), tags=_tags(values), config=config)

@@ -60,7 +60,7 @@ VM_OPTIONS: Table = CLOUD_INIT | {
     "freeze": BOOL,
     "hookscript": Rule(format=v.volume_id),
     "hostpci[n]": Rule(format=h.PCI),
-    "hotplug": TEXT,
+    "hotplug": Rule(format=v.hotplug),
     "hugepages": enum("any 2 1024"),
     "ivshmem": TEXT,
     "keephugepages": BOOL,

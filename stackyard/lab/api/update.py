@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 
 from stackyard.lab.api.call import Call
-from stackyard.lab.api.devices import words
 from stackyard.lab.api.drives import (
     Place,
     check_drive,
@@ -15,21 +14,14 @@ from stackyard.lab.api.drives import (
 )
 from stackyard.lab.api.faults import ApiError, invalid
 from stackyard.lab.api.hardware import reserved
-from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed, rule_of
+from stackyard.lab.api.hotplug import at_once
+from stackyard.lab.api.options import drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
 from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.vm import Vm, normal_tags, with_mac
 
 ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
 _CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay")
-_AT_ONCE = frozenset(
-    words(
-        "description hookscript lock migrate_downtime migrate_speed name onboot "
-        "protection shares startup tags vmstatestorage autostart balloon cpulimit "
-        "cpuunits template"
-    )
-)
-_HOTPLUG = frozenset(("net", "scsi", "virtio", "usb", "unused"))
 
 
 async def put_config(call: Call) -> None:
@@ -150,7 +142,7 @@ class _Change:
         if drive_table(name) and vm.config.get("protection") == "1":
             kind = "unused disk" if name.startswith("unused") else "drive"
             raise ApiError(f"can't remove {kind} '{name}' - protection mode enabled")
-        if running and not _at_once(name):
+        if running and not at_once(vm, name, None):
             vm.pending_delete.add(name)
         else:
             self._remove(vm, name)
@@ -175,7 +167,7 @@ class _Change:
         vm.pending.pop(name, None)
         if vm.config.get(name) == value:
             return
-        if running and not _at_once(name):
+        if running and not at_once(vm, name, value):
             vm.pending[name] = value
         else:
             set_option(vm, self.call.cluster.volumes, name, value)
@@ -188,11 +180,3 @@ def normal_value(name: str, value: str) -> str:
     if name == "cipassword":
         return encrypted(value)
     return with_mac(value) if indexed(name)[0] == "net" else value
-
-
-def _at_once(name: str) -> bool:
-    """Whether a change of this option reaches a running VM at once."""
-    family, _ = indexed(name)
-    return (
-        name in _AT_ONCE or family in _HOTPLUG or name in CLOUD_INIT or f"{family}[n]" in CLOUD_INIT
-    )

@@ -54,6 +54,14 @@ def tag_list(value: str) -> str | None:
     return None
 
 
+def hotplug(value: str) -> str | None:
+    """Check what may be plugged: 0, 1 or a list of features."""
+    known = ("network", "disk", "cpu", "memory", "usb", "cloudinit")
+    named = [part for part in re.split(r"[\s,;]+", value) if part]
+    good = value in ("0", "1") or all(part in known for part in named)
+    return None if good else "unable to parse hotplug option"
+
+
 _SHORTEST_PREFIX = 8
 
 

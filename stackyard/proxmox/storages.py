@@ -1,0 +1,33 @@
+"""What the storages of some nodes have left: asked where a plan puts something on them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from stackyard.plan.observed import Observed, StorageRoom
+from stackyard.proxmox.client import Client
+
+_THICK = frozenset({"lvm", "iscsi", "iscsidirect"})  # types that allocate a disk's whole size
+
+
+def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -> Observed:
+    """Add what the storages for images of some nodes have.
+
+    `GET /nodes/N/storage` asks the node itself; a storage that does not answer is left out.
+
+    Raises:
+        ProxmoxError: Proxmox refused or did not answer.
+    """
+    found = {node: tuple(_rooms(client, node)) for node in sorted(set(nodes))}
+    return replace(observed, storages=found)
+
+
+def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:
+    for row in client.get(f"/nodes/{node}/storage", content="images", enabled=True):
+        if row.get("active") and row.get("total"):
+            yield StorageRoom(
+                name=str(row["storage"]),
+                free_bytes=int(row.get("avail", 0)),
+                total_bytes=int(row["total"]),
+                thin=str(row.get("type")) not in _THICK,
+                shared=str(row.get("shared", 0)) == "1",
+            )

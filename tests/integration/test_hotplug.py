@@ -1,0 +1,43 @@
+"""What reaches a running VM at once, and what its restart is for: as far as `hotplug` allows."""
+
+from pathlib import Path
+from typing import Any
+
+from apply_site import Site, make_site, vm
+from proxmox_lab import StartEndpoint
+
+
+def reboots(site: Site) -> int:
+    return sum(write.endswith("/status/reboot") for write in site.writes())
+
+
+def change(site: Site, **keys: Any) -> int:
+    """Apply a changed definition; return how often the VM was rebooted."""
+    site.define({**vm(0), **keys})
+    site.endpoint.forget_requests()
+    applied = site.run("apply", "--yes")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    count = reboots(site)
+    row = next(row for row in site.vms() if row["name"] == "k8s-0")
+    path = f"/nodes/{row['node']}/qemu/{row['vmid']}"
+    waiting = [r["key"] for r in site.endpoint.call("GET", f"{path}/pending") if "pending" in r]
+    assert waiting == []
+    assert site.run("plan").returncode == 0
+    return count
+
+
+def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    assert site.run("apply", "--yes").returncode == 0
+    cards: dict[str, Any] = {"network": None, "networks": [{"bridge": "vmbr0"}] * 2}
+
+    assert change(site, **cards) == 0
+    assert change(site, hotplug=[], **cards) == 0
+    one_more = {"network": None, "networks": [{"bridge": "vmbr0"}] * 3}
+    assert change(site, hotplug=[], **one_more) == 1
+    plugged = {"hotplug": ["network", "memory"], "numa": True, **one_more}
+    assert change(site, **plugged) == 1
+    assert change(site, memory=2048, **plugged) == 0
+    assert change(site, memory=1024, **plugged) == 1
