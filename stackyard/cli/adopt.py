@@ -9,6 +9,7 @@ from stackyard.cli.options import HERE, Site
 from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:
+    from stackyard.nornir.processor import Event
     from stackyard.plan import Observed, ObservedVm
     from stackyard.plan.values import Change
     from stackyard.proxmox.client import Client
@@ -41,14 +42,14 @@ def adopt(
 
     if (name is None) == (vmid is None):
         raise typer.BadParameter("give either a NAME or --vmid")
-    with vms.connected() as client:
+    with vms.connected() as client, vms.auditing(audit, site) as log:
         observed = find_vm(client, load_site(site), name, vmid)
         vm = observed.vms[0]
         path = output or site / "vms" / f"{vm.name}.yaml"
         written = definition_keys(vm, _inherited(site))
         change = _write(client, path, _document(written.keys), site, observed)
-    if audit is not None and change is not None:
-        _log(audit, vm, change)
+        if change is not None:
+            log(_event(vm, change))
     for note in written.notes:
         typer.echo(f"warning: {vm.name}: {note}, so {path} does not say it", err=True)
     tagged = f"VM {vm.vmid} on {vm.node} has the tag stackyard"
@@ -100,12 +101,8 @@ def _document(keys: dict[str, Any]) -> str:
     return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _log(audit: Path, vm: "ObservedVm", change: "Change") -> None:
-    from stackyard.nornir.processor import AuditLog, Event
+def _event(vm: "ObservedVm", change: "Change") -> "Event":
+    from stackyard.nornir.processor import Event
 
     before, after = {change.key: change.before}, {change.key: change.after}
-    log = AuditLog(audit)
-    try:
-        log(Event(str(vm.name), vm.vmid, vm.node, "import", "done", "", before, after))
-    finally:
-        log.close()
+    return Event(str(vm.name), vm.vmid, vm.node, "import", "done", "", before, after)

@@ -49,9 +49,9 @@ def apply(
         if planned.is_empty:
             return
         vms.ask("Carry this out?", yes)
-        with vms.working(audit, verbose) as terms:
-            outcome = apply_and_look(client, planned, definitions, fleet_site, terms)
-    vms.show_outcome(outcome, terms)
+        with vms.working(audit, site, verbose, planned) as work:
+            outcome = apply_and_look(client, planned, definitions, fleet_site, work.terms)
+    vms.show_outcome(outcome, work)
 
 
 def _apply_kept(file: Path, site: Path, yes: bool, verbose: bool, audit: Path | None) -> None:
@@ -68,6 +68,6 @@ def _apply_kept(file: Path, site: Path, yes: bool, verbose: bool, audit: Path | 
     if planned.is_empty:
         return
     vms.ask("Carry this out?", yes)
-    with vms.connected() as client, vms.working(audit, verbose) as terms:
-        outcome = apply_kept(client, planned, load_site(site), terms)
-    vms.show_outcome(outcome, terms)
+    with vms.connected() as client, vms.working(audit, site, verbose, planned) as work:
+        outcome = apply_kept(client, planned, load_site(site), work.terms)
+    vms.show_outcome(outcome, work)

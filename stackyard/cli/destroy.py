@@ -24,6 +24,6 @@ def destroy(
         planned, _observed = plan_removal(client, name, definitions, fleet_site)
         vms.show_plan(planned)
         vms.ask(f"Destroy {name}?", yes)
-        with vms.working(audit, verbose) as terms:
-            outcome = apply_and_look(client, planned, definitions, fleet_site, terms)
-    vms.show_outcome(outcome, terms)
+        with vms.working(audit, site, verbose, planned) as work:
+            outcome = apply_and_look(client, planned, definitions, fleet_site, work.terms)
+    vms.show_outcome(outcome, work)

@@ -1,32 +1,38 @@
 """Ctrl-C while VMs are changed: what runs is shown and waited for; a second one leaves at once."""
 
 import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import typer
 
+from stackyard.proxmox.halt import Halt
+
+INTERRUPTED = "interrupted"
+
 
 @contextmanager
-def heeding(running: Callable[[], Mapping[str, str]]) -> Iterator[threading.Event]:
-    """Give an event that the first SIGINT sets; the second one raises KeyboardInterrupt."""
-    halt = threading.Event()
+def heeding(halt: Halt, running: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+    """Let the first SIGINT call the halt; the second one raises KeyboardInterrupt."""
+    count = 0
 
     def heed(_number: int, _frame: FrameType | None) -> None:
-        if halt.is_set():
+        nonlocal count
+        count += 1
+        if count > 1:
             raise KeyboardInterrupt
-        halt.set()
+        halt.call(INTERRUPTED)
         steps = ", ".join(f"{name} ({step})" for name, step in sorted(running().items()))
-        typer.echo(
-            f"interrupted: nothing more is begun; waiting for {steps or 'nothing'} "
-            "(once more to leave at once)",
-            err=True,
-        )
+        with suppress(OSError):  # whoever read may be gone, which is no reason not to wait
+            typer.echo(
+                f"interrupted: nothing more is begun; waiting for {steps or 'nothing'} "
+                "(once more to leave at once)",
+                err=True,
+            )
 
     before = signal.signal(signal.SIGINT, heed)
     try:
-        yield halt
+        yield
     finally:
         signal.signal(signal.SIGINT, before)

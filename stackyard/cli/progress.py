@@ -7,6 +7,8 @@ from typing import Self
 from rich.console import Console
 from rich.status import Status
 
+from stackyard.cli.terminal import is_live
+
 
 class Steps:
     """Shows each step it is called with, and how long the work takes."""
@@ -18,7 +20,7 @@ class Steps:
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        if self._console.is_terminal and not self._console.is_dumb_terminal:
+        if is_live():
             self._live = self._console.status("").__enter__()
         return self
 

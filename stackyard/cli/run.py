@@ -30,6 +30,9 @@ def run(
     plays are those that the site's folder has now, whichever commit is named.
     """
     from stackyard.cli import vms
+    from stackyard.cli.steps import StepLines
+    from stackyard.nornir.processor import EventProcessor
+    from stackyard.proxmox.halt import Halt
     from stackyard.run.pipeline import Listener, Means, carry_out
     from stackyard.run.request import read_request
 
@@ -38,13 +41,18 @@ def run(
         typer.echo(f"commit {request.commit.short} has no tag [ansible NAME]: nothing to do")
         return
     output = sys.stderr.fileno() if verbose else None
-    with vms.connected() as client, vms.reporting(audit) as processor:
-        listener = Listener(_step, _play, show, (processor,))
+    halt = Halt()
+    with vms.connected() as client, vms.auditing(audit, site) as log:
+        processor = EventProcessor(halt, StepLines(), log)
+        listener = Listener(_step, _play, show, (processor,), processor.tell, halt)
         means = Means(
             client, probe(client, site), site.absolute(), os.environ, output, timeout, listener
         )
         report = carry_out(request, means)
     _print(report)
+    if processor.failure:
+        typer.echo(f"error: {processor.failure}", err=True)
+        raise typer.Exit(1)
 
 
 def _step(text: str) -> None:

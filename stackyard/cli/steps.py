@@ -1,35 +1,65 @@
-"""Each step of an apply as a line on stderr, and what is running now."""
+"""Each step of an apply on stderr: bars on a terminal, plain lines elsewhere."""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stackyard.nornir.processor import Event
+
+    Listener = Callable[[Event], None]
+
+
+class Running:
+    """A listener that knows the steps that run now."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, str] = {}
+
+    @property
+    def steps(self) -> dict[str, str]:
+        """Return them, by VM."""
+        return dict(self._steps)
+
+    def __call__(self, event: "Event") -> None:
+        """Note that a step began or ended."""
+        if event.state == "started":
+            self._steps[event.name] = event.step
+        else:
+            self._steps.pop(event.name, None)
 
 
 class StepLines:
-    """A listener of `EventProcessor`."""
+    """A listener that prints a line for each step that begins, fails or warns."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._running: dict[str, str] = {}
-
-    @property
-    def running(self) -> dict[str, str]:
-        """The steps that run now, by VM."""
-        return dict(self._running)
 
     def __call__(self, event: "Event") -> None:
-        """Show a step that began, failed or warned."""
-        if event.state == "started":
-            self._running[event.name] = event.step
-        else:
-            self._running.pop(event.name, None)
-        said = {"started": event.step, "failed": f"{event.step} failed: {event.detail}"}
-        if event.detail:
-            said["done"] = f"{event.step} warns: {event.detail}"
-        if event.state in said:
+        """Show an event."""
+        said = event.step if event.state == "started" else trouble(event)
+        if said:
             seconds = time.monotonic() - self._began
-            typer.echo(f"[{seconds:5.1f} s] {event.name}: {said[event.state]}", err=True)
+            typer.echo(f"[{seconds:5.1f} s] {event.name}: {said}", err=True)
+
+
+def trouble(event: "Event") -> str:
+    """Say how a step failed, or what it warned of; nothing where it just went well."""
+    if event.state == "failed":
+        return f"{event.step} failed: {event.detail}"
+    return f"{event.step} warns: {event.detail}" if event.detail else ""
+
+
+def display(vms: int) -> "AbstractContextManager[Listener]":
+    """Return what shows the steps of so many VMs, where stderr leads to."""
+    from stackyard.cli.terminal import is_live
+
+    if not is_live():
+        return nullcontext(StepLines())
+    from stackyard.cli.bars import StepBars
+
+    return StepBars(vms)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,10 @@ import typer
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
 
-    from stackyard.cli.steps import StepLines
     from stackyard.definitions.model import Definition
     from stackyard.fleet import Site as FleetSite
+    from stackyard.nornir.audit import AuditLog
+    from stackyard.nornir.processor import EventProcessor
     from stackyard.plan import Plan
     from stackyard.proxmox.apply import Reached, Terms
     from stackyard.proxmox.client import Client
@@ -34,6 +36,7 @@ Audit = Annotated[
         help="Append what was done to this file, a JSON line for each step.",
         metavar="FILE",
         envvar="STACKYARD_AUDIT",
+        show_default=".stackyard/audit.jsonl of the site",
     ),
 ]
 
@@ -56,34 +59,56 @@ def connected() -> "Iterator[Client]":
         yield client
 
 
-@contextmanager
-def reporting(audit: Path | None, lines: "StepLines | None" = None) -> "Iterator[Processor]":
-    """Give a processor that shows each step on stderr, and keeps it where that is wanted."""
-    from stackyard.cli.steps import StepLines
-    from stackyard.nornir.processor import AuditLog, EventProcessor
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An apply that is under way: its terms, and who is told what happens."""
 
-    shown = lines or StepLines()
-    if audit is None:
-        yield EventProcessor(shown)
-        return
-    log = AuditLog(audit)
+    terms: "Terms"
+    processor: "EventProcessor"
+
+
+@contextmanager
+def auditing(audit: Path | None, site: Path) -> "Iterator[AuditLog]":
+    """Open the audit log, before anything is done.
+
+    Raises:
+        AuditError: that is not possible.
+    """
+    from stackyard.nornir.audit import AuditError, AuditLog
+    from stackyard.run.folder import private_folder
+
     try:
-        yield EventProcessor(shown, log)
+        path = audit or private_folder(site) / "audit.jsonl"
+    except OSError as error:
+        raise AuditError(
+            f"{site} takes no audit log ({error.strerror}): name a file with --audit FILE"
+        ) from error
+    log = AuditLog(path)
+    try:
+        yield log
     finally:
         log.close()
 
 
 @contextmanager
-def working(audit: Path | None, verbose: bool) -> "Iterator[Terms]":
+def working(audit: Path | None, site: Path, verbose: bool, plan: "Plan") -> Iterator[Work]:
     """Give the terms of an apply: its steps are shown and kept, and Ctrl-C is heeded."""
     from stackyard.cli.interrupt import heeding
-    from stackyard.cli.steps import StepLines
+    from stackyard.cli.steps import Running, display
+    from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.apply import Terms
+    from stackyard.proxmox.halt import Halt
     from stackyard.stores.references import read_secret
 
-    lines = StepLines()
-    with reporting(audit, lines) as processor, heeding(lambda: lines.running) as halt:
-        yield Terms((processor, *_details(verbose)), read_secret, halt)
+    halt, running = Halt(), Running()
+    count = len(list(plan.actions))
+    with (
+        auditing(audit, site) as log,
+        display(count) as shown,
+        heeding(halt, lambda: running.steps),
+    ):
+        processor = EventProcessor(halt, running, shown, log)
+        yield Work(Terms((processor, *_details(verbose)), read_secret, halt), processor)
 
 
 def _details(verbose: bool) -> "tuple[Processor, ...]":
@@ -107,7 +132,7 @@ def ask(question: str, yes: bool) -> None:
 
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise PlanError("there is no terminal to ask on: nothing was done, give --yes to do it")
     if not typer.confirm(question, err=True):
         typer.echo("nothing was done", err=True)
@@ -128,33 +153,42 @@ def show_plan(plan: "Plan") -> None:
         raise typer.Exit(1)
 
 
-def show_outcome(outcome: "Outcome", terms: "Terms") -> None:
+def show_outcome(outcome: "Outcome", work: Work) -> None:
     """Print what was reached, a line a VM.
 
     Raises:
         Exit: something failed (1), or was only left alone because it had moved (3).
         Abort: the run was interrupted.
     """
+    from stackyard.cli.interrupt import INTERRUPTED
+
     for line in _table(outcome.reached):
         typer.echo(line)
-    if terms.halt.is_set():
+    for trouble in filter(None, (work.processor.failure, outcome.unseen)):
+        typer.echo(f"error: {trouble}", err=True)
+    if work.terms.halt.reason == INTERRUPTED:
         raise typer.Abort
-    if not outcome.failed:
-        return
-    count, total = len(outcome.failed), len(outcome.reached)
-    if {action.name for action in outcome.failed} <= outcome.moved:
+    if outcome.failed and {action.name for action in outcome.failed} <= outcome.moved:
+        count, total = len(outcome.failed), len(outcome.reached)
         typer.echo(f"error: {count} of {total} VMs moved since the plan was made", err=True)
         raise typer.Exit(MOVED)
-    typer.echo(
-        f"error: {count} of {total} VMs did not get there; the rest is kept, apply again", err=True
-    )
-    raise typer.Exit(1)
+    if outcome.failed:
+        count, total = len(outcome.failed), len(outcome.reached)
+        typer.echo(
+            f"error: {count} of {total} VMs did not get there; the rest is kept, apply again",
+            err=True,
+        )
+    if outcome.failed or outcome.unseen or work.processor.failure:
+        raise typer.Exit(1)
 
 
 def _table(reached: "Iterable[Reached]") -> Iterator[str]:
     rows = [("VM", "VMID", "node", "state", "result")]
     for action in reached:
-        result = action.error or f"{action.verb}: {', '.join(action.done)}"
+        done = ", ".join(action.done)
+        result = f"{action.verb}: {done}"
+        if action.error:
+            result = f"{action.error}; done before: {done}" if done else action.error
         rows.append((action.name, str(action.vmid), action.node, action.state, result))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:

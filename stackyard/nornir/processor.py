@@ -1,20 +1,18 @@
-"""What happens, while it happens: Nornir's events as progress for people and as an audit log."""
+"""What happens, while it happens: Nornir's events for whoever shows progress or keeps a log."""
 
-import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Task
 
+from stackyard.errors import StackyardError
 from stackyard.plan.sides import sides
 from stackyard.plan.values import Action
 from stackyard.proxmox.apply import Done
+from stackyard.proxmox.halt import Halt
 
 State = Literal["started", "done", "failed"]
 
@@ -32,14 +30,29 @@ class Event:
     before: Mapping[str, object] = field(default_factory=dict)
     after: Mapping[str, object] = field(default_factory=dict)
     upids: tuple[str, ...] = ()
+    steps: int = 1  # of all that happens to this VM
 
 
 class EventProcessor:
-    """Calls back for each step; never from two threads at once."""
+    """Calls back for each step; never from two threads at once.
 
-    def __init__(self, *listeners: Callable[[Event], None]) -> None:
+    Nothing is begun that cannot be told: a listener that fails halts the run, and what runs then
+    goes on to its end.
+    """
+
+    def __init__(self, halt: Halt, *listeners: Callable[[Event], None]) -> None:
+        self._halt = halt
         self._listeners = listeners
         self._lock = threading.Lock()
+        self._lost: list[tuple[str, Event]] = []
+
+    @property
+    def failure(self) -> str:
+        """Why a listener failed, and what it was not told; empty if all were told everything."""
+        if not self._lost:
+            return ""
+        lost = dict.fromkeys(f"{e.step} of {e.name} ({e.state})" for _why, e in self._lost)
+        return f"{self._lost[0][0]}; what was not told there: {', '.join(lost)}"
 
     def task_started(self, task: Task) -> None:
         """Nothing: a plan was shown before."""
@@ -69,43 +82,23 @@ class EventProcessor:
         self, step: str, host: Host, state: State, detail: str = "", done: object = None
     ) -> None:
         action: Action = host["action"]
+        before, after = sides(done.step) if isinstance(done, Done) else ({}, {})
+        upids = done.upids if isinstance(done, Done) else ()
         place = (host.name, action.vmid, action.node)
-        event = Event(*place, step, state, detail)
-        if isinstance(done, Done):
-            before, after = sides(done.step)
-            event = Event(*place, step, state, detail, before, after, done.upids)
+        steps = len(action.steps)
+        self.tell(Event(*place, step, state, detail, before, after, upids, steps))
+
+    def tell(self, event: Event) -> None:
+        """Tell all listeners, even if one of them fails."""
         with self._lock:
             for listener in self._listeners:
-                listener(event)
+                try:
+                    listener(event)
+                except StackyardError as error:
+                    self._lose(str(error), event)
+                except OSError as error:
+                    self._lose(f"progress cannot be shown ({error.strerror})", event)
 
-
-class AuditLog:
-    """A listener that appends a JSON line for each step that ended; its file is 0600."""
-
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        self._file: TextIO = os.fdopen(descriptor, "a", encoding="utf-8")
-
-    def __call__(self, event: Event) -> None:
-        """Write the event, unless it is a mere beginning."""
-        if event.state == "started":
-            return
-        line: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "vm": event.name,
-            "vmid": event.vmid,
-            "node": event.node,
-            "action": event.step,
-            "before": event.before,
-            "after": event.after,
-            "task": list(event.upids),
-            "result": event.state,
-        }
-        if event.detail:
-            line["error" if event.state == "failed" else "warning"] = event.detail
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+    def _lose(self, why: str, event: Event) -> None:
+        self._lost.append((why, event))
+        self._halt.call(f"halted, for {why}")

@@ -4,7 +4,6 @@ The decisions are all in the plan. One VM's failure stops that VM alone; what wa
 and told. Tasks print nothing: whoever wants to see progress passes processors.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import VmidTakenError
+from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.references import ReadSecret, Secrets, from_environment
 
@@ -52,7 +52,7 @@ class Terms:
 
     processors: Sequence[Processor] = ()  # who is told what happens
     read_secret: ReadSecret = from_environment  # how the secrets that a plan names are read
-    halt: threading.Event = field(default_factory=threading.Event)  # set: no step begins any more
+    halt: Halt = field(default_factory=Halt)  # once called, no step begins any more
     refused: Mapping[str, str] = field(default_factory=dict)  # VMs not to be touched, and why
 
 
@@ -126,15 +126,17 @@ def _why_not(action: Action, failed: list[Action], terms: Terms) -> str:
     return f"not begun: {', '.join(needed)} failed before it" if needed else ""
 
 
-def carry_out(task: Task, jobs: Jobs, halt: threading.Event, secrets: Secrets) -> Result:
+def carry_out(task: Task, jobs: Jobs, halt: Halt, secrets: Secrets) -> Result:
     """Nornir task: carry out the host's action, each step as a subtask."""
     action: Action = task.host["action"]
     client: Client = task.host.get_connection(CONNECTION, task.nornir.config)
     carrier = Carrier(client, jobs, action, halt)
     done: list[str] = []
     try:
+        halt.check()
         carrier.check()
         for step in action.steps:
+            halt.check()
             name = step_name(step)
             task.run(task=_carry_out_step, name=name, carrier=carrier, step=step, secrets=secrets)
             done.append(f"{name} ({carrier.warning})" if carrier.warning else name)

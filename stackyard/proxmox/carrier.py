@@ -4,7 +4,6 @@ Every write of a configuration says which configuration it was planned against (
 Proxmox refuses it when that is not the one there any more.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError, is_taken
+from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 
 _CHANGED = "it changed since the plan was made"
@@ -50,10 +50,8 @@ _DOERS: Final[Mapping[type[Step], Callable[[Errand, Any], None]]] = {
 class Carrier:
     """Carries out the steps of one action, one after the other, in one thread."""
 
-    def __init__(
-        self, client: Client, jobs: Jobs, action: Action, halt: threading.Event | None = None
-    ) -> None:
-        self._errand = Errand(client, jobs, action, halt or threading.Event())
+    def __init__(self, client: Client, jobs: Jobs, action: Action, halt: Halt) -> None:
+        self._errand = Errand(client, jobs, action, halt)
 
     @property
     def upids(self) -> tuple[str, ...]:
@@ -70,10 +68,8 @@ class Carrier:
 
         Raises:
             WorldMovedError: the VM is gone or has changed.
-            InterruptedRunError: the run was interrupted before.
         """
         errand = self._errand
-        errand.check_halt()
         if errand.digest is None or isinstance(errand.action.steps[0], Configure | Grow):
             return
         if errand.read()["digest"] != errand.digest and not errand.renew():
@@ -84,7 +80,7 @@ class Carrier:
 
         Raises:
             ProxmoxError: it was refused, failed, or the world has moved.
-            InterruptedRunError: the run was interrupted, and it was not begun.
+            InterruptedRunError: the run was halted while it waited for its turn.
         """
         errand = self._errand
         errand.begin()

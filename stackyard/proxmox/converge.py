@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
+from stackyard.errors import StackyardError
 from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
@@ -27,7 +28,8 @@ class Outcome:
 
     plan: Plan
     reached: tuple[Reached, ...]
-    observed: Observed
+    observed: Observed  # nothing where `unseen` says why
+    unseen: str = ""  # why nobody could tell what is there now
     moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
 
     @property
@@ -91,15 +93,29 @@ def apply_and_look(
 ) -> Outcome:
     """Carry out a plan, then read again and tell what is there, whatever the steps said.
 
-    A new VM whose VMID somebody else took meanwhile is given a fresh one.
+    A new VM whose VMID somebody else took meanwhile is given a fresh one. Where the second look
+    fails, what the steps said is the outcome.
 
     Raises:
-        ProxmoxError, PlanError: nothing was done, or the second look failed.
+        PlanError: the plan has problems or names a secret that is not there; nothing was done.
     """
     fleet = tuple(definitions)
     terms = terms or Terms()
     reached = apply_plan(client, plan, terms)
     reached = _with_fresh_vmids(client, reached, fleet, site, terms)
+    try:
+        return _look(client, plan, reached, fleet, site)
+    except ProxmoxError as error:
+        return Outcome(plan, reached, Observed({}), f"nobody could look what is there now: {error}")
+
+
+def _look(
+    client: Client,
+    plan: Plan,
+    reached: tuple[Reached, ...],
+    fleet: tuple[Definition, ...],
+    site: Site,
+) -> Outcome:
     names = {action.name for action in plan.actions}
     kept = {action.name for action in plan.actions if action.verb != "destroy"}
     concerned = tuple(d for d in fleet if d.name in kept and d.managed)
@@ -180,13 +196,22 @@ def _with_fresh_vmids(
         if not lost:
             break
         names = ",".join(sorted(lost))
-        plan = make_plan(fleet, observe(client, fleet, site, names), site, names)
+        try:
+            plan = make_plan(fleet, observe(client, fleet, site, names), site, names)
+        except StackyardError as error:
+            return tuple(_without_fresh(action, error) for action in reached)
         fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
         if plan.problems or not fresh:
             break
         again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
         reached = tuple(again.get(action.name, action) for action in reached)
     return reached
+
+
+def _without_fresh(reached: Reached, error: StackyardError) -> Reached:
+    if not reached.lost_vmid:
+        return reached
+    return replace(reached, error=f"{reached.error}; it got no other one: {error}")
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:

@@ -1,13 +1,13 @@
 """One VM while it is worked on: where it is, which configuration is known of it, its tasks."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 from stackyard.plan.observed import marker
 from stackyard.plan.values import Action
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import InterruptedRunError, WorldMovedError
+from stackyard.proxmox.errors import WorldMovedError
+from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
 
@@ -15,11 +15,11 @@ from stackyard.proxmox.observe import read_config
 class Errand:
     """What the steps of one action share, in one thread.
 
-    Once `halt` is set no step begins any more. `upids` are the tasks of the step begun last, and
-    `warning` is what they said although they went well.
+    Once `halt` was called no step begins any more. `upids` are the tasks of the step begun last,
+    and `warning` is what they said although they went well.
     """
 
-    def __init__(self, client: Client, jobs: Jobs, action: Action, halt: threading.Event) -> None:
+    def __init__(self, client: Client, jobs: Jobs, action: Action, halt: Halt) -> None:
         self.client = client
         self.jobs = jobs
         self.action = action
@@ -27,7 +27,7 @@ class Errand:
         self.digest = action.digest  # None once it is out of date
         self.upids: list[str] = []
         self.warning = ""
-        self._halt = halt
+        self.halt = halt
 
     @property
     def vms(self) -> str:
@@ -45,23 +45,9 @@ class Errand:
         return self.action.verb in ("create", "finish", "replace")
 
     def begin(self) -> None:
-        """Forget the tasks of the step before.
-
-        Raises:
-            InterruptedRunError: no step is to begin any more.
-        """
+        """Forget the tasks of the step before."""
         self.upids = []
         self.warning = ""
-        self.check_halt()
-
-    def check_halt(self) -> None:
-        """Raise where the run was interrupted.
-
-        Raises:
-            InterruptedRunError: it was.
-        """
-        if self._halt.is_set():
-            raise InterruptedRunError("interrupted; apply again to finish")
 
     def run(self, verb: str, begin: Callable[[], Any]) -> None:
         """Begin a task, and wait for its end.

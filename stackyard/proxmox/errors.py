@@ -78,7 +78,7 @@ class WorldMovedError(ProxmoxError):
 
 
 class InterruptedRunError(ProxmoxError):
-    """The user interrupted the run before this was begun."""
+    """The run was halted before this was begun."""
 
 
 class VmidTakenError(WorldMovedError):

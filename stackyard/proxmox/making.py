@@ -12,7 +12,7 @@ def clone(errand: Errand, step: Clone) -> None:
     full = {"storage": step.storage, "format": step.format} if step.full else {}
     path = f"{errand.vms}/{step.template_vmid}/clone"
     with errand.jobs.cloning(errand.node, step.storage):
-        errand.check_halt()  # waiting for a place takes long
+        errand.halt.check()  # waiting for a place takes long
         errand.run(
             "clone",
             lambda: errand.client.post(

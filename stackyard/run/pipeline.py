@@ -13,10 +13,12 @@ from pathlib import Path
 from nornir.core.processor import Processor
 
 from stackyard.errors import StackyardError
+from stackyard.nornir.processor import Event
 from stackyard.plan import UNCONFIGURED, Observed
 from stackyard.proxmox.apply import Terms
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
+from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.observe import observe
 from stackyard.routing import Route, configures, main_play, unfit
 from stackyard.run.errors import PlayError, RunError
@@ -44,6 +46,8 @@ class Listener:
     play: Callable[[PlayEvent], None] = lambda _event: None
     ready: Callable[[Readiness], None] = lambda _result: None
     processors: Sequence[Processor] = ()  # of Nornir, for the steps of apply
+    change: Callable[[Event], None] = lambda _event: None  # a VM's that no apply makes
+    halt: Halt = field(default_factory=Halt)  # once called, no step of an apply begins any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +111,16 @@ class _Run:
         if not names:
             return observe(client, (), fleet.site)
         self.means.listener.step(f"apply: {', '.join(names)}")
-        terms = Terms(self.means.listener.processors, read_secret)
+        listener = self.means.listener
+        terms = Terms(listener.processors, read_secret, listener.halt)
         outcome = converge(client, fleet.definitions, fleet.site, ",".join(names), terms)
         for action in outcome.reached:
             if not action.error:
                 self.report.applied[action.name] = _VERBS.get(action.verb, action.verb)
         failed = "; ".join(f"{one.name} was not applied: {one.error}" for one in outcome.failed)
         self.journal.write("apply", names, failed or "done")
-        if failed:
-            raise RunError(failed)
+        if failed or outcome.unseen:
+            raise RunError(failed or outcome.unseen)
         return outcome.observed
 
     def configure(self, route: Route, observed: Observed) -> None:
@@ -211,6 +216,10 @@ class _Run:
                 and remove_tag(self.means.client, vm.node, vm.vmid, UNCONFIGURED)
             ):
                 self.report.configured.add(name)
+                before = {"tags": [UNCONFIGURED]}
+                self.means.listener.change(
+                    Event(name, vm.vmid, vm.node, "untag", "done", before=before)
+                )
 
     def _controller(self, route: Route) -> Controller:
         site, environ, output = self.means.site, self.means.environ, self.means.output

@@ -80,7 +80,11 @@ def _access(served: Served) -> dict[str, Any]:
 
 
 def _work(vm: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the arguments of each step for one VM."""
+    """Return the arguments of each step for one VM: all that its definition says.
+
+    No module does more than one of these: `proxmox_kvm` neither clones and configures in one call
+    nor updates interfaces (its `update_unsafe` gives them new MAC addresses) or the size of disks.
+    """
     at = {"node": vm["target_node"], "vmid": vm["vmid"]}
     scsi0 = vm["nested_disks"]["scsi"]["scsi0"]["disk"]
     return {
@@ -110,6 +114,13 @@ def _work(vm: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
             "sshkeys": vm["sshkeys"],
             "ipconfig": {"ipconfig0": vm["ipconfig0"]},
             "tags": ["stackyard"],
+        },
+        "proxmox_nic": {
+            "vmid": vm["vmid"],
+            "interface": "net0",
+            "bridge": vm["network"]["bridge"],
+            "model": vm["network"]["model"],
+            "firewall": vm["network"]["firewall"],
         },
         "proxmox_disk": {
             "vmid": vm["vmid"],

@@ -60,10 +60,12 @@ class Site:
             path = self.path / "vms" / f"{values['name']}.yaml"
             path.write_text(yaml.safe_dump(values, sort_keys=False))
 
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "stackyard.cli.main", *arguments, "--site", str(self.path)]
+
     def begin(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "stackyard.cli.main", *arguments, "--site", str(self.path)]
         return subprocess.Popen(
-            command,
+            self.command(*arguments),
             env={**os.environ, **self.endpoint.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

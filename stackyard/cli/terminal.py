@@ -1,0 +1,18 @@
+"""Whether what is written on stderr can be overwritten there."""
+
+import os
+import sys
+
+
+def is_live() -> bool:
+    """Tell whether stderr is a terminal that can move its cursor, and somebody sits before it.
+
+    CI systems set CI, and some of them give their jobs a terminal; what was overwritten there
+    fills their logs.
+    """
+    stream = sys.stderr
+    if stream is None or not stream.isatty():
+        return False
+    return os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown") and not os.environ.get(
+        "CI"
+    )
