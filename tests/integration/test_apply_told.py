@@ -114,7 +114,11 @@ def shell(site: Site, line: str) -> tuple[int, str]:
     [
         ("$APPLY --yes >&-", 0, "start"),
         ("$APPLY --yes 2>&-", 0, "k8s-1"),
-        ("$APPLY --yes >/dev/full", 1, "error: No space left on device"),
+        (
+            "$APPLY --yes >/dev/full",
+            1,
+            "error: the output cannot be written: No space",
+        ),
         ("$APPLY --yes 2>/dev/full", 1, "halted, for progress cannot be shown"),
         ("$APPLY --yes | true", 1, ""),
         ("$APPLY <&-", 1, "there is no terminal to ask on"),
