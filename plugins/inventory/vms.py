@@ -285,20 +285,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for child in group.children:
                 self.inventory.add_child(group.name, child)
         for host in desired.hosts.values():
-            if self._wanted(host):
-                self.inventory.add_host(host.name)
-                self._set(host.name, host.variables, known)
-                for group_name in host.groups:
-                    self.inventory.add_child(group_name, host.name)
+            variables = _marked(dict(host.variables), known)
+            if self._wanted(host, variables):
+                self._add(host, variables)
                 self._construct(host.name)
 
     def _set(self, entity: str, variables: dict, known: dict[str, str]) -> None:
         for name, value in variables.items():
             self.inventory.set_variable(entity, name, _marked(value, known))
 
-    def _wanted(self, host) -> bool:
+    def _add(self, host, variables: dict) -> None:
+        self.inventory.add_host(host.name)
+        added = self.inventory.get_host(host.name)
+        for name, value in variables.items():
+            # The inventory's own set_variable would copy and tag each value in it once more, which
+            # is a quarter of the time that ten thousand hosts take.
+            added.set_variable(name, value)
+        for group_name in host.groups:
+            self.inventory.add_child(group_name, host.name)
+
+    def _wanted(self, host, variables: dict) -> bool:
         named = {"inventory_hostname": host.name, "group_names": list(host.groups)}
-        given = named | dict(host.variables)
+        given = named | variables
         for expression in self.get_option("filters"):
             try:
                 if not self._compose(expression, given):

@@ -3,13 +3,13 @@
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_venv import ansible_venv, bare_environment, checkout
 
 K3S = ["k8s-home", "k8s-observability", "k8s-sandbox", "k8s-tools"]
-TEMPLATE = "{{ lookup('ansible.builtin.env', 'HOME') }}"
+TEMPLATE = "{{ 6 * 7 }}"
+OVERRIDE = "#jinja2:variable_start_string:'[%', variable_end_string:'%]'\n[% 6 * 7 %]"
 # What AWX sets, of that which could change what an inventory is.
 AWX = {
     "ANSIBLE_HOST_KEY_CHECKING": "False",
@@ -75,29 +75,64 @@ def test_a_mistake_fails_the_update(bare: Path, tmp_path: Path) -> None:
     assert not (project / "output.json").exists()
 
 
-def test_what_looks_like_a_template_stays_data(bare: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site with texts that templates would make 42 of."""
     (tmp_path / "vms").mkdir()
     (tmp_path / "inventory").mkdir()
-    (tmp_path / "inventory" / "vms.yml").write_text("plugin: vms\n")
-    text = f'name: a\ntarget_node: n\nvariables: {{x: "{TEMPLATE}", y: plain}}\n'
-    (tmp_path / "vms" / "a.yaml").write_text(text)
+    definition = {
+        "name": "a",
+        "target_node": "n",
+        "description": TEMPLATE,
+        "variables": {"x": TEMPLATE, "deep": [{"in": TEMPLATE}], "own": OVERRIDE, "y": "plain"},
+    }
+    (tmp_path / "vms" / "a.yaml").write_text(json.dumps(definition))
+    return tmp_path
+
+
+def ansible(bare: Path, site: Path, command: str, *arguments: str) -> str:
     plugins = Path(__file__).parents[2] / "plugins" / "inventory"
-    settings = bare_environment(ANSIBLE_INVENTORY_PLUGINS=str(plugins))
-    settings["ANSIBLE_INVENTORY_ENABLED"] = "vms"
+    settings = bare_environment(ANSIBLE_INVENTORY_PLUGINS=str(plugins), HOME=str(site))
+    settings |= {"ANSIBLE_INVENTORY_ENABLED": "vms", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True"}
     done = subprocess.run(
-        [
-            *(str(bare / "ansible"), "a", "-i", "inventory/vms.yml"),
-            *("-m", "ansible.builtin.debug", "-a", "msg={{ x }},{{ y }}"),
-        ],
-        cwd=tmp_path,
-        env=settings | {"HOME": str(tmp_path)},
+        [str(bare / command), "-i", "inventory/vms.yml", *arguments],
+        cwd=site,
+        env=settings,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said: Any = json.loads(done.stdout.partition("=>")[2])
-    assert said["msg"] == f"{TEMPLATE},plain"
+    return done.stdout
+
+
+def test_what_looks_like_a_template_stays_data(bare: Path, site: Path) -> None:
+    (site / "inventory" / "vms.yml").write_text("plugin: vms\n")
+    text = "{{ x }},{{ stackyard_definition.description }},{{ deep[0]['in'] }},{{ own }},{{ y }}"
+    said = ansible(bare, site, "ansible", "a", "-m", "ansible.builtin.debug", "-a", f"msg='{text}'")
+    expected = f"{TEMPLATE},{TEMPLATE},{TEMPLATE},{OVERRIDE},plain"
+    assert json.loads(said.partition("=>")[2])["msg"] == expected
+
+
+def test_no_option_of_the_source_evaluates_a_template(bare: Path, site: Path) -> None:
+    """Filters, composed variables and groups work on the text, and what they make is data too."""
+    texts = ("x", "stackyard_definition.description", "deep[0]['in']", "own")
+    source = {
+        "plugin": "vms",
+        "strict": True,
+        "filters": [f"'6 * 7' in {text}" for text in texts],
+        "compose": {f"composed{number}": f"{text} ~ '!'" for number, text in enumerate(texts)},
+        "groups": {f"evaluated{number}": f"'42' in {text}" for number, text in enumerate(texts)},
+        "keyed_groups": [{"key": f"'n' ~ ({text} | length)", "prefix": "long"} for text in texts],
+    }
+    (site / "inventory" / "vms.yml").write_text(json.dumps(source))
+    listed = json.loads(ansible(bare, site, "ansible-inventory", "--list"))
+    groups = {name for name in listed if name.startswith(("long", "evaluated"))}
+    assert groups == {f"long_n{len(TEMPLATE)}", f"long_n{len(OVERRIDE)}"}
+    variables = listed["_meta"]["hostvars"]["a"]
+    composed = [variables[f"composed{number}"] for number in range(len(texts))]
+    kept = [*[TEMPLATE] * 3, OVERRIDE]
+    assert composed == [{"__ansible_unsafe": f"{text}!"} for text in kept]
 
 
 def test_live_mode_says_which_packages_it_needs(bare: Path, tmp_path: Path) -> None:
