@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import yaml
 
+from stackyard.definitions.nesting import Loader, NestingError, check_nesting
 from stackyard.errors import StackyardError
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MERGE = "tag:yaml.org,2002:merge"
 TEXT = "tag:yaml.org,2002:str"
 BINARY = "tag:yaml.org,2002:binary"
@@ -59,9 +59,10 @@ def read_document(text: str) -> Any:
     Raises:
         DocumentError: broken YAML, several documents, an unknown tag, a key twice in one mapping,
             a key that is not a string, an alias of something that holds itself, aliases that
-            make more than `MOST_VALUES` values.
+            make more than `MOST_VALUES` values, or nested without measure.
     """
     try:
+        check_nesting(text)
         loader: Any = Loader(text)
         loader.resolve = _resolve
         try:
@@ -76,8 +77,8 @@ def read_document(text: str) -> Any:
         raise DocumentError(
             text.count("\n", 0, max(error.position, 0)) + 1, f"not valid YAML: {error.reason}"
         ) from None
-    except RecursionError:
-        raise DocumentError(1, "nested too deeply to be a definition") from None
+    except NestingError as error:
+        raise DocumentError(error.line, str(error)) from None
 
 
 def _line(mark: yaml.Mark | None) -> int:

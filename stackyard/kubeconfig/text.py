@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from stackyard.definitions.nesting import Loader, NestingError, check_nesting
+
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
 # Lists and mappings that aliases may blow a document up to; one of 1,000 clusters has 8,000.
@@ -35,6 +36,7 @@ def read_yaml(text: str) -> Any:
         TextError: broken YAML, several documents, a key twice, or an alias without end.
     """
     try:
+        check_nesting(text)
         loader = Loader(text)
         try:
             node = loader.get_single_node()
@@ -46,8 +48,10 @@ def read_yaml(text: str) -> Any:
             raise TextError("has several YAML documents") from None
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise TextError(f"is not valid YAML{line}") from None
+    except NestingError as error:
+        raise TextError(f"{error}, in line {error.line}") from None
     except RecursionError:
-        raise TextError("is nested without end") from None
+        raise TextError("has an alias inside its own anchor") from None
     except (yaml.YAMLError, ValueError):
         raise TextError("is not valid YAML") from None
 

@@ -36,11 +36,16 @@ def load_platform(path: Path = EXAMPLE) -> Platform:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
+        lines = lines_of(root)
     except OSError as error:
         raise PlatformError(f"{path}: cannot be read: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise PlatformError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
-    return parse_platform(document, str(path), lines_of(root))
+    except ValueError as error:  # a date or a number that is none, or bytes that are no text
+        raise PlatformError(f"{path}: no valid YAML: {error}") from error
+    except RecursionError as error:
+        raise PlatformError(f"{path}: is nested too deep, or in itself") from error
+    return parse_platform(document, str(path), lines)
 
 
 def parse_platform(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 import yaml
@@ -11,12 +12,20 @@ from stackyard.lab.platform import PlatformError
 Value = TypeVar("Value")
 Lines = Mapping[tuple[str, ...], int]
 
+_MOST_KEYS = 100_000
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def lines_of(node: yaml.Node | None) -> Lines:
-    """Return the line of each key of a YAML document, by the keys that lead to it."""
-    return dict(_lines(node, ()))
+    """Return the line of each key of a YAML document, by the keys that lead to it.
+
+    Raises:
+        ValueError: aliases make more keys of it than any platform has.
+    """
+    found = dict(islice(_lines(node, ()), _MOST_KEYS + 1))
+    if len(found) > _MOST_KEYS:
+        raise ValueError(f"more than {_MOST_KEYS} keys")
+    return found
 
 
 def _lines(node: yaml.Node | None, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:

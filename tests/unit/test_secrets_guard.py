@@ -111,7 +111,7 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
         ("x.env", f"A={ENC}\nsops_password=hunter2\n{ENV_META}", "sops_password is not SOPS's"),
         ("x.yaml", f"a: {ENC}\n{META}    ? [hunter2]\n    : 1\n", "has a key that is not SOPS's"),
         ("x.yaml", f"a: {ENC}\nsops: &x\n  mac: {ENC}\n  age: [*x]\n", "in itself"),
-        ("x.json", '{"a": ' + "[" * 900 + "]" * 900 + "}", "is not encrypted by SOPS"),
+        ("x.json", '{"a": ' + "[" * 900 + "]" * 900 + "}", "is nested more than 100 levels deep"),
         (
             "x.yaml",
             f"a: {ENC}\n{META.replace('3.11.0', 'hunter2')}",
