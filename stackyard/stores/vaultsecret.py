@@ -31,22 +31,27 @@ class VaultSecret(VaultStore):
         self._put(json.loads(document), int(version))
 
     def delete(self, version: str) -> None:
-        """Delete the secret's latest version, which Vault can undelete.
+        """Delete the secret, if this still is its version; Vault can undelete it.
+
+        KV v2 has no check-and-set for removals: the version is named instead, so that one that
+        somebody writes at the same moment stays.
 
         Raises:
-            Conflict: it is not the version that was read.
+            Conflict: there is a newer version.
             StoreError: it could not be deleted.
         """
-        if self.read().version != version:
+        if self._secret()[1] != int(version):
             raise Conflict
 
         def delete(client: Any) -> dict[str, Any]:
-            client.secrets.kv.v2.delete_latest_version_of_secret(
-                path=self.path, mount_point=self.mount
+            client.secrets.kv.v2.delete_secret_versions(
+                self.path, [int(version)], mount_point=self.mount
             )
             return {}
 
         self._answered(delete)
+        if self._secret()[1] != int(version):
+            raise Conflict
 
     def names_below(self) -> list[str]:
         """Return the names of the secrets right below the path; folders there are left out.

@@ -27,6 +27,7 @@ class Fault:
     forwarded: bool = False  # it takes effect before
     seconds: float = 0.0  # that it waits
     meanwhile: Callable[[], object] = lambda: None  # what others do before the answer
+    late: bool = False  # then it takes effect and is answered as if nothing had been
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Proxy:
     def next(self, method: str) -> Fault | None:
         """Return the fault of the next request of a method."""
         self.asked += 1
-        faults = self.reads if method == "GET" else self.writes
+        faults = self.reads if method in {"GET", "LIST"} else self.writes
         return faults.popleft() if faults else self.stays
 
 
@@ -58,6 +59,8 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
             fault = fault or answer
             fault.meanwhile()
             time.sleep(fault.seconds)
+            if fault.late:
+                fault = forward(self, body)
             if fault.status:
                 self.send_response(fault.status)
                 self.send_header("Content-Type", fault.kind)
@@ -66,11 +69,7 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
                 self.end_headers()
                 self.wfile.write(fault.body.encode())
 
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def do_PUT(self) -> None:
-            self.do_GET()
+        do_POST = do_PUT = do_DELETE = do_LIST = do_GET  # noqa: N815 - the server's names
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -87,7 +86,7 @@ def fault_proxy(behind: str, ca: str, certificate: Certificate) -> Iterator[Prox
                 verify=ca,
                 timeout=10,
             )
-            return Fault(answer.status_code, answer.text, answer.headers["Content-Type"])
+            return Fault(answer.status_code, answer.text, answer.headers.get("Content-Type", ""))
 
     with https_server(Handler, certificate) as url:
         proxy = Proxy(url)

@@ -20,7 +20,12 @@ from vault_lab import Vault
 
 from stackyard.cli.main import main
 from stackyard.lab import control
+from stackyard.secrets.sync import plan
+from stackyard.secrets.tree import Place
+from stackyard.stores import StoreError
 from stackyard.stores.guard import guard
+from stackyard.stores.secrets import carry_out, observe
+from stackyard.stores.vaultsettings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -257,16 +262,16 @@ def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> N
     encrypted(sops, "talos.yaml", f"a: {SECRET}\n").rename(sops.folder / "secrets" / "talos.yaml")
 
     checked = sync(sops, vault, "--check")
-    plan = [
+    lines = [
         f"+ kv/{STORED}/DNS TOKEN",
         f"+ kv/{STORED}/DNS USER",
         f"+ kv/{STORED}/GRAFANA USER",
         f"+ kv/{STORED}/GRAFANA PASSWORD",
     ]
-    assert (checked.returncode, checked.stdout.splitlines()) == (2, plan)
+    assert (checked.returncode, checked.stdout.splitlines()) == (2, lines)
     assert vault.secret(f"{STORED}/GRAFANA") == {"OF_VAULT": "x"}
     done = sync(sops, vault)
-    assert (done.returncode, done.stdout.splitlines()) == (0, plan)
+    assert (done.returncode, done.stdout.splitlines()) == (0, lines)
     assert f"kept: kv/{STORED}/GRAFANA OF_VAULT is in no file" in done.stderr
     assert "secrets/talos.yaml: has no secret below `vault`, left out" in done.stderr
     assert "warning: " in done.stderr  # USER is a key of both
@@ -295,6 +300,20 @@ def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> N
     # Every cluster's role writes the kubeconfig: it has a command of its own.
     assert vault.secret(f"{STORED}/KUBECONFIG") == {"OF_VAULT": "x"}
     assert sync(sops, vault, "--prune", "--check").returncode == 0
+
+
+@pytest.mark.parametrize("after", [{}, {"KEY": "of the files"}])
+def test_what_was_written_since_the_plan_stays(vault: Vault, after: dict[str, str]) -> None:
+    path = f"since/{len(after)}"
+    settings = VaultSettings.from_environment(vault.environ)
+    place = Place("kv", path)
+    vault.call("POST", f"kv/data/{path}", {"data": {"KEY": "old"}})
+    observed = observe([place], settings)
+    changes = plan({place: after} if after else {}, observed.secrets)
+    vault.call("POST", f"kv/data/{path}", {"data": {"KEY": "theirs"}})
+    with pytest.raises(StoreError, match="somebody else wrote it since the plan was made"):
+        list(carry_out(changes, observed, settings))
+    assert vault.secret(path) == {"KEY": "theirs"}
 
 
 def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:

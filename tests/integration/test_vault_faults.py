@@ -12,7 +12,9 @@ from fault_proxy import Certificate, Fault, Proxy, fault_proxy
 from kube_api import TOKEN, kube_api
 from vault_lab import Vault
 
-from stackyard.stores import Store, StoreError, open_store, update
+from stackyard.stores import Conflict, Store, StoreError, open_store, update
+from stackyard.stores.vaultsecret import VaultSecret
+from stackyard.stores.vaultsettings import VaultSettings
 
 
 @pytest.fixture
@@ -82,6 +84,41 @@ def test_a_rival_before_a_write_that_was_cut(
     proxy.writes.append(Fault(meanwhile=meanwhile))
     assert update(store, add)
     assert store.read().document == "rival mine "
+
+
+def whole(vault: Vault, proxy: Proxy, certificate: Certificate, path: str) -> VaultSecret:
+    change = {"VAULT_ADDR": proxy.url, "VAULT_CACERT": str(certificate[0])}
+    return VaultSecret(VaultSettings.from_environment(vault.environ | change), "kv", path)
+
+
+def test_a_removal_takes_nothing_that_a_rival_wrote(
+    vault: Vault, proxy: Proxy, lab_certificate: Certificate, path: str
+) -> None:
+    secret = whole(vault, proxy, lab_certificate, path)
+    secret.write('{"KEY": "old"}', secret.read().version)
+    planned = secret.read().version
+    rival = open_store(f"vault:kv/{path}#KEY", vault.environ)
+    # Whatever we look at before, the rival is faster than the removal itself.
+    proxy.writes.append(Fault(meanwhile=lambda: update(rival, lambda _: "theirs"), late=True))
+    with pytest.raises(Conflict):
+        secret.delete(planned)
+    assert vault.secret(path) == {"KEY": "theirs"}
+    with pytest.raises(Conflict):
+        secret.delete(planned)
+    assert vault.secret(path) == {"KEY": "theirs"}
+
+
+@pytest.mark.parametrize("forwarded", [True, False])
+def test_a_removal_whose_answer_is_lost(
+    vault: Vault, proxy: Proxy, lab_certificate: Certificate, path: str, forwarded: bool
+) -> None:
+    secret = whole(vault, proxy, lab_certificate, path)
+    secret.write('{"KEY": "old"}', secret.read().version)
+    proxy.writes.append(Fault(forwarded=forwarded))
+    secret.delete(secret.read().version)
+    assert secret.read().document is None
+    secret.write('{"KEY": "new"}', secret.read().version)
+    assert vault.secret(path) == {"KEY": "new"}
 
 
 @pytest.mark.parametrize(
