@@ -4,6 +4,7 @@
 mapping of values is a secret, and the mappings above it are its path.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,6 +15,8 @@ from stackyard.secrets.errors import SecretFilesError
 
 ROOT = "vault"
 METADATA = "sops"
+# What can stand between two slashes of a path; `.` and `..` would lead elsewhere.
+NAME = re.compile(r"[^/\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +111,9 @@ class _Reader:
             self._add(line, f"{ROOT} must be a mapping of mounts")
             return
         for mount, content in mounts.items():
-            yield from self._folder(mount, (), content, mounts.lines[mount])
+            line = mounts.lines.get(mount, mounts.line)
+            if self._is_name(mount, line):
+                yield from self._folder(mount, (), content, line)
 
     def _folder(
         self, mount: str, path: tuple[str, ...], content: Any, line: int
@@ -119,9 +124,9 @@ class _Reader:
         nested = {key for key, value in content.items() if isinstance(value, Mapping)}
         for key, value in content.items():
             where = content.lines.get(key, content.line)
-            if not key or "/" in key:
-                self._add(where, f"{key!r} is no name: it is empty or has a slash")
-            elif key in nested:
+            if not self._is_name(key, where):
+                continue
+            if key in nested:
                 yield from self._folder(mount, (*path, key), value, where)
             elif nested or not path:
                 self._add(where, f"{key} is a value where only secrets or folders can be")
@@ -135,6 +140,12 @@ class _Reader:
             yield Entry(place, key, str(value), self.file, line)
         else:
             self._add(line, f"{key} of {place} must be a text: put it in quotes")
+
+    def _is_name(self, name: str, line: int) -> bool:
+        if NAME.fullmatch(name) and name not in {".", ".."}:
+            return True
+        self._add(line, f"{name!r} is no name of a mount, a folder, a secret or a key")
+        return False
 
     def _add(self, line: int, sentence: str) -> None:
         self.problems.append(Problem(self.file, line, sentence))

@@ -1,5 +1,6 @@
 """A store's address becomes a store."""
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from stackyard.stores.protocol import Store, StoreError
 
 KUBECONFIGS = "vault:kv/cluster-secret-store/secrets/KUBECONFIG"
 FORMS = "vault:MOUNT/PATH, sops:FILE, file:FILE or k8s:NAMESPACE/NAME"
-DNS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-.")
+DNS = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 # Where a SOPS file has what Vault has at kv/cluster-secret-store/secrets/NAME, key NAME.
 TWIN = ("vault", "kv", "cluster-secret-store", "secrets")
 
@@ -41,7 +42,8 @@ def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
     place, _, key = place.partition("#")
     # A mount with a slash in its name ends at two slashes.
     mount, _, path = place.partition("//" if "//" in place else "/")
-    if not mount or not path:
+    # A URL's `..` would lead out of the mount, or to Vault's other interfaces.
+    if not mount or not path or {".", ".."} & {*mount.split("/"), *path.split("/")}:
         return None
     settings = VaultSettings.from_environment(environ)
     return VaultStore(settings, mount, path, key or path.rpartition("/")[2])
@@ -52,7 +54,7 @@ def _secret(place: str, environ: Mapping[str, str]) -> Store | None:
 
     place, _, key = place.partition("#")
     namespace, _, name = place.partition("/")
-    if not (set(namespace + name) <= DNS and namespace and name):
+    if not (DNS.fullmatch(namespace) and DNS.fullmatch(name)):
         return None
     return SecretStore(namespace, name, key or name, environ)
 

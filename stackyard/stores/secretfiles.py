@@ -37,8 +37,16 @@ def find_names(site: Path) -> tuple[Entry, ...]:
 
 
 def file_of(site: Path, name: str) -> Path:
-    """Return the file of a name as `common/cluster-secret-store/secrets/GRAFANA`, or of a path."""
-    return Path(name) if name.endswith(SUFFIXES) else site / FOLDER / f"{name}.yaml"
+    """Return the file of a name as `common/cluster-secret-store/secrets/GRAFANA`, or of a path.
+
+    Raises:
+        SecretsError: the name leads out of the site's folder.
+    """
+    if name.endswith(SUFFIXES):
+        return Path(name)
+    if ".." in Path(name).parts or Path(name).is_absolute() or not name:
+        raise SecretsError(f"{name!r} is no name of a file below {site / FOLDER}")
+    return site / FOLDER / f"{name}.yaml"
 
 
 def read_names(paths: Iterable[Path]) -> tuple[Entry, ...]:

@@ -187,6 +187,12 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     assert run(sops, "show", GRAFANA, "PASSWORD").stdout == f"{SECRET}\n"
     assert yaml.safe_load(run(sops, "show", GRAFANA).stdout)["vault"]["kv"]
     assert "has no key X: it has USER, PASSWORD" in run(sops, "show", GRAFANA, "X").stderr
+    for outside in ("../x", "common/../../x", "/etc/x"):
+        for command in ("show", "edit", "new"):
+            keys = ["KEY"] if command == "new" else []
+            out = run(sops, command, outside, *keys, given="x", EDITOR="true")
+            assert (out.returncode, out.stdout) == (1, "")
+            assert " is no name" in out.stderr
     hidden = run(sops, "show", GRAFANA, **no_key)
     assert (hidden.returncode, hidden.stdout) == (1, "")
     assert "no key here decrypts it" in hidden.stderr
