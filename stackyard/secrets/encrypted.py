@@ -6,21 +6,20 @@ follows from its name as SOPS decides it; everything else is binary, which SOPS 
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
 
 import yaml
 
 from stackyard.definitions.nesting import Loader, NestingError, check_nesting
+from stackyard.secrets.comments import find_comments
 from stackyard.secrets.metadata import (
-    ENCRYPTED,
     METADATA,
     Finding,
     check_metadata,
+    is_cipher_text,
     is_flat_metadata,
 )
 
-COMMENT = re.compile(r"(?:^|\s)#\s*(.*?)\s*$")
 NULL = "tag:yaml.org,2002:null"
 NULLS = {"null", "~"}
 TEXT = "tag:yaml.org,2002:str"
@@ -40,10 +39,6 @@ def check_encrypted(text: str, name: str) -> Iterator[Finding]:
 
 
 def _check_yaml(text: str) -> Iterator[Finding]:
-    for number, line in enumerate(text.splitlines(), 1):
-        comment = COMMENT.search(line)
-        if comment and comment[1] and not ENCRYPTED.fullmatch(comment[1]):
-            yield number, "has a comment in clear"
     yield from _check_documents(text, "YAML")
 
 
@@ -70,6 +65,7 @@ def _check_documents(text: str, kind: str) -> Iterator[Finding]:
     try:
         check_nesting(text)
         documents = list(yaml.compose_all(text, Loader))
+        comments = list(find_comments(text))
     except NestingError as error:
         yield error.line, str(error)
         return
@@ -77,6 +73,9 @@ def _check_documents(text: str, kind: str) -> Iterator[Finding]:
         mark = getattr(error, "problem_mark", None)
         yield (mark.line + 1 if mark else 1), f"is not valid {kind}, as SOPS writes it"
         return
+    for number, comment in comments:
+        if not is_cipher_text(comment):
+            yield number, "has a comment in clear"
     if not documents:
         yield 1, "is not encrypted by SOPS"
     for document in documents:
@@ -126,7 +125,7 @@ def _is_encrypted(node: yaml.Node) -> bool:
     # A tag can be written before any text: what counts is what stands there.
     if node.value == "" or (node.tag == NULL and node.value.lower() in NULLS):
         return True
-    return node.tag == TEXT and ENCRYPTED.fullmatch(node.value) is not None
+    return node.tag == TEXT and is_cipher_text(node.value)
 
 
 def _check_env(text: str) -> Iterator[Finding]:
@@ -136,7 +135,7 @@ def _check_env(text: str) -> Iterator[Finding]:
         if not line.strip() or line.strip() == "#":
             continue
         if line.startswith("#"):
-            if not ENCRYPTED.fullmatch(line[1:]):
+            if not is_cipher_text(line[1:]):
                 yield number, "has a comment in clear"
         elif not equals:
             yield number, "is not KEY=value"
@@ -144,7 +143,7 @@ def _check_env(text: str) -> Iterator[Finding]:
             found.add(key)
             if not is_flat_metadata(key, value):
                 yield number, f"{key} is not SOPS's"
-        elif value and not ENCRYPTED.fullmatch(value):
+        elif value and not is_cipher_text(value):
             yield number, f"{key} is not encrypted"
     if f"{METADATA}_mac" not in found or not any("__list_" in key for key in found):
         yield 1, "is not encrypted by SOPS: it has no sops_mac or no key"

@@ -4,6 +4,14 @@ import base64
 import json
 
 import pytest
+import yaml
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +22,8 @@ from stackyard.secrets.rules import is_covered, parse_rules
 
 # Shaped as SOPS writes it; the integration tests have real ones.
 ENC = f"ENC[AES256_GCM,data:aHVudGVy,iv:{'A' * 43}=,tag:{'A' * 22}==,type:str]"
+# A text that is only dressed as one.
+DRESSED = ENC.replace("aHVudGVy", base64.b64encode(b"hunter2 hunter2\nhunter2").decode())
 AGE = "-----BEGIN AGE ENCRYPTED FILE-----"
 META = f"""\
 sops:
@@ -53,6 +63,7 @@ def findings(text: str, name: str = "x.yaml") -> list[tuple[int, str]]:
         ("x.env", f"#{ENC}\n\nA={ENC}\nB=\n{ENV_META}"),
         ("id_rsa", json.dumps({"data": ENC, "sops": JSON_META})),
         ("x.yaml", "\n"),
+        ("x.yaml", f"'#a': {ENC}\na#b: {ENC}\n{META}"),
         ("x.yaml", f"sops_is_no_metadata: {ENC}\nnested:\n  sops: {ENC}\n{META}"),
     ],
 )
@@ -77,6 +88,10 @@ YAML_CASES = [
     (f"# hunter2\na: {ENC}\n", 1, "has a comment in clear"),
     (f"a: {ENC} # hunter2\n", 1, "has a comment in clear"),
     (f"a: {ENC} #ENC[hunter2]\n", 1, "has a comment in clear"),
+    ('a: ""#hunter2\n', 1, "has a comment in clear"),
+    (f"a: |- # hunter2\n  {ENC}\n", 1, "has a comment in clear"),
+    (f"a: {DRESSED}\n", 1, "a is not encrypted"),
+    (f"# {DRESSED}\n", 1, "has a comment in clear"),
     ("? [hunter2]\n: ''\n", 1, "has a key that SOPS does not write"),
     ("a:\n  ? [hunter2]\n  : ''\n", 2, "has a key that SOPS does not write"),
 ]
@@ -101,6 +116,9 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
         ("x.yaml", f"a: {ENC}\n{META}---\nb: {ENC}\n", "has no `sops` of its own"),
         ("x.yaml", f"a: {ENC}\n{META}--- hunter2\n", "is not encrypted by SOPS"),
         ("x.yaml", f"a: {ENC}\nsops:\n  mac: {ENC}\n  age: []\n", "has no MAC or no key"),
+        ("x.yaml", f"a: {ENC}\nsops:\n  mac: {ENC}\n  age: [hunter2]\n", "has no MAC or no key"),
+        ("x.yaml", f"a: {ENC}\nsops:\n  mac: {ENC}\n  age: [{{}}]\n", "has no MAC or no key"),
+        ("x.yaml", f"a: {ENC}\n{META}    pgp: [hunter2]\n", "has a text that is not SOPS's"),
         ("x.yaml", "hunter2\n", "is not encrypted by SOPS"),
         ("x.yaml", "a: [\n", "is not valid YAML"),
         ("x.json", json.dumps({"a": "hunter2", "sops": JSON_META}), "a is not encrypted"),
@@ -171,6 +189,27 @@ users:
 """
 
 
+KINDLESS = """\
+clusters: []
+contexts: []
+users:
+  - name: a
+    user:
+      token: abcdef
+"""
+KIND_OF_SECRET = "kind: Secret\ndata:\n\n  kubeconfig: "
+
+
+def often(text: str, times: int) -> str:
+    for _ in range(times):
+        text = base64.b64encode(text.encode()).decode()
+    return text
+
+
+def wrapped(text: str) -> str:
+    return base64.encodebytes(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -186,6 +225,20 @@ users:
         (KUBECONFIG.format(credential="token: abcdef"), (6, "has a kubeconfig's credentials")),
         (KUBECONFIG.format(credential='"password": "abcd"'), (6, "has a kubeconfig's")),
         (KUBECONFIG.format(credential="client-key-data: c2VjcmV0"), (6, "has a kubeconfig's")),
+        # Nested, without a kind, quoted, folded, named and escaped.
+        ("KEY=" + often(armour(KEY), 2), (1, "has a private key in clear, as base64")),
+        (json.dumps({"a": often(armour(KEY), 3)}), (1, "has a private key in clear, as base64")),
+        ("https://x/" + often(armour(KEY), 1), (1, "has a private key in clear, as base64")),
+        ("\n" + wrapped(wrapped(armour(KEY))), (2, "has a private key in clear, as base64")),
+        (KIND_OF_SECRET + often(KINDLESS, 1), (4, "has a kubeconfig's credentials in clear, as b")),
+        (KIND_OF_SECRET + often(KINDLESS, 2), (4, "has a kubeconfig's credentials in clear, as b")),
+        (KINDLESS, (6, "has a kubeconfig's credentials in clear")),
+        (KINDLESS.replace("\n", "\r\n"), (6, "has a kubeconfig's credentials in clear")),
+        (json.dumps(yaml.safe_load(KINDLESS)), (1, "has a kubeconfig's credentials in clear")),
+        (json.dumps({"a": KINDLESS}), (1, "has a kubeconfig's credentials in clear")),
+        (json.dumps(json.dumps(yaml.safe_load(KINDLESS))), (1, "has a kubeconfig's credentials")),
+        (KINDLESS.replace("token:", "token: &a !!str >-\n     "), (6, "has a kubeconfig's")),
+        (KINDLESS.replace("token", "refresh-token"), (6, "has a kubeconfig's")),
         (
             '{"kind": "Config", "users": [{"user": {"token":"abcdef"}}]}',
             (1, "has a kubeconfig's credentials"),
@@ -199,6 +252,31 @@ def test_keys_and_kubeconfigs_in_clear(content: str, says: tuple[int, str], enco
     assert sentence.startswith(says[1])
 
 
+def test_keys_without_armour_and_their_public_halves() -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert list(find_clear(private)) == [(1, "has a private key in clear")]
+    encoded = b"\nkey: " + base64.b64encode(private).rstrip(b"=")
+    assert list(find_clear(encoded)) == [(2, "has a private key in clear, as base64")]
+    for harmless in (public, base64.b64encode(public), base64.b64encode(base64.b64encode(public))):
+        assert list(find_clear(harmless)) == []
+
+
+def test_a_large_file_is_searched_to_its_end() -> None:
+    # Of a kind that makes a careless pattern slow.
+    filler = b"users: user: token: &a - \\n" * 40_000 + b"A" * 1_000_000 + b"\n \n" * 100_000
+    assert list(find_clear(filler)) == []
+    ((line, _),) = find_clear(filler + armour(KEY).encode())
+    assert line == 200_001
+
+
+NO_CREDENTIALS = [
+    "null", "''", "REDACTED", "DATA+OMITTED", "<your token>", "$TOKEN", "${TOKEN}", "'{{ token }}'",
+    "***", "...", ENC, "!vault |\n          $ANSIBLE_VAULT;1.1;AES256",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -206,6 +284,13 @@ def test_keys_and_kubeconfigs_in_clear(content: str, says: tuple[int, str], enco
         base64.b64encode(armour("CERTIFICATE").encode()),
         KUBECONFIG.format(credential=f"client-key-data: {ENC}").encode(),
         KUBECONFIG.format(credential="token: '{{ token }}'").encode(),
+        *(KINDLESS.replace("abcdef", value).encode() for value in NO_CREDENTIALS),
+        often(armour("CERTIFICATE"), 3).encode(),
+        often(armour("PUBLIC " + "KEY"), 2).encode(),
+        often(KUBECONFIG.format(credential="client-certificate-data: c2VjcmV0"), 2).encode(),
+        b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + b"Q" * 43 + b" me@here\n",
+        ("age1" + "q" * 58).encode(),
+        b"users:\n  - {name: a, password: abcdef}\nuser: a\n",
         b"kind: Secret\ntoken: abcdef\n",
         b"\xff\xfe\x00",
         b"",
