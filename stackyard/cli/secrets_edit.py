@@ -1,23 +1,16 @@
-"""`stackyard secrets edit`: an editor on plain text that is in memory only."""
+"""`stackyard secrets edit`: what an editor makes of a secret, encrypted anew where it differs."""
 
 import os
-import shlex
-import shutil
-import signal
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Annotated, NoReturn
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stackyard.cli.options import HERE, Site
 
-MOUNTS = Path("/proc/self/mounts")
-SHARED_MEMORY = str(Path("/dev", "shm"))
-IN_MEMORY = {"tmpfs", "ramfs"}
+if TYPE_CHECKING:
+    from stackyard.cli.editor import Copy
+    from stackyard.stores.sops import SopsFile
 
 
 def edit(
@@ -27,69 +20,51 @@ def edit(
     site: Site = HERE,
 ) -> None:
     """Open a secret in $SOPS_EDITOR or $EDITOR, and encrypt anew only what differs."""
+    from stackyard.cli.editor import copy_in_memory
+    from stackyard.errors import StackyardError
     from stackyard.secrets.errors import SecretsError
-    from stackyard.secrets.tree import read_entries
     from stackyard.stores import Conflict
     from stackyard.stores.secretfiles import file_of
     from stackyard.stores.sops import SopsFile
 
-    file = file_of(site, name)
-    store = SopsFile(file, os.environ)
+    store = SopsFile(file_of(site, name), os.environ)
     found = store.read()
     if found.document is None:
-        raise SecretsError(f"{file} is not there: use stackyard secrets new")
-    edited = _edited(found.document, file.name)
-    if edited == found.document:
-        typer.echo(f"{file}: as it was", err=True)
-        return
-    read_entries(edited, str(file))
-    try:
-        store.write(edited, found.version)
-    except Conflict:
-        raise SecretsError(f"{file} was changed meanwhile: nothing is written") from None
-    typer.echo(f"{file}: written", err=True)
+        raise SecretsError(f"{store.name} is not there: use stackyard secrets new")
+    version: str | None = found.version
+    with copy_in_memory(found.document, store.path.name) as copy:
+        while True:
+            try:
+                _edit_once(store, found.document, version, copy)
+            except Conflict:
+                version = None
+                _offer(SecretsError(f"{store.name} was changed meanwhile: nothing is written"))
+            except StackyardError as error:
+                _offer(error)
+            else:
+                return
 
 
-def _edited(text: str, name: str) -> str:
-    from stackyard.secrets.errors import SecretsError
+def _edit_once(store: "SopsFile", before: str, version: str | None, copy: "Copy") -> None:
+    """Write what differs from the text that was opened; None is whatever version is there now."""
+    from stackyard.cli.editor import edited
+    from stackyard.secrets.comments import find_comments
+    from stackyard.secrets.tree import read_entries
 
-    editor = os.environ.get("SOPS_EDITOR") or os.environ.get("EDITOR") or "vi"
-    with _private_folder() as folder:
-        copy = folder / name
-        copy.touch(mode=0o600)
-        copy.write_text(text, encoding="utf-8")
-        try:
-            code = subprocess.run([*shlex.split(editor), str(copy)], check=False).returncode
-            if code:
-                raise SecretsError(f"{editor} ended with {code}: nothing is written")
-            return copy.read_text(encoding="utf-8")
-        except (OSError, ValueError):
-            raise SecretsError(f"{editor} could not be used: set EDITOR") from None
-
-
-@contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Give a folder of our own in memory, which is gone afterwards, also when we are ended."""
-    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    folder = Path(tempfile.mkdtemp(prefix="stackyard-", dir=_memory()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    after = edited(copy)
+    changes = store.differences(before, after)
+    read_entries(after, store.name)
+    store.change(changes, version or store.read().version)
+    typer.echo(f"{store.name}: {'written' if changes else 'as it was'}", err=True)
+    comments = [[comment for _, comment in find_comments(text)] for text in (before, after)]
+    if comments[0] != comments[1]:
+        typer.echo(f"{store.name}: its comments stay as they were: use sops for them", err=True)
 
 
-def _memory() -> Path:
-    from stackyard.secrets.errors import SecretsError
-
-    mounted = [line.split() for line in MOUNTS.read_text().splitlines()] if MOUNTS.exists() else []
-    kinds = {fields[1]: fields[2] for fields in mounted}
-    for place in (os.environ.get("XDG_RUNTIME_DIR"), SHARED_MEMORY):
-        if place and kinds.get(place) in IN_MEMORY and os.access(place, os.W_OK):
-            return Path(place)
-    raise SecretsError("no folder here is in memory alone (/dev/shm): plain text would be on disk")
-
-
-def _end(number: int, _frame: object) -> NoReturn:
-    raise typer.Exit(128 + number)
+def _offer(error: Exception) -> None:
+    """Ask whether to go on with an edit that could not be written; raise its error if not."""
+    if not sys.stdin.isatty():
+        raise error
+    typer.echo(f"error: {error}", err=True)
+    if not typer.confirm("edit again? Without it your edit is lost", default=True, err=True):
+        raise typer.Exit(1)

@@ -21,7 +21,7 @@ QUOTE = r"""\\*["']?"""
 # What can stand before a scalar of YAML: anchors, tags, and a block's mark.
 LEAD = rf"\s*(?:[&!]\S*\s+)*+(?:[|>][-+\d]*\s+)?+{QUOTE}"
 # What stands where a credential is left out or comes from elsewhere.
-NONE = r"ENC\[|\{\{|[$<]|\*\*|null\b|REDACTED|DATA\+OMITTED|\.\.\.|xxx"
+NONE = r"ENC\[|\{|[$<]|\*\*|null\b|REDACTED|DATA\+OMITTED|\.\.\.|xxx"
 # The credentials of a user: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 CREDENTIAL = re.compile(
     r"\b(?:client-key-data|token|password|id-token|access-token|refresh-token|client-secret)"

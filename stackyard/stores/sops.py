@@ -39,15 +39,24 @@ class SopsFile:
 
     def write(self, document: str, version: str) -> None:
         """Encrypt the values that differ; a comment that changed alone writes nothing."""
-        wanted = sopsfile.parse(self.path, document)
         before = self.read()
         if before.version != version:
             raise Conflict
         if before.document is None:
+            wanted = sopsfile.parse(self.path, document)
             changes = [Change((key,), as_json(value, (key,))) for key, value in wanted.items()]
         else:
-            changes = differences(sopsfile.parse(self.path, before.document), wanted)
+            changes = self.differences(before.document, document)
         self.change(changes, version)
+
+    def differences(self, before: str, after: str) -> list[Change]:
+        """Return what makes one text in clear of the other.
+
+        Raises:
+            StoreError: one is no YAML mapping, or has what SOPS cannot set.
+        """
+        wanted = sopsfile.parse(self.path, after)
+        return differences(sopsfile.parse(self.path, before), wanted)
 
     def change(self, changes: Sequence[Change], version: str) -> None:
         """Set or remove single values, if the version still holds.

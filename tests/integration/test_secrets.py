@@ -4,12 +4,14 @@ import contextlib
 import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 import sysconfig
+import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -226,9 +228,7 @@ def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
         cwd=sops.folder,
         env=os.environ | sops.environ | {"EDITOR": editor},
     )
-    while not seen.exists():
-        assert editing.poll() is None
-        time.sleep(0.02)
+    wait_for(seen.exists, editing)
     copy = Path(seen.read_text().strip())
     assert copy.stat().st_mode & 0o777 == 0o600
     assert SECRET in copy.read_text()
@@ -236,6 +236,92 @@ def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
     assert editing.wait() == 128 + signal.SIGTERM
     assert not copy.parent.exists()
     assert in_clear(sops) == []
+
+
+# Takes the terminal, changes the text, and waits to be ended; the second time it just ends.
+INTERRUPTED = """\
+[ -e seen ] && exit
+stty -echo
+sed -i s/admin/root/ "$1"
+dirname "$1" > seen.new
+mv seen.new seen
+exec sleep 60
+"""
+ON_ITS_TERMINAL = """\
+import os, sys
+os.close(os.open(os.ttyname(0), os.O_RDWR))
+os.execv(sys.executable, [sys.executable, '-m', 'stackyard.cli.main', *sys.argv[1:]])
+"""
+
+
+def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    while not done():
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
+    new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
+    seen = sops.folder / "seen"
+    (sops.folder / "editor.sh").write_text(INTERRUPTED)
+    ours, theirs = pty.openpty()
+    editing = subprocess.Popen(
+        [sys.executable, "-c", ON_ITS_TERMINAL, "secrets", "edit", GRAFANA],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | {"EDITOR": "sh editor.sh"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    wait_for(seen.exists, editing)
+    os.write(ours, b"\x03")
+    said = b""
+    while b"Without it your edit is lost" not in said:
+        said += os.read(ours, 1000)
+    assert termios.tcgetattr(ours)[3] & termios.ECHO
+    os.write(ours, b"\x03y\n")
+    assert editing.wait() == 0
+    os.close(ours)
+    assert run(sops, "show", GRAFANA, "USER").stdout == "root\n"
+    assert not Path(seen.read_text().strip()).exists()
+    assert in_clear(sops) == []
+
+
+def test_an_edit_writes_only_what_it_changed(sops: Sops) -> None:
+    new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
+    file = sops.folder / "secrets" / f"{GRAFANA}.yaml"
+    before = file.read_text()
+    commented = run(sops, "edit", GRAFANA, EDITOR="sed -i 1i#new")
+    assert commented.returncode == 0
+    assert "as it was\n" in commented.stderr
+    assert "its comments stay as they were: use sops for them" in commented.stderr
+    assert file.read_text() == before
+    # Who edits the same file at the same time is not overwritten.
+    nested = f"{sys.executable} -m stackyard.cli.main secrets edit {GRAFANA}"
+    rival = f"EDITOR='sed -i s/admin/theirs/' {nested} && sed -i s/admin/mine/ $0"
+    (sops.folder / "rival.sh").write_text(rival)
+    done = run(sops, "edit", GRAFANA, EDITOR='sh -c ". ./rival.sh"')
+    assert (done.returncode, "was changed meanwhile: nothing is written" in done.stderr) == (
+        1,
+        True,
+    )
+    assert run(sops, "show", GRAFANA, "USER").stdout == "theirs\n"
+
+
+def test_what_a_killed_edit_left_is_swept(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    killed = subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "secrets", "edit", GRAFANA],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | {"EDITOR": "sh -c 'echo $0 > seen; kill -9 $PPID'"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    left = Path((sops.folder / "seen").read_text().strip()).parent
+    assert run(sops, "edit", GRAFANA, EDITOR="true").returncode == 0
+    assert not left.exists()
 
 
 def versions(vault: Vault, *names: str) -> dict[str, int]:
