@@ -27,7 +27,7 @@ def sync(
     """Print what differs in Vault from the files, and write just that."""
     from stackyard.secrets import sync as secrets
     from stackyard.stores.secretfiles import decrypt_entries, find_files
-    from stackyard.stores.secrets import carry_out, list_places, observe
+    from stackyard.stores.secrets import carry_out, list_beside, observe
     from stackyard.stores.vaultsettings import VaultSettings
 
     files = find_files(site)
@@ -38,7 +38,7 @@ def sync(
     settings = VaultSettings.from_environment(os.environ)
     places = set(wanted)
     if prune:
-        listed = list_places(secrets.folders(wanted), settings)
+        listed = list_beside(wanted, settings)
         places |= {place for place in listed if not _is_kubeconfigs(str(place))}
     observed = observe(places, settings)
     changes = secrets.plan(wanted, observed.secrets)

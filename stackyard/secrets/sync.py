@@ -32,11 +32,6 @@ def desired(entries: Iterable[Entry]) -> dict[Place, dict[str, str]]:
     return secrets
 
 
-def folders(places: Iterable[Place]) -> set[Place]:
-    """Return the folders that the secrets are in: the only ones where any can be too much."""
-    return {Place(place.mount, place.path.rpartition("/")[0]) for place in places}
-
-
 def plan(wanted: Mapping[Place, Secret], observed: Mapping[Place, Secret]) -> tuple[Change, ...]:
     """Return each secret's difference, by place; what is only observed is to be removed."""
     changes = (

@@ -42,8 +42,7 @@ def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
     place, _, key = place.partition("#")
     # A mount with a slash in its name ends at two slashes.
     mount, _, path = place.partition("//" if "//" in place else "/")
-    # A URL's `..` would lead out of the mount, or to Vault's other interfaces.
-    if not mount or not path or {".", ".."} & {*mount.split("/"), *path.split("/")}:
+    if not mount or not path:
         return None
     settings = VaultSettings.from_environment(environ)
     return VaultStore(settings, mount, path, key or path.rpartition("/")[2])

@@ -37,16 +37,17 @@ def observe(places: Iterable[Place], settings: VaultSettings) -> Observed:
     return Observed(secrets, {place: one.version for place, one in pairs})
 
 
-def list_places(folders: Iterable[Place], settings: VaultSettings) -> set[Place]:
-    """Return the secrets that are right in folders.
+def list_beside(places: Iterable[Place], settings: VaultSettings) -> set[Place]:
+    """Return the secrets that are in the same folders as some, these included.
 
     Raises:
         StoreError: a folder could not be listed.
     """
+    folders = {(place.mount, place.path.rpartition("/")[0]): place for place in places}
     return {
-        Place(folder.mount, f"{folder.path}/{name}".lstrip("/"))
-        for folder in folders
-        for name in _secret(folder, settings).names_below()
+        Place(mount, f"{folder}/{name}".lstrip("/"))
+        for (mount, folder), place in folders.items()
+        for name in _secret(place, settings).names_beside()
     }
 
 

@@ -53,15 +53,16 @@ class VaultSecret(VaultStore):
         if self._secret()[1] != int(version):
             raise Conflict
 
-    def names_below(self) -> list[str]:
-        """Return the names of the secrets right below the path; folders there are left out.
+    def names_beside(self) -> list[str]:
+        """Return the names of the secrets in the same folder; folders there are left out.
 
         Raises:
             StoreError: they could not be listed.
         """
+        folder = self.path.rpartition("/")[0]
 
         def names(client: Any) -> Any:
-            return client.secrets.kv.v2.list_secrets(path=self.path, mount_point=self.mount)
+            return client.secrets.kv.v2.list_secrets(path=folder, mount_point=self.mount)
 
         try:
             found = self._answered(names)["data"]["keys"]

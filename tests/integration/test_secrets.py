@@ -26,7 +26,7 @@ from stackyard.secrets.sync import plan
 from stackyard.secrets.tree import Place
 from stackyard.stores import StoreError
 from stackyard.stores.guard import guard
-from stackyard.stores.secrets import carry_out, observe
+from stackyard.stores.secrets import carry_out, list_beside, observe
 from stackyard.stores.vaultsettings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
@@ -406,6 +406,16 @@ def test_what_was_written_since_the_plan_stays(vault: Vault, after: dict[str, st
     with pytest.raises(StoreError, match="somebody else wrote it since the plan was made"):
         list(carry_out(changes, observed, settings))
     assert vault.secret(path) == {"KEY": "theirs"}
+
+
+def test_what_is_beside_a_secret(vault: Vault) -> None:
+    settings = VaultSettings.from_environment(vault.environ)
+    for path in ("ROOT", "beside/A", "beside/B", "beside/deeper/C"):
+        vault.call("POST", f"kv/data/{path}", {"data": {"KEY": "x"}})
+    folder = {Place("kv", "beside/A"), Place("kv", "beside/B")}
+    assert list_beside([Place("kv", "beside/NEW"), Place("kv", "nowhere/X")], settings) == folder
+    # A secret may also be in no folder.
+    assert Place("kv", "ROOT") in list_beside([Place("kv", "NEW")], settings)
 
 
 def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stackyard.secrets.errors import SecretFilesError, SecretsError
 from stackyard.secrets.external import Access, manifests
 from stackyard.secrets.new import check_new, document
-from stackyard.secrets.sync import describe, desired, folders, plan, without_removals
+from stackyard.secrets.sync import describe, desired, plan, without_removals
 from stackyard.secrets.tree import Entry, Place, check_defined_once, read_entries, shared_keys
 
 FILE = """\
@@ -101,8 +101,6 @@ def test_the_plan_and_what_stays_without_pruning() -> None:
     (kept,) = without_removals(changes, observed)
     assert kept.after == {"NEW": "1", "OTHER": "2", "EXTRA": {"x": 1}}
     assert list(describe([kept])) == ["+ kv/a NEW", "~ kv/a OTHER"]
-    assert folders(wanted) == {Place("kv", "")}
-    assert folders([Place("kv", "a/b/C")]) == {Place("kv", "a/b")}
 
 
 SECRETS = st.dictionaries(

@@ -95,10 +95,7 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
     assert open_store(f"file:{tmp_path}/x", {}) == FileStore(tmp_path / "x")
     with pytest.raises(StoreError, match="VAULT_ADDR and VAULT_TOKEN must be set"):
         open_store("vault:kv/x", {})
-    for wrong in (
-        "kv/x", "vault:kv", "file:", "sops:#a", "s3:bucket", "vault:kv/../sys/policy",
-        "vault:../sys//x", "vault:kv/./x", "k8s:../x", "k8s:a/..",
-    ):  # fmt: skip
+    for wrong in ("kv/x", "vault:kv", "file:", "sops:#a", "s3:bucket", "k8s:../x", "k8s:a/.."):
         with pytest.raises(
             StoreError, match="is no store: use vault:MOUNT/PATH, sops:FILE, file:FILE or k8s:"
         ):
