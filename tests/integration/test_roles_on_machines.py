@@ -66,6 +66,7 @@ class Site:
 
     lab: RunningLab
     folder: Path
+    dry: subprocess.CompletedProcess[str] | None = None  # of new machines
     first: subprocess.CompletedProcess[str] | None = None
 
     def play(self, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -176,6 +177,7 @@ def site(lab: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for address in (SERVER, BALANCER):
         lab.wait_for_ssh(address)
     one = Site(lab, folder)
+    one.dry = one.play("site.yml", "--check", "--diff")
     one.first = one.play("site.yml", "-vvv")
     assert one.first.returncode == 0, one.first.stdout + one.first.stderr
     yield one
@@ -192,6 +194,18 @@ def test_the_cluster_answers_through_the_load_balancer_with_the_secret_from_vaul
     ready = {one["type"]: one["status"] for one in node["status"]["conditions"]}["Ready"]
     assert ready == "True"
     assert node["status"]["nodeInfo"]["kubeletVersion"] == VERSION
+
+
+def test_a_dry_run_on_new_machines_tells_what_would_change(site: Site) -> None:
+    assert site.dry is not None
+    assert changed(site.dry) == {"k8s-role": 5, "balancer": 2}
+    assert "+    server k8s-role 192.168.1.40:6443" in site.dry.stdout
+
+
+def test_a_dry_run_of_an_upgrade_waits_for_nothing(site: Site) -> None:
+    done = site.play("k3s.yml", "--check", k3s_version=NEWER)
+    assert changed(done) == {"k8s-role": 2}  # the binary, and the restart
+    assert site.node()["status"]["nodeInfo"]["kubeletVersion"] == VERSION
 
 
 def test_a_second_run_and_a_dry_run_change_nothing(site: Site) -> None:
