@@ -14,6 +14,7 @@ from stackyard.cli.options import HERE, Site
 if TYPE_CHECKING:
     from stackyard.addresses import Block
     from stackyard.fleet import Pool
+    from stackyard.fleet import Site as LoadedSite
     from stackyard.stores import Store
 
 app = typer.Typer(help="Addresses for clusters that come and go.", no_args_is_help=True)
@@ -60,9 +61,11 @@ def allocate(
 ) -> None:
     """Print a cluster's VIP, the same each time; exit with 3 when no block is free."""
     from stackyard import addresses
+    from stackyard.fleet import load_checked_site
     from stackyard.stores.pools import change_allocations
 
-    found, place = _open(site, pool, store)
+    # What a VM or the network itself has is never given away, so all of the site must be right.
+    found, place = _open(load_checked_site(site), site, pool, store)
     lifetime = _lifetime(ttl) or found.ttl
     block, changed = change_allocations(
         place, lambda before: addresses.allocate(before, found, name, _now(), lifetime)
@@ -82,9 +85,10 @@ def release(
 ) -> None:
     """Give a cluster's addresses back; it is no error when it has none."""
     from stackyard import addresses
+    from stackyard.fleet import load_site
     from stackyard.stores.pools import change_allocations
 
-    found, place = _open(site, pool, store)
+    found, place = _open(load_site(site), site, pool, store)
     freed, _ = change_allocations(place, lambda before: addresses.release(before, found, name))
     typer.echo(f"{name}: {'released' if freed else 'was not there'}", err=True)
     if as_json:
@@ -97,9 +101,10 @@ def list_blocks(
 ) -> None:
     """Print who has what: VIP, cluster, all addresses, end of the lease."""
     from stackyard.addresses import held
+    from stackyard.fleet import load_site
     from stackyard.stores.pools import read_allocations
 
-    found, place = _open(site, pool, store)
+    found, place = _open(load_site(site), site, pool, store)
     _show(held(read_allocations(place), found), as_json)
 
 
@@ -109,9 +114,10 @@ def capacity(
 ) -> None:
     """Print how many clusters the pool has room for, and for how many it still has."""
     from stackyard import addresses
+    from stackyard.fleet import load_site
     from stackyard.stores.pools import read_allocations
 
-    found, place = _open(site, pool, store)
+    found, place = _open(load_site(site), site, pool, store)
     total, free = addresses.capacity(read_allocations(place), found)
     counts = {"total": total, "used": total - free, "free": free}
     if as_json:
@@ -126,27 +132,30 @@ def reap(
 ) -> None:
     """Give back every allocation whose time is over, and print them."""
     from stackyard import addresses
+    from stackyard.fleet import load_site
     from stackyard.stores.pools import change_allocations
 
-    found, place = _open(site, pool, store)
+    found, place = _open(load_site(site), site, pool, store)
     over, _ = change_allocations(place, lambda before: addresses.reap(before, found, _now()))
     typer.echo(f"{len(over)} reaped", err=True)
     _show(over, as_json)
 
 
-def _open(site: Path, name: str | None, store: str | None) -> "tuple[Pool, Store]":
+def _open(
+    loaded: "LoadedSite", site: Path, name: str | None, store: str | None
+) -> "tuple[Pool, Store]":
     from stackyard.addresses import PoolError
-    from stackyard.fleet import load_site
+    from stackyard.stores.open import below
     from stackyard.stores.pools import open_allocations
 
-    loaded = load_site(site)
     known = ", ".join(loaded.pools) or "none"
     if name is None and len(loaded.pools) != 1:
         raise PoolError(f"which pool? Give --pool; {loaded.path} has {known}")
     pool = loaded.pools.get(name or next(iter(loaded.pools)))
     if pool is None:
         raise PoolError(f"there is no pool {name}: {loaded.path} has {known}")
-    return pool, open_allocations(store or pool.store, os.environ)
+    # From wherever it is called, a pool has one place.
+    return pool, open_allocations(store or below(site, pool.store), os.environ)
 
 
 def _lifetime(text: str | None) -> dt.timedelta | None:

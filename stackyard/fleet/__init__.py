@@ -1,7 +1,7 @@
 """The whole fleet: a site's nodes, storages and networks, and the checks across its VMs. Pure."""
 
 from stackyard.fleet.check import check_fleet
-from stackyard.fleet.load import Fleet, known_hosts_of, load_fleet
+from stackyard.fleet.load import Fleet, known_hosts_of, load_checked_site, load_fleet
 from stackyard.fleet.networks import Network
 from stackyard.fleet.pools import Pool
 from stackyard.fleet.resolve import ResolveError, resolve
@@ -16,6 +16,7 @@ __all__ = [
     "Site",
     "check_fleet",
     "known_hosts_of",
+    "load_checked_site",
     "load_fleet",
     "load_site",
     "resolve",

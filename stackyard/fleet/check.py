@@ -6,7 +6,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from stackyard.definitions.document import Problem
 from stackyard.definitions.model import Definition
 from stackyard.fleet.addresses import vm_addresses
-from stackyard.fleet.check_addresses import check_networks, check_overlaps, check_prefixes
+from stackyard.fleet.check_addresses import (
+    check_networks,
+    check_overlaps,
+    check_pools,
+    check_prefixes,
+)
 from stackyard.fleet.site import Site
 
 
@@ -26,6 +31,7 @@ def check_fleet(
         *(problem for vm in vms if vm.managed for problem in _placement(vm, site)),
         *(problem for vm in vms for problem in check_prefixes(vm, site)),
         *check_overlaps(vms, site),
+        *check_pools(vms, site),
         *check_networks(site),
         *_memory([vm for vm in vms if vm.source.path not in wrong], site),
     )

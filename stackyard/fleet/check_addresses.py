@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from itertools import combinations
 
-from netaddr import IPAddress, IPNetwork
+from netaddr import IPAddress, IPNetwork, IPRange
 
 from stackyard.definitions.document import Problem
 from stackyard.definitions.model import Definition
-from stackyard.fleet.addresses import Entry, taken
+from stackyard.fleet.addresses import Entry, taken, vm_addresses
 from stackyard.fleet.networks import Network
 from stackyard.fleet.site import Site
 
@@ -42,6 +42,20 @@ def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:
                 yield from _both(widest, entry, network)
             if widest is None or entry.last > widest.last:
                 widest = entry
+
+
+def check_pools(vms: list[Definition], site: Site) -> Iterator[Problem]:
+    """Yield VMs in a pool of a site that has no networks, and thus no address plan."""
+    pools = () if site.networks else tuple(site.pools.values())
+    for pool in pools:
+        for vm in vms:
+            for key, address in vm_addresses(vm):
+                if address in IPRange(pool.first, pool.last):
+                    place = (
+                        f"{pool.first}-{pool.last} of pool {pool.name} ({site.path}:{pool.line})"
+                    )
+                    sentence = f"{address} of VM {vm.name} is in {place}"
+                    yield Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
 
 
 def _both(one: Entry, other: Entry, network: Network) -> Iterator[Problem]:

@@ -38,6 +38,20 @@ def load_fleet(site: Path) -> Fleet:
     return Fleet(loaded, definitions)
 
 
+def load_checked_site(site: Path) -> Site:
+    """Return what a site has, checked as a fleet is; the site may have no VM at all.
+
+    Raises:
+        DefinitionsError: with every mistake of every file.
+    """
+    if (site / "vms").exists():
+        return load_fleet(site).site
+    loaded, mistakes = read_site(site)
+    if problems := (*mistakes, *check_fleet((), loaded)):
+        raise DefinitionsError(problems)
+    return loaded
+
+
 def known_hosts_of(site: Path, environ: Mapping[str, str]) -> Path:
     """Return the file of a site's pinned host keys."""
     return Path(environ.get(KNOWN_HOSTS) or site / "inventory" / "known_hosts").absolute()

@@ -30,6 +30,12 @@ def open_store(address: str, environ: Mapping[str, str]) -> Store:
     return found
 
 
+def below(folder: Path, address: str) -> str:
+    """Return a store's address with its file, if that is a relative one, below a folder."""
+    kind, _, place = address.partition(":")
+    return f"{kind}:{folder / place}" if kind in {"file", "sops"} and place else address
+
+
 def _file(place: str, _: Mapping[str, str]) -> Store | None:
     from stackyard.stores.file import FileStore
 

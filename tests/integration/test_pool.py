@@ -63,16 +63,21 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def pool(vault: Vault, site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `stackyard pool …` in the site."""
+def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run `stackyard pool …` in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", "pool", *arguments],
-        cwd=site,
-        env=os.environ | vault.environ | PATIENT,
+        cwd=folder,
+        env=os.environ | environ,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def pool(vault: Vault, site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `stackyard pool …` in the site, with Vault's environment."""
+    return run(site, *arguments, **(vault.environ | PATIENT))
 
 
 def test_a_hundred_processes_and_a_pool_of_twenty(vault: Vault, site: Path) -> None:
@@ -179,19 +184,41 @@ def test_a_vault_that_cannot_be_read_is_no_empty_pool(vault: Vault, site: Path) 
     before = vault.call("GET", OLD)["data"]["metadata"]["version"]
     nobody = {"VAULT_ADDR": "https://127.0.0.1:1", "STACKYARD_STORE_DEADLINE": "0.1"}
     for change, code in (({"VAULT_TOKEN": "hvs.wrong"}, 1), (nobody, 4)):
-        changed = {**vault.environ, **change}
-        done = subprocess.run(
-            [sys.executable, "-m", "stackyard.cli.main", "pool", "allocate", "x", "--pool", "old"],
-            cwd=site,
-            env=os.environ | changed,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = run(site, "allocate", "x", "--pool", "old", **(vault.environ | change))
         assert (done.returncode, done.stdout) == (code, "")
         assert done.stderr.startswith("error: Vault https://")
         assert len(done.stderr.splitlines()) == 1
     assert vault.call("GET", OLD)["data"]["metadata"]["version"] == before
+
+
+def test_a_pool_has_one_place_wherever_it_is_called(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "inventory").mkdir(parents=True)
+    pools = "pools: {a: {first: 10.0.0.1, last: 10.0.0.9, store: 'file:state/pool.json'}}\n"
+    (site / "inventory" / "site.yml").write_text(pools)
+    given = []
+    for number, (folder, where) in enumerate(((site, "."), (tmp_path, "site"))):
+        given.append(run(folder, "allocate", f"pr-{number}", "--site", where).stdout)
+    assert given == ["10.0.0.1\n", "10.0.0.2\n"]
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+@pytest.mark.parametrize("networks", ["", "networks: {lan: {cidr: 10.0.0.0/24}}\n"])
+def test_what_a_vm_has_is_never_given_away(tmp_path: Path, networks: str) -> None:
+    for folder in ("inventory", "vms"):
+        (tmp_path / folder).mkdir()
+    store = tmp_path / "pool.json"
+    (tmp_path / "inventory" / "site.yml").write_text(
+        f"{networks}pools: {{a: {{first: 10.0.0.1, last: 10.0.0.9, store: 'file:{store}'}}}}\n"
+    )
+    store.write_text('{"10.0.0.3": "pr-1"}')
+    (tmp_path / "vms" / "x.yaml").write_text("name: x\nipconfig0: ip=10.0.0.1/24\n")
+    done = run(tmp_path, "allocate", "pr-2")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "x.yaml:2: 10.0.0.1 of VM x is in 10.0.0.1-10.0.0.9 of pool a" in done.stderr
+    # Giving back must always be possible.
+    assert run(tmp_path, "release", "pr-1").returncode == 0
+    assert json.loads(store.read_text()) == {}
 
 
 @pytest.mark.parametrize(
