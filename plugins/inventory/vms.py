@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 from ansible.errors import AnsibleParserError
@@ -38,6 +39,7 @@ from stackyard.definitions.load import load_vms
 from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
 from stackyard.inventory.document import digest, from_json, to_json
+from stackyard.inventory.templates import is_template, with_texts
 
 DOCUMENTATION = r"""
 name: vms
@@ -173,9 +175,6 @@ keyed_groups:
     prefix: at
 """
 
-TEMPLATE_MARKS = ("{{", "{%", "{#")
-OVERRIDE = "#jinja2:"
-
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """The inventory plugin `vms`."""
@@ -276,23 +275,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
-        known: dict[str, str] = {}
-        self._set("all", desired.variables, known)
+        self._set("all", desired.variables)
         for group in desired.groups.values():
             self.inventory.add_group(group.name)
-            self._set(group.name, group.variables or {}, known)
+            self._set(group.name, group.variables or {})
         for group in desired.groups.values():
             for child in group.children:
                 self.inventory.add_child(group.name, child)
         for host in desired.hosts.values():
-            variables = _marked(dict(host.variables), known)
+            variables = with_texts(dict(host.variables), _marked)
             if self._wanted(host, variables):
                 self._add(host, variables)
                 self._construct(host.name)
 
-    def _set(self, entity: str, variables: dict, known: dict[str, str]) -> None:
+    def _set(self, entity: str, variables: dict) -> None:
         for name, value in variables.items():
-            self.inventory.set_variable(entity, name, _marked(value, known))
+            self.inventory.set_variable(entity, name, with_texts(value, _marked))
 
     def _add(self, host, variables: dict) -> None:
         self.inventory.add_host(host.name)
@@ -347,18 +345,7 @@ def _question(desired: Inventory, include) -> str:
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
-def _marked(value, known: dict[str, str]):
-    """Return a value with its texts marked: as data where they look like templates."""
-    if isinstance(value, str):
-        if value not in known:
-            known[value] = _marked_text(value)
-        return known[value]
-    if isinstance(value, dict):
-        return {key: _marked(item, known) for key, item in value.items()}
-    return [_marked(item, known) for item in value] if isinstance(value, list) else value
-
-
-def _marked_text(text: str) -> str:
-    if text.startswith(OVERRIDE) or any(mark in text for mark in TEMPLATE_MARKS):
-        return as_data(text)
-    return as_text(text)
+@cache
+def _marked(text: str) -> str:
+    """Return a text as Ansible is to take it: as data where it looks like a template."""
+    return as_data(text) if is_template(text) else as_text(text)

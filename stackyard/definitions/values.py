@@ -4,7 +4,7 @@ import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
 VAULT_PLACE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+#[A-Za-z0-9_.-]+")
 UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
+ANSIBLES_OWN = "__ansible_"  # its JSON marks secrets, data and types by such keys
 LONGEST_QUOTE = 60  # characters
 CLEAR_SECRETS = ("ciuser_password", "password")
 
@@ -170,7 +171,17 @@ def _list(value: Any, key: Key) -> tuple[str, ...]:
 def _map(value: Any, _key: Key) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise BadValueError(f"must be a mapping, not {shown(value)}")
+    if taken := next((name for name in _names(value) if name.startswith(ANSIBLES_OWN)), None):
+        raise BadValueError(f"has the key {taken}, which means something else to Ansible")
     return {name: plain(item) for name, item in value.items()}
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Yield the keys of every mapping in a value."""
+    if isinstance(value, dict | list):
+        yield from value if isinstance(value, dict) else ()
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _names(item)
 
 
 def plain(value: Any) -> Any:

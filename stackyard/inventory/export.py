@@ -14,9 +14,8 @@ from typing import Any
 import yaml
 
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
+from stackyard.inventory.templates import is_template, texts_of, with_texts
 
-TEMPLATE_MARKS = ("{{", "{%", "{#")
-OVERRIDE = "#jinja2:"
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # needs no quotes in INI
 HEAD = (
     "# Made from the VM definitions by `stackyard inventory export`: edit those, not this file.\n"
@@ -103,16 +102,8 @@ def _group(group: Group, unsafe: Callable[[str], Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if value}
 
 
-def _is_template(text: str) -> bool:
-    return text.startswith(OVERRIDE) or any(mark in text for mark in TEMPLATE_MARKS)
-
-
 def _marked(value: Any, unsafe: Callable[[str], Any]) -> Any:
-    if isinstance(value, str):
-        return unsafe(value) if _is_template(value) else value
-    if isinstance(value, dict):
-        return {name: _marked(item, unsafe) for name, item in value.items()}
-    return [_marked(item, unsafe) for item in value] if isinstance(value, list) else value
+    return with_texts(value, lambda text: unsafe(text) if is_template(text) else text)
 
 
 def _date(value: Any) -> str:
@@ -146,7 +137,7 @@ def _literal(value: Any, whose: str, name: str) -> str:
         return plain
     text = repr(plain)
     # An INI file has no mark for data, and Ansible takes what is no literal for a text.
-    if _is_template(text) or not _is_literal(text):
+    if is_template(text) or any(map(is_template, texts_of(plain))) or not _is_literal(text):
         raise InventoryError(
             f"{name} of {whose} cannot be written as INI: export yaml or json instead"
         )

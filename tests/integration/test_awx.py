@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from ansible_venv import ansible_venv, bare_environment, checkout
 
+from stackyard.definitions.load import load_definitions
+from stackyard.inventory import build_inventory
+from stackyard.inventory.export import FORMATS
+
 K3S = ["k8s-home", "k8s-observability", "k8s-sandbox", "k8s-tools"]
 TEMPLATE = "{{ 6 * 7 }}"
 OVERRIDE = "#jinja2:variable_start_string:'[%', variable_end_string:'%]'\n[% 6 * 7 %]"
@@ -93,7 +97,10 @@ def site(tmp_path: Path) -> Path:
 def ansible(bare: Path, site: Path, command: str, *arguments: str) -> str:
     plugins = Path(__file__).parents[2] / "plugins" / "inventory"
     settings = bare_environment(ANSIBLE_INVENTORY_PLUGINS=str(plugins), HOME=str(site))
-    settings |= {"ANSIBLE_INVENTORY_ENABLED": "vms", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True"}
+    settings |= {
+        "ANSIBLE_INVENTORY_ENABLED": "vms,yaml",
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED": "True",
+    }
     done = subprocess.run(
         [str(bare / command), "-i", "inventory/vms.yml", *arguments],
         cwd=site,
@@ -133,6 +140,16 @@ def test_no_option_of_the_source_evaluates_a_template(bare: Path, site: Path) ->
     composed = [variables[f"composed{number}"] for number in range(len(texts))]
     kept = [*[TEMPLATE] * 3, OVERRIDE]
     assert composed == [{"__ansible_unsafe": f"{text}!"} for text in kept]
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_an_export_is_data_too(form: str, bare: Path, site: Path) -> None:
+    exported = FORMATS[form](build_inventory(load_definitions(site)))
+    (site / "inventory" / "vms.yml").write_text(exported)
+    text = "{{ x }},{{ stackyard_definition.description }},{{ deep[0]['in'] }},{{ own }},{{ y }}"
+    said = ansible(bare, site, "ansible", "a", "-m", "ansible.builtin.debug", "-a", f"msg='{text}'")
+    expected = f"{TEMPLATE},{TEMPLATE},{TEMPLATE},{OVERRIDE},plain"
+    assert json.loads(said.partition("=>")[2])["msg"] == expected
 
 
 def test_live_mode_says_which_packages_it_needs(bare: Path, tmp_path: Path) -> None:
