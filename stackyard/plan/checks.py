@@ -65,7 +65,7 @@ def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
             "see: choose another one"
         )
     for vm in observed.vms:
-        if vm.vmid != vmid or vm.name == name:
+        if vm.vmid != vmid or vm.name == name or vm.is_leftover:
             continue
         if vm.is_being_made and not vm.name:
             yield f"{name} (VM {vmid} on {vm.node}) is still being made: wait and plan again"
@@ -79,6 +79,12 @@ def _existing(definition: Definition, vm: ObservedVm, observed: Observed) -> Ite
         yield f"{name} is VM {vm.vmid} on {vm.node}, which does not answer: bring it up first"
     if definition.vmid not in (None, vm.vmid):
         yield f"{name} is VM {vm.vmid}, not {definition.vmid}: a VMID cannot change, set vmid back"
+    if vm.abandoned and not vm.is_leftover:
+        yield (
+            f"{name} (VM {vm.vmid} on {vm.node}) was left locked ({vm.lock}) by something that was "
+            f"broken off: see whether it is whole, and run `qm unlock {vm.vmid}` as root on "
+            f"{vm.node}"
+        )
     if vm.is_being_made:
         yield f"{name} (VM {vm.vmid} on {vm.node}) is still being made: wait and plan again"
     if vm.template and not definition.template:

@@ -63,6 +63,10 @@ def decide(definition: Definition, world: World) -> Decision:
     problem = conflict(definition, world.observed, vmid, world.freed)
     if problem:
         return Decision(problems=(f"{definition.source.at()}: {problem}",))
+    left = next((vm for vm in world.observed.vms if vm.vmid == vmid and vm.is_leftover), None)
+    if left:
+        about = f"remove what a broken-off {left.lock} left as VM {vmid} on {left.node}"
+        return _made_anew(definition, left, world, about)
     ours = world.observed.ours(definition.name)
     if not ours:
         return _new(definition, world)
@@ -99,15 +103,17 @@ def _replaced(definition: Definition, vm: ObservedVm, world: World) -> Decision:
             "and cannot be replaced: set protection: false and apply that first"
         )
         return Decision(problems=(problem,))
+    about = f"destroy VM {vm.vmid} on {vm.node} with all its disks"
+    return _made_anew(definition, vm, world, about)
+
+
+def _made_anew(definition: Definition, vm: ObservedVm, world: World, removal: str) -> Decision:
     making = _making(definition, world)
     if making.problems:
         return Decision(problems=making.problems)
     steps = [*removal_steps(vm), *making.steps]
     new = about_new(definition, making.steps)
-    about = (
-        f"destroy VM {vm.vmid} on {vm.node} with all its disks, "
-        f"make it anew on {definition.target_node}, {new}"
-    )
+    about = f"{removal}, make it anew on {definition.target_node}, {new}"
     return Decision(_action(definition, vm, "replace", steps, about), notes=making.notes)
 
 

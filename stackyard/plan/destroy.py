@@ -6,7 +6,7 @@ from stackyard.definitions.model import Definition
 from stackyard.plan.checks import not_ours, several
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
-from stackyard.plan.values import Action, Delete, Plan, Shutdown, Step
+from stackyard.plan.values import Action, Delete, Plan, Shutdown, Step, Unlock
 from stackyard.plan.waves import addresses_of
 
 
@@ -56,7 +56,9 @@ def addresses_of_vm(vm: ObservedVm) -> tuple[str, ...]:
 
 
 def removal_steps(vm: ObservedVm) -> tuple[Step, ...]:
-    """Return what removes a VM; Proxmox refuses to remove one that runs."""
+    """Return what removes a VM; Proxmox refuses to remove one that runs or is locked."""
+    if vm.abandoned:
+        return (Unlock(str(vm.lock)), Delete())
     return (Shutdown(), Delete()) if vm.status == "running" else (Delete(),)
 
 

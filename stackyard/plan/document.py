@@ -27,6 +27,7 @@ from stackyard.plan.values import (
     Shutdown,
     Start,
     Step,
+    Unlock,
     Value,
 )
 
@@ -43,6 +44,7 @@ _STEPS: dict[str, type[Step]] = {
     "shutdown": Shutdown,
     "reboot": Reboot,
     "make-template": MakeTemplate,
+    "unlock": Unlock,
     "delete": Delete,
 }
 _STEP_NAMES = {kind: name for name, kind in _STEPS.items()}

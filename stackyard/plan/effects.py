@@ -20,6 +20,7 @@ from stackyard.plan.values import (
     Shutdown,
     Start,
     Step,
+    Unlock,
 )
 
 Kind = Literal[
@@ -71,6 +72,7 @@ _KINDS: dict[type[Step], Kind] = {
     Shutdown: "power",
     Reboot: "power",
     MakeTemplate: "template",
+    Unlock: "remove",
     Delete: "remove",
 }
 

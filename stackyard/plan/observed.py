@@ -58,6 +58,7 @@ class ObservedVm:
     lock: str | None = None
     memory_bytes: int = 0  # what it may use
     config: Config | None = None
+    abandoned: bool = False  # locked by a making that nobody carries on
 
     @property
     def is_ours(self) -> bool:
@@ -72,9 +73,19 @@ class ObservedVm:
         return self.config.values.get("description") == marker(self.name)
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether Proxmox began to make it and did not get to the end, by now or for ever."""
+        return self.lock in BEING_MADE
+
+    @property
+    def is_leftover(self) -> bool:
+        """Whether it is nothing but what a making that was broken off has left behind."""
+        return self.abandoned and (self.name is None or self.is_half_made)
+
+    @property
     def is_being_made(self) -> bool:
         """Whether Proxmox is still busy making it."""
-        return self.lock in BEING_MADE
+        return self.is_unfinished and not self.abandoned
 
 
 @dataclass(frozen=True, slots=True)

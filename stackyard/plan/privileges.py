@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from stackyard.definitions.hardware import Pci, Usb
 from stackyard.definitions.model import Definition, Disk
-from stackyard.plan.values import Change, Configure, Create, Plan, Value
+from stackyard.plan.values import Change, Configure, Create, Plan, Unlock, Value
 
 _OPTIONS = frozenset({"args", "affinity", "hugepages", "hookscript"})
 _SERIAL = re.compile(r"serial\d")
@@ -18,12 +18,25 @@ _SERIAL = re.compile(r"serial\d")
 def root_only(definitions: Iterable[Definition], plan: Plan) -> tuple[str, ...]:
     """Return a sentence for each change of a plan that only root itself may make."""
     known = {definition.name: definition for definition in definitions}
-    return tuple(
+    changes = tuple(
         f"{known[name].source.at(change.key)}: {name}: {why}: log in as root@pam with "
         f"PROXMOX_PASSWORD, or take {change.key} out"
         for name, change in _changes(plan)
         if name in known and (why := _why(change.key, change.after))
     )
+    return (*_locked(plan), *changes)
+
+
+def _locked(plan: Plan) -> Iterator[str]:
+    for action in plan.actions:
+        for step in action.steps:
+            if isinstance(step, Unlock):
+                yield (
+                    f"{action.name}: VM {action.vmid} on {action.node} was left locked "
+                    f"({step.lock}) by a making that was broken off, and only root can take that "
+                    f"lock off: run `qm unlock {action.vmid} && qm destroy {action.vmid}` as root "
+                    f"on {action.node}, or apply once as root@pam with PROXMOX_PASSWORD"
+                )
 
 
 def _why(key: str, value: Value) -> str | None:

@@ -16,6 +16,7 @@ from stackyard.plan.values import (
     Shutdown,
     Start,
     Step,
+    Unlock,
     Value,
 )
 
@@ -39,6 +40,8 @@ def sides(step: Step) -> tuple[Plain, Plain]:
             return {}, {"template": step.template, "full": step.full, "storage": step.storage}
         case Migrate():
             return {"node": step.source}, {"node": step.target}
+        case Unlock():
+            return {"lock": step.lock}, {"lock": None}
         case Grow() | MoveDisk() | Erase():
             before_disk, after_disk = _of_disk(step)
             return {step.slot: before_disk}, {step.slot: after_disk}

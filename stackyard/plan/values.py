@@ -126,6 +126,13 @@ class MakeTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlock:
+    """Take off the lock of a making that was broken off, which only root may."""
+
+    lock: str
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Remove the VM and all its disks."""
 
@@ -142,6 +149,7 @@ Step = (
     | Shutdown
     | Reboot
     | MakeTemplate
+    | Unlock
     | Delete
 )
 

@@ -26,7 +26,7 @@ def assign_vmids(
     for definition in managed:
         if definition.vmid is not None:
             assigned.setdefault(definition.name, definition.vmid)
-    owners = {vm.vmid: vm.name for vm in observed.vms if not (vm.is_being_made and not vm.name)}
+    owners = {vm.vmid: vm.name for vm in observed.vms if not (vm.is_unfinished and not vm.name)}
     owners.update(dict.fromkeys(observed.taken))
     owners.update({vmid: name for name, vmid in assigned.items()})
     for definition in managed:

@@ -22,6 +22,7 @@ from stackyard.plan.values import (
     Shutdown,
     Start,
     Step,
+    Unlock,
 )
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
@@ -43,6 +44,7 @@ _DOERS: Final[Mapping[type[Step], Callable[[Errand, Any], None]]] = {
     Reboot: lambda errand, _step: power.reboot(errand),
     Shutdown: lambda errand, _step: power.shutdown(errand),
     MakeTemplate: lambda errand, _step: power.make_template(errand),
+    Unlock: power.unlock,
     Delete: lambda errand, _step: power.delete(errand),
 }
 

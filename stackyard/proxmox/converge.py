@@ -81,7 +81,9 @@ def plan_removal(
     """
     fleet = tuple(definitions)
     observed = observe(client, (), site, names=(name,))
-    return plan_destroy(name, fleet, observed), observed
+    plan = plan_destroy(name, fleet, observed)
+    refused = () if client.settings.is_root else root_only(fleet, plan)
+    return replace(plan, problems=refused), observed
 
 
 def apply_and_look(
@@ -119,7 +121,7 @@ def _look(
     names = {action.name for action in plan.actions}
     kept = {action.name for action in plan.actions if action.verb != "destroy"}
     concerned = tuple(d for d in fleet if d.name in kept and d.managed)
-    observed = observe(client, concerned, site, names=names)
+    observed = observe_scope(client, concerned, site, Scope(names=frozenset(names), patience=0))
     left = make_plan(concerned, observed, site)
     return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
 
@@ -197,7 +199,9 @@ def _with_fresh_vmids(
             break
         names = ",".join(sorted(lost))
         try:
-            plan = make_plan(fleet, observe(client, fleet, site, names), site, names)
+            observed = observe(client, fleet, site, names)
+            observed = replace(observed, taken=observed.taken | frozenset(lost.values()))
+            plan = make_plan(fleet, observed, site, names)
         except StackyardError as error:
             return tuple(_without_fresh(action, error) for action in reached)
         fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]

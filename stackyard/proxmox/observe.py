@@ -4,7 +4,6 @@
 seconds and shows a reused VMID with the old VM's name.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,13 +15,14 @@ from stackyard.plan.make import select
 from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.errors import ApiError
+from stackyard.proxmox.makings import when_made
 from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.taken import observe_taken
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
-CLONE_PATIENCE_SECONDS = 600.0
+MAKING_PATIENCE_SECONDS = 600.0
 _UNREACHABLE = range(595, 600)
 
 
@@ -34,6 +34,7 @@ class Scope:
     names: frozenset[str] = frozenset()  # VMs besides those of the definitions
     also: Callable[[ObservedVm], bool] = lambda _vm: False  # more of them, picked from the lists
     replaced: frozenset[str] = frozenset()  # made anew, so that their templates are needed
+    patience: float = MAKING_PATIENCE_SECONDS  # with VMs that somebody is just making
 
 
 def observe(
@@ -60,17 +61,20 @@ def observe_scope(
     for: what they will be cannot be seen before.
 
     Raises:
-        ProxmoxError: Proxmox refused, did not answer, or a VM stays locked by its cloning.
+        ProxmoxError: Proxmox refused or did not answer.
         PlanError: the limit matches nothing.
     """
     fleet = tuple(definitions)
     selected = select(fleet, scope.limit) if fleet else ()
     wanted = {*(definition.name for definition in selected), *scope.names}
     with ThreadPoolExecutor(POOL_SIZE) as pool:
-        observed = _lists(client, pool)
         assigned = _assigned(fleet, site, wanted)
-        observed = _when_made(client, pool, observed, wanted, assigned(observed))
-        observed = observe_taken(client, pool, observed, assigned)
+
+        def concerns(observed: Observed, vm: ObservedVm) -> bool:
+            return vm.name in wanted if vm.name else vm.vmid in assigned(observed)
+
+        observed = when_made(client, lambda: _lists(client, pool), concerns, scope.patience)
+        observed = observe_taken(client, observed, assigned)
         concerned = _concerned(observed, selected, wanted, scope)
         read = pool.map(lambda vm: _read(client, vm), concerned)
         details = {vm.vmid: vm for vm in read if vm is not None}
@@ -96,8 +100,12 @@ def _assigned(
 def _concerned(
     observed: Observed, selected: tuple[Definition, ...], wanted: set[str], scope: Scope
 ) -> list[ObservedVm]:
-    concerned = [vm for vm in observed.vms if vm.name in wanted or scope.also(vm)]
-    there = {vm.name for vm in concerned if vm.is_ours and vm.name not in scope.replaced}
+    concerned = [vm for vm in observed.vms if vm.name in wanted or vm.abandoned or scope.also(vm)]
+    there = {
+        vm.name
+        for vm in concerned
+        if vm.is_ours and not vm.abandoned and vm.name not in scope.replaced
+    }
     templates = _templates(selected, observed, there)
     found = {vm.vmid: vm for vm in (*concerned, *templates) if observed.nodes[vm.node]}
     return list(found.values())
@@ -155,34 +163,6 @@ def _listed(node: str, row: dict[str, Any]) -> ObservedVm:
         lock=row.get("lock") or None,
         memory_bytes=int(row.get("maxmem") or 0),
     )
-
-
-def _when_made(
-    client: Client,
-    pool: ThreadPoolExecutor,
-    observed: Observed,
-    wanted: set[str],
-    vmids: set[int],
-) -> Observed:
-    """Look again until nothing of ours is being made."""
-    deadline = time.monotonic() + CLONE_PATIENCE_SECONDS
-    while busy := list(_being_made(observed, wanted, vmids)):
-        vm = busy[0]
-        if time.monotonic() > deadline:
-            raise ProxmoxError(
-                f"VM {vm.vmid} on {vm.node} is still locked ({vm.lock}) after "
-                f"{CLONE_PATIENCE_SECONDS / 60:.0f} minutes: see its task, unlock or remove it"
-            )
-        time.sleep(1.0)
-        observed = _lists(client, pool)
-    return observed
-
-
-def _being_made(observed: Observed, wanted: set[str], vmids: set[int]) -> Iterator[ObservedVm]:
-    for vm in observed.vms:
-        is_ours = vm.name in wanted if vm.name else vm.vmid in vmids
-        if vm.is_being_made and is_ours:
-            yield vm
 
 
 def _templates(

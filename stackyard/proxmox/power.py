@@ -1,5 +1,6 @@
 """Steps on the whole VM: its power, becoming a template, and its end."""
 
+from stackyard.plan.values import Unlock
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
 
@@ -40,6 +41,20 @@ def shutdown(errand: Errand) -> None:
 def make_template(errand: Errand) -> None:
     """Turn the VM into a template."""
     errand.run("template", lambda: errand.client.post(f"{errand.vm}/template"))
+
+
+def unlock(errand: Errand, step: Unlock) -> None:
+    """Take off a lock that no task holds any more.
+
+    Raises:
+        WorldMovedError: the VM has another one, or none.
+    """
+    config = errand.read()
+    if config.get("lock") != step.lock:
+        raise errand.moved(f"it is not locked ({step.lock}) any more")
+    form = {"delete": "lock", "skiplock": True, "digest": config["digest"]}
+    errand.client.put(f"{errand.vm}/config", **form)
+    errand.digest = None
 
 
 def delete(errand: Errand) -> None:
