@@ -14,12 +14,11 @@ from typing import Any
 
 from stackyard.kubeconfig import Kubeconfig, KubeconfigError, dump, select
 from stackyard.kubeconfig.validate import days_left, validate
-from stackyard.stores.programs import Place, call, find_program
+from stackyard.stores.kubectl import GET, end_all, kubectl
+from stackyard.stores.programs import find_program
 from stackyard.stores.protocol import StoreError
-from stackyard.stores.secret import GET
 
 AT_ONCE = 16
-SLACK_SECONDS = 5.0  # what kubectl may take beside its requests
 REASONS = {
     "Unauthorized": "the credentials are refused",
     "Forbidden": "the user may not ask this",
@@ -77,7 +76,11 @@ def verify(
 
     findings = validate(document, now)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(ask, contexts))
+        try:
+            return list(pool.map(ask, contexts))
+        except KeyboardInterrupt:
+            end_all()
+            raise
 
 
 def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout: float) -> Health:
@@ -103,15 +106,8 @@ def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout
 
 
 def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> dict[str, Any]:
-    command = [
-        find_program("kubectl", environ, GET),
-        f"--kubeconfig=/proc/self/fd/{handle}",
-        f"--request-timeout={timeout:g}s",
-        "get",
-        "--raw",
-        path,
-    ]
-    done = call(command, environ, place=Place(passing=handle), timeout=timeout + SLACK_SECONDS)
+    command = [f"--kubeconfig=/proc/self/fd/{handle}", "get", "--raw", path]
+    done = kubectl(command, environ, timeout, passing=[handle])
     if done.returncode:
         said = done.stderr.decode(errors="replace")
         short = [sentence for word, sentence in REASONS.items() if word in said]

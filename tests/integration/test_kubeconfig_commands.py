@@ -4,8 +4,11 @@ import base64
 import io
 import json
 import os
+import signal
+import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -254,6 +257,58 @@ def test_verify_asks_every_cluster(command: Command, clusters: dict[str, KubeApi
     assert command("verify", "a").code == 0
     assert command("verify", "z").code == 1
     assert TOKEN not in ill.stdout + ill.stderr
+
+
+@pytest.fixture
+def hung(command: Command, tmp_path: Path) -> Path:
+    """A context in the store whose exec plugin never ends, and a file of its processes."""
+    pids = tmp_path / "pids"
+    pids.touch()
+    plugin = tmp_path / "plugin"
+    plugin.write_text(f"#!/bin/sh\nsleep 1000 &\necho $$ $! >> {pids}\nwait\n")
+    plugin.chmod(0o700)
+    document = cluster("hung", "127.0.0.1")
+    version = "client.authentication.k8s.io/v1"
+    run = {"apiVersion": version, "command": str(plugin), "interactiveMode": "Never"}
+    document["users"][0]["user"] = {"exec": run}
+    command("merge", write("hung.yaml", document))
+    return pids
+
+
+def alive(pids: Path) -> list[str]:
+    """Return the processes that still run; one that nobody has waited for is none."""
+    found = [Path("/proc", pid, "stat") for pid in pids.read_text().split()]
+    stats = [path.read_text() for path in found if path.exists()]
+    return [stat for stat in stats if stat.rpartition(")")[2].split()[0] != "Z"]
+
+
+def test_verify_ends_a_hung_exec_plugin(
+    command: Command, hung: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stackyard.stores.kubectl.SLACK_SECONDS", 0.9)
+    done = command("verify", "--timeout", "0.1")
+    assert done.code == 1
+    assert "kubectl or its exec plugin did not end within 1 s" in done.stdout
+    assert len(hung.read_text().split()) == 2
+    assert not alive(hung)
+
+
+def test_an_interrupted_verify_leaves_nothing_behind(hung: Path) -> None:
+    program = Path(sysconfig.get_path("scripts"), "stackyard")
+    arguments = [str(program), "kubeconfig", "verify", "--store", "file:all"]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
+        until(lambda: len(hung.read_text().split()) == 2)
+        verify.send_signal(signal.SIGINT)
+        _, said = verify.communicate(timeout=10)
+    assert (verify.returncode, said) == (130, b"interrupted\n")
+    assert not alive(hung)
+
+
+def until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_sync_says_which_side_changed(
