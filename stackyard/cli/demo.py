@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from stackyard.cli.demo_steps import StepError, Steps
 from stackyard.cli.lab import LAB
 from stackyard.cli.options import HERE, Site
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from stackyard.definitions.model import Definition
 
 CHANGES = 2  # the exit code of a plan that is not empty
@@ -51,6 +52,8 @@ def demo(
 
 
 def _inside(site: Path) -> None:
+    from rich.console import Console
+
     from stackyard.fleet import load_fleet
     from stackyard.lab import control
 
@@ -100,8 +103,10 @@ def _show_inventory(steps: Steps) -> None:
     steps.run("ansible-inventory", "--graph")
 
 
-def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> Table:
+def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> "Table":
     """Ask each cluster for its nodes, directly and through HAProxy; return what answered."""
+    from rich.table import Table
+
     proxies = _load_balancers(definitions)
     table = Table("context", "the cluster's API", "through HAProxy", title="Contexts in Vault")
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +154,9 @@ def _prove_second_play(steps: Steps) -> None:
     steps.tell("every host: changed=0")
 
 
-def _summary(console: Console, definitions: "Mapping[str, Definition]") -> None:
+def _summary(console: "Console", definitions: "Mapping[str, Definition]") -> None:
+    from rich.table import Table
+
     from stackyard.inventory import build_inventory
 
     hosts = build_inventory(definitions.values()).hosts
@@ -164,7 +171,7 @@ def _summary(console: Console, definitions: "Mapping[str, Definition]") -> None:
     console.print(vms)
 
 
-def _look_around(console: Console) -> None:
+def _look_around(console: "Console") -> None:
     console.print(
         f"\nProxmox   {os.environ['PROXMOX_URL']}\n"
         f"Vault     {os.environ['VAULT_ADDR']} (secret {STORE})\n"

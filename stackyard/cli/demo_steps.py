@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from stackyard.errors import StackyardError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 QUIET_ANSIBLE = {"ANSIBLE_DISPLAY_OK_HOSTS": "no", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "no"}
 
@@ -23,7 +25,7 @@ class StepError(StackyardError):
 class Steps:
     """Runs the commands of a site, with `environ`, and says which of `total` steps it is at."""
 
-    console: Console
+    console: "Console"
     total: int
     site: Path
     environ: dict[str, str] = field(default_factory=lambda: {**os.environ, **QUIET_ANSIBLE})

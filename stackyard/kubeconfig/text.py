@@ -11,18 +11,29 @@ from typing import Any
 
 import yaml
 
-from stackyard.definitions.nesting import Loader, NestingError, check_nesting
+from stackyard.definitions import nesting
+from stackyard.definitions.nesting import NestingError, check_nesting
 
 Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
 # Lists and mappings that aliases may blow a document up to; one of 1,000 clusters has 8,000.
 MOST_VALUES = 200_000
-PLAIN = re.compile(r"[A-Za-z/][\w./@+=-]*(?::[\w./@+=-]+)*", re.ASCII)
+PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+=-]*(?::[A-Za-z0-9_./@+=-]+)*")
 WORDS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
 UNPRINTABLE = re.compile(
     "[^\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 LONGEST_KEY = 120
+
+
+class Loader(nesting.Loader):  # type: ignore[misc, valid-type] # with or without libyaml
+    """PyYAML's, that asks its expressions for the few words alone that may be no text."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
+        """Return the tag of a node; `implicit` says whether it is a word without quotes."""
+        if kind is yaml.ScalarNode and value and value[0] not in self.yaml_implicit_resolvers:
+            return TEXT
+        return super().resolve(kind, value, implicit)
 
 
 class TextError(Exception):
