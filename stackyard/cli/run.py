@@ -50,8 +50,9 @@ def run(
         )
         report = carry_out(request, means)
     _print(report)
-    if processor.failure:
-        typer.echo(f"error: {processor.failure}", err=True)
+    failure = processor.failure or report.failure
+    if failure:
+        typer.echo(f"error: {failure}", err=True)
         raise typer.Exit(1)
 
 

@@ -80,8 +80,17 @@ def carry_out(request: Request, means: Means) -> Report:
             run.configure(route, observed)
     except StackyardError as error:
         journal.write("failed", report.named, str(error))
-        raise RunError(f"{error}; {report.reached()}") from error
+        raise RunError(_sentence(str(error), journal.failure, report.reached())) from error
+    except KeyboardInterrupt:
+        journal.write("interrupted", report.named, "interrupted")
+        means.listener.step(_sentence("interrupted", journal.failure, report.reached()))
+        raise
+    report.failure = journal.failure
     return report
+
+
+def _sentence(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,4 +236,9 @@ class _Run:
             return Controller(site, environ, output)
         stamp = time.strftime("%Y%m%dT%H%M%S")
         name = f"{stamp}-{self.request.commit.short}-{route.play}.log"
-        return Controller(site, environ, private_folder(site, "logs") / name)
+        try:
+            return Controller(site, environ, private_folder(site, "logs") / name)
+        except OSError as error:
+            raise PlayError(
+                f"{error.filename} cannot be made for the log of {route.file} ({error.strerror})"
+            ) from error

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from stackyard.run.errors import PlayError
+from stackyard.run.folder import open_private
 
 CALLBACKS = Path(__file__).parent / "callbacks"
 _EVENTS = "stackyard_events"
@@ -116,7 +117,7 @@ def run_play(
     """Run a playbook of the site on these hosts, or on all of its own where none are given.
 
     Raises:
-        PlayError: there is no ansible-playbook.
+        PlayError: there is no ansible-playbook, or its log cannot be written.
     """
     limit = ("--limit", ",".join(hosts)) if hosts else ()
     with _log(controller.log) as output:
@@ -255,7 +256,10 @@ def _log(log: int | Path) -> Iterator[int]:
     if isinstance(log, int):
         yield log
         return
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = open_private(log)
+    except OSError as error:
+        raise PlayError(f"the play's log {log} cannot be written ({error.strerror})") from error
     try:
         yield descriptor
     finally:

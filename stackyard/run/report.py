@@ -16,6 +16,7 @@ class Report:
     played: dict[str, dict[str, HostResult]] = field(default_factory=dict)  # where it succeeded
     configured: set[str] = field(default_factory=set)  # hosts whose tag was removed
     notes: list[str] = field(default_factory=list)
+    failure: str = ""  # of the journal, where all else was done
 
     def reached(self) -> str:
         """Say in one clause what is kept, what is missing, and how to go on."""

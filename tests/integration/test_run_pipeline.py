@@ -5,9 +5,11 @@ The machines are simulated: one small ssh server stands for all of them, and pla
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,17 +100,21 @@ class Stage:
         return done.stdout
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        with self.started(*arguments, **environ) as process:
+            out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def started(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         own = {k: v for k, v in os.environ.items() if not k.startswith(("ANSIBLE_", "STACKYARD_"))}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "stackyard.cli.main", *arguments, "--site", str(self.site)],
             env=own
             | self.endpoint.environ
             | {"ANSIBLE_PRIVATE_KEY_FILE": str(self.own_key), "BROKEN": ""}
             | environ,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=240,
-            check=False,
         )
 
     def tags(self) -> dict[str, set[str]]:
@@ -224,6 +230,67 @@ def test_a_leftover_that_still_fails_is_a_note_and_stops_nobody(stage: Stage) ->
     assert "still to be configured: plays/k3s.yml failed on k8s-b" in later.stderr
     assert "did not run on haproxy, which is not running" in later.stderr
     assert "stackyard-unconfigured" in stage.tags()["k8s-b"]
+
+
+def test_without_a_journal_nothing_is_begun(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    (stage.site / ".stackyard").mkdir()
+    (stage.site / ".stackyard/journal.jsonl").mkdir()
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 1
+    place = stage.site / ".stackyard/journal.jsonl"
+    said = f"error: {place} cannot be written (Is a directory): a run needs its journal\n"
+    assert result.stderr == said
+    assert {request["method"] for request in stage.endpoint.requests()} <= {"GET"}
+
+
+@pytest.mark.parametrize("broken", ["", "broken-k8s-a"])
+def test_what_was_reached_is_told_though_the_journal_is_full(stage: Stage, broken: str) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    (stage.site / ".stackyard").mkdir()
+    (stage.site / ".stackyard/journal.jsonl").symlink_to("/dev/full")
+    result = stage.run("run", "--commit", "HEAD", BROKEN=broken)
+    assert result.returncode == 1
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "journal.jsonl cannot be written (No space left on device)" in error
+    assert stage.done() == ["k3s k8s-a"]
+    if broken:
+        assert "plays/k3s.yml failed on k8s-a in 'Break on demand': broken on demand" in error
+        assert "created k8s-a; ready: k8s-a; not configured: k8s-a; run again with" in error
+    else:
+        assert "changed=" in result.stdout
+        assert stage.tags()["k8s-a"] == {"stackyard"}
+
+
+def test_a_log_that_cannot_be_made_is_told_with_what_was_reached(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    (stage.site / ".stackyard").mkdir()
+    (stage.site / ".stackyard/logs").write_text("in the way")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 1
+    error = result.stderr.splitlines()[-1]
+    assert "logs cannot be made for the log of plays/k3s.yml (File exists)" in error
+    assert "created k8s-a; ready: k8s-a; not configured: k8s-a" in error
+
+
+def test_ctrl_c_in_a_play_tells_what_was_reached(stage: Stage) -> None:
+    waits = "\n    - ansible.builtin.wait_for: {path: '{{ playbook_dir }}/never', timeout: 100}\n"
+    play = stage.site / "plays/k3s.yml"
+    play.write_text(play.read_text().rstrip() + waits)
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    with stage.started("run", "--commit", "HEAD") as process:
+        deadline = time.monotonic() + 60
+        while not stage.done():
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert "interrupted; created k8s-a; ready: k8s-a; not configured: k8s-a; run again" in said
+    assert "Traceback" not in said
+    assert stage.journal()[-1]["step"] == "interrupted"
 
 
 def test_a_vm_that_never_answers_is_named_and_the_rest_is_kept(stage: Stage) -> None:
