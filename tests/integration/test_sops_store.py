@@ -4,16 +4,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import sysconfig
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from sops_files import Sops, make_sops
+from syscalls import run_traced
 
 from stackyard.stores import Conflict, StoreError, open_store, update
 from stackyard.stores.sops import SopsFile
@@ -176,75 +174,48 @@ def test_writers_at_once_lose_nothing(sops: Sops) -> None:
     assert sorted((store.read().document or "").split()) == [*"012345"]
 
 
-EVENTS = {"open", "os.mkdir", "os.rename", "os.remove", "subprocess.Popen"}
-WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+OURS = re.compile(r"/stackyard-\d+/[0-9a-f]{32}$|^/proc/self/fd/\d+$|^/dev/null$")
 
 
-class Killer:
-    """Ends this process, without a chance to tidy up, at the n-th moment at which it writes."""
-
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def __call__(self, event: str, given: tuple[Any, ...]) -> None:
-        if event in EVENTS and (event != "open" or given[2] & WRITES):
-            self.step()
-
-    def step(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        """Count the moment before a call that Python tells no audit hook of, and that after it."""
-
-        def function(*given: Any, **more: Any) -> Any:
-            self.step()
-            made = real(*given, **more)
-            self.step()
-            return made
-
-        return function
-
-
-def write_and_be_killed(place: str, environ: dict[str, str], left: int) -> int:
-    """Write in a child process that is killed at some moment; return how it ended."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            killer = Killer(left)
-            for name in ("write", "fsync", "fchmod"):
-                setattr(os, name, killer.around(getattr(os, name)))
-            sys.addaudithook(killer)
-            update(open_store(place, environ), lambda _: NEW)
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-@pytest.mark.parametrize("kind", ["sops", "file"])
-def test_killed_at_any_write_it_is_old_or_new(sops: Sops, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "start"), [("sops", OLD), ("sops", None), ("file", OLD), ("file", None)]
+)
+def test_killed_at_any_write_it_is_old_or_new(sops: Sops, kind: str, start: str | None) -> None:
     place = address(sops).replace("sops:", f"{kind}:")
     store = open_store(place, sops.environ)
-    update(store, lambda _: OLD)
-    seen = []
-    for step in range(60):
-        code = write_and_be_killed(place, sops.environ, step)
+
+    def write() -> None:
+        update(open_store(place, sops.environ), lambda _: NEW)
+
+    opened: set[str] = set()
+    outcomes: list[tuple[int, str | None]] = []
+    unharmed = False
+    while not unharmed:
+        if start is None:
+            file(sops).unlink(missing_ok=True)
+        else:
+            update(store, lambda _: start)
+        step = len(outcomes)
+        run = run_traced(write, step)
         found = open_store(place, sops.environ).read().document
-        assert found in {OLD, NEW}, (step, code)
+        assert found in {start, NEW}, (step, run)
         if kind == "sops":
-            assert not holds_secret(sops.folder)
-        seen.append((code, found))
-        if code == 0:
-            break
-        assert code == -signal.SIGKILL, step
-        if found == NEW:
-            update(store, lambda _: OLD)
-    assert seen[-1] == (0, NEW)
+            assert not holds_secret(sops.folder.parent)
+        unharmed = len(run.moments) <= step
+        outcomes.append((run.code, found))
+        opened |= {one.target for one in run.moments if one.call.startswith("open")}
+    codes = {code for code, _ in outcomes}
+    # Where a program of ours is killed, and not we, it is an error.
+    assert codes == {0, -signal.SIGKILL, *([1] if kind == "sops" and start else [])}
+    assert outcomes[-1] == (0, NEW)
     # It was killed before the file was there, and after.
-    assert (-signal.SIGKILL, OLD) in seen
-    assert (-signal.SIGKILL, NEW) in seen
+    assert {found for code, found in outcomes if code == -signal.SIGKILL} == {start, NEW}
+    # Each call that can be seen to change a file was one of the moments.
+    assert {"mkdir", "openat", "write", "fchmod", "fsync", "rename"} <= {
+        one.call for one in run.moments
+    }
+    # No other file was ever open for writing.
+    beside = {path for path in opened if not path.startswith(f"{file(sops).parent}/.KUBECONFIG")}
+    assert all(OURS.search(path) for path in beside), beside
     # The next writer took away what the killed ones had left.
     assert [path.name for path in file(sops).parent.iterdir()] == ["KUBECONFIG.yaml"]
