@@ -14,20 +14,22 @@ def read_file(file: Path) -> "Kubeconfig":
     """Return a file's kubeconfig, the certificates it names as files made part of it.
 
     Raises:
-        KubeconfigError: one of the files cannot be read, or is no kubeconfig.
+        KubeconfigError: it is not there or no kubeconfig, or a file that it names cannot be read.
+        StoreError: it cannot be read.
     """
     from stackyard.kubeconfig import KubeconfigError, parse
     from stackyard.kubeconfig.inline import inline
+    from stackyard.stores.file import decoded, read_bytes
 
-    def read(name: str) -> bytes:
+    def read(path: str) -> bytes:
         # A relative path starts where the kubeconfig is, as kubectl has it.
         try:
-            return (file.parent / name).read_bytes()
+            return (file.parent / path).read_bytes()
         except OSError as error:
-            raise KubeconfigError(f"{file} names {name}: {error.strerror}") from None
+            raise KubeconfigError(f"{file} names {path}: {error.strerror}") from None
 
-    try:
-        text = sys.stdin.read() if file == STDIN else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise KubeconfigError(f"{file} cannot be read as text") from None
-    return inline(parse(text, str(file)), read)
+    name = "standard input" if file == STDIN else str(file)
+    found = sys.stdin.buffer.read() if file == STDIN else read_bytes(file)
+    if found is None:
+        raise KubeconfigError(f"{name}: there is no such file")
+    return inline(parse(decoded(name, found), name), read)

@@ -154,7 +154,7 @@ def _parts(document: Kubeconfig) -> dict[str, Entry]:
     for kind in ("clusters", "users"):
         name = content("contexts", found).get(KINDS[kind])
         entry = find(document, kind, str(name))
-        if entry is None or entry.get(KINDS[kind]) is None:
+        if entry is None:
             raise KubeconfigError(
                 f"the context {found['name']} names the {KINDS[kind]} {name}, which is not there"
             )

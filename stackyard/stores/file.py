@@ -26,11 +26,7 @@ class FileStore:
         content = read_bytes(self.path)
         if content is None:
             return Versioned(None, ABSENT)
-        try:
-            text = content.decode()
-        except UnicodeDecodeError:
-            raise StoreError(f"{self.path} cannot be read: it is not UTF-8 text") from None
-        return Versioned(text, digest(content))
+        return Versioned(decoded(self.name, content), digest(content))
 
     def write(self, document: str, version: str) -> None:
         """Replace the file, if its digest is still the version."""
@@ -56,6 +52,18 @@ def read_bytes(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from None
+
+
+def decoded(name: str, content: bytes) -> str:
+    """Return a file's content as text.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise StoreError(f"{name} cannot be read: it is not UTF-8 text") from None
 
 
 def digest(content: bytes | None) -> str:

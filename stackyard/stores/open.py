@@ -39,7 +39,7 @@ def below(folder: Path, address: str) -> str:
 def _file(place: str, _: Mapping[str, str]) -> Store | None:
     from stackyard.stores.file import FileStore
 
-    return FileStore(Path(place)) if place else None
+    return FileStore(_path(place)) if place else None
 
 
 def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
@@ -73,7 +73,12 @@ def _sops(place: str, environ: Mapping[str, str]) -> Store | None:
         return None
     stem = Path(file).name.partition(".")[0]
     names = keys.split(".") if keys else [*TWIN, stem, stem]
-    return SopsStore(SopsFile(Path(file), environ), tuple(checked(name) for name in names))
+    return SopsStore(SopsFile(_path(file), environ), tuple(checked(name) for name in names))
+
+
+def _path(place: str) -> Path:
+    # A shell leaves the ~ of `file:~/…` to us.
+    return Path(place).expanduser() if place.startswith("~/") else Path(place)
 
 
 Opener = Callable[[str, Mapping[str, str]], Store | None]

@@ -160,8 +160,15 @@ def test_standard_input_and_certificate_files(
     assert "warning: a: its certificate-authority-data is not a certificate" in done.stderr
     data = base64.b64encode(b"PEM").decode()
     assert stored()["clusters"][0]["cluster"]["certificate-authority-data"] == data
-    monkeypatch.setattr(sys, "stdin", io.StringIO(dump(cluster("b"))))
-    assert command("merge", "-").code == 0
+    for given, says in (
+        (dump(cluster("b")).encode(), "b: merged\n"),
+        (b"", "standard input is empty"),
+        (b"\xff", "standard input cannot be read: it is not UTF-8 text"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        assert says in command("merge", "-").stderr
+    assert command("merge", "gone").stderr == "error: gone: there is no such file\n"
+    assert command("merge", ".").stderr == "error: . cannot be read: Is a directory\n"
 
 
 def exec_plugin() -> Kubeconfig:
@@ -181,7 +188,7 @@ def exec_plugin() -> Kubeconfig:
 
 GOOD = dump(cluster())
 LAUGHS = "".join(f"x{n}: &x{n} [{f'*x{n - 1}, ' * 9 if n else 1}]\n" for n in range(9))
-INPUTS: dict[str, tuple[str, int, str]] = {
+INPUTS: dict[str, tuple[str | bytes, int, str]] = {
     "empty": ("", 1, "is empty"),
     "only a comment": ("# nothing\n", 1, "is empty"),
     "clusters null": (GOOD.replace(GOOD[GOOD.index("clusters:") : GOOD.index("users:")],
@@ -197,9 +204,22 @@ INPUTS: dict[str, tuple[str, int, str]] = {
     "byte order mark": (f"\ufeff{GOOD}", 0, ""),
     "JSON": (json.dumps(cluster(), indent=2), 0, ""),
     "aliases": (GOOD.replace(f"token: {TOKEN}", f"token: &t {TOKEN}\n    x-again: *t"), 0, ""),
-    "an alias of itself": (f"{GOOD}x: &a [*a]\n", 1, "is nested without end"),
+    "an alias of itself": (f"{GOOD}x: &a [*a]\n", 1, "has an alias inside its own anchor"),
     "not a kubeconfig": ("kind: Pod\n", 1, "is not a kubeconfig"),
     "aliases of aliases": (GOOD + LAUGHS, 1, "has aliases that blow it up"),
+    "nested without end": (f"{GOOD}x: {'[' * 100_000}", 1, "is nested more than 100 levels deep"),
+    "not UTF-8": (GOOD.encode().replace(b"default", b"d\xe9faut"), 1, "it is not UTF-8 text"),
+    "UTF-16, as PowerShell redirects": (GOOD.encode("utf-16"), 1, "it is not UTF-8 text"),
+    "NUL": (GOOD.replace("default", "\0"), 1, "is not valid YAML"),
+    "users twice": (GOOD.replace("users:\n", "users:\n- {name: default, user: {}}\n"), 1,
+                    "users of in.yaml has default twice: which one is meant?"),
+    "clusters are a mapping": (GOOD.replace("clusters:\n", "clusters: {}\nx:\n"), 1,
+                               "clusters of in.yaml is not a list"),
+    "all null": ("clusters: null\nusers: null\ncontexts: null\n", 1, "has no context"),
+    "user dangles": (GOOD.replace("user: default", "user: other"), 1, "names the user other"),
+    "cluster is null": (GOOD.replace("  cluster:\n    server:", "  cluster: null\n  x:"), 1,
+                        "is not an address as https://host"),
+    "no server": (GOOD.replace("server:", "x:"), 1, "is not an address as https://host"),
     "server is no address": (GOOD.replace("https://", ""), 1, "is not an address as https://host"),
     "5 MB": (GOOD + "x-large:\n" + "".join(f"- {n:0100}x\n" for n in range(50_000)), 0, ""),
 }  # fmt: skip
@@ -208,7 +228,7 @@ INPUTS: dict[str, tuple[str, int, str]] = {
 @pytest.mark.parametrize("name", INPUTS)
 def test_inputs(command: Command, name: str) -> None:
     text, code, says = INPUTS[name]
-    Path("in.yaml").write_bytes(text.encode())
+    Path("in.yaml").write_bytes(text.encode() if isinstance(text, str) else text)
     write("all", cluster("kept", "10.0.0.9"))
     before = Path("all").read_bytes()
     done = command("merge", "in.yaml")
@@ -218,7 +238,7 @@ def test_inputs(command: Command, name: str) -> None:
         assert Path("all").read_bytes() == before
         assert len(done.stderr.splitlines()) == 1
     else:
-        found, given = stored(), parse(text)
+        found, given = stored(), parse(str(text))
         assert len(found["contexts"]) == 2
         assert found["users"][1]["user"] == given["users"][0]["user"]
         assert found["clusters"][1]["cluster"] == given["clusters"][0]["cluster"]

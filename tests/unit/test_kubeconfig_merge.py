@@ -136,6 +136,11 @@ def test_only_the_first_context_of_all_becomes_the_current_one() -> None:
     assert merge_all(unset, [b]) == unset
 
 
+def test_a_user_may_be_empty_as_kubectl_has_it() -> None:
+    document = cluster("a") | {"users": [{"name": "a", "user": None}]}
+    assert merge_all(None, every_context(document, "a"))["users"] == [{"name": "a", "user": {}}]
+
+
 def test_a_name_is_not_empty() -> None:
     for called in (Names("", "c"), Names("c", "")):
         with pytest.raises(KubeconfigError, match="need a name that is not empty"):

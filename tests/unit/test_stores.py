@@ -93,6 +93,7 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
         VaultSettings("https://vault:8200", "t"), "kv", "a/b/KUBECONFIG", "KUBECONFIG"
     )
     assert open_store(f"file:{tmp_path}/x", {}) == FileStore(tmp_path / "x")
+    assert open_store("file:~/.kube/config", {}) == FileStore(Path.home() / ".kube/config")
     with pytest.raises(StoreError, match="VAULT_ADDR and VAULT_TOKEN must be set"):
         open_store("vault:kv/x", {})
     for wrong in ("kv/x", "vault:kv", "file:", "sops:#a", "s3:bucket", "k8s:../x", "k8s:a/.."):
