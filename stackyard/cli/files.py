@@ -1,7 +1,6 @@
 """Files that commands write: whole or not at all."""
 
-import os
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from stackyard.errors import StackyardError
@@ -15,19 +14,20 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file for its owner alone (0600), in place of one that is there.
 
     Raises:
-        FileError: its folder is missing or may not be written.
+        FileError: it may not be written, or is no regular file.
     """
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
+    _replace(path, text, lambda _: 0o600)
+
+
+def write_public(path: Path, text: str) -> None:
+    """Write a file that others may read (0644), or whose mode was chosen before.
+
+    Raises:
+        FileError: it may not be written, or is no regular file.
+    """
+    from stackyard.stores.replace import kept_mode
+
+    _replace(path, text, kept_mode)
 
 
 def write_new(path: Path, text: str) -> None:
@@ -43,3 +43,15 @@ def write_new(path: Path, text: str) -> None:
         raise FileError(f"{path} is there already: remove it, or name another --output") from None
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
+    from stackyard.stores.file import reason
+    from stackyard.stores.replace import locked, replace
+
+    try:
+        target = path.resolve()
+        with locked(target):
+            replace(target, text.encode(), mode(target))
+    except (OSError, RuntimeError) as error:
+        raise FileError(f"{path} cannot be written: {reason(error)}") from None

@@ -62,6 +62,7 @@ def export(
     ] = False,
 ) -> None:
     """Write an inventory that Ansible reads without any plugin."""
+    from stackyard.cli.files import write_public
     from stackyard.inventory.export import FORMATS
 
     # Pinned keys are found beside the file, so that it works in every checkout.
@@ -72,7 +73,7 @@ def export(
     if output is None:
         typer.echo(text, nl=False)
         return
-    _replace(output, text)
+    write_public(output, text)
     typer.echo(f"{len(inventory.hosts)} hosts in {output}", err=True)
 
 
@@ -91,32 +92,3 @@ def _json(value: Any) -> str:
     import json
 
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Replace a file as a whole, or leave it as it is.
-
-    Raises:
-        StackyardError: it cannot be written.
-    """
-    import tempfile
-
-    from stackyard.errors import StackyardError
-
-    try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            try:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                temporary.chmod(mode)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise StackyardError(f"{path} cannot be written: {error.strerror}") from None

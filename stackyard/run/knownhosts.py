@@ -7,19 +7,16 @@ is on the folder: a lock file beside inventory/known_hosts would be taken for an
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import hmac
-import os
-import stat
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.run.errors import ReadyError
 from stackyard.run.hostkey import HostKey
+from stackyard.stores.replace import kept_mode, locked
+from stackyard.stores.replace import replace as replace_file
 
 SSH_PORT = 22
 
@@ -59,7 +56,8 @@ class KnownHosts:
         """
         wanted = tuple(names)
         try:
-            with _locked(self.path.parent):
+            target = self.path.resolve()  # a link stays a link
+            with locked(target):
                 before = self._lines()
                 lines = list(before)
                 if replace:
@@ -68,7 +66,9 @@ class KnownHosts:
                 if new:
                     lines.append(f"{','.join(new)} {key}")
                 if lines != before:
-                    self._write(lines)
+                    text = "".join(f"{line}\n" for line in lines)
+                    written = text.encode(errors="surrogateescape")
+                    replace_file(target, written, kept_mode(target))
         except OSError as error:
             raise ReadyError(
                 f"the host key cannot be pinned in {self.path}: {error.strerror}"
@@ -82,18 +82,6 @@ class KnownHosts:
         except OSError as error:
             raise ReadyError(f"{self.path} cannot be read: {error.strerror}") from error
         return text.removesuffix("\n").split("\n") if text else []
-
-    def _write(self, lines: list[str]) -> None:
-        target = self.path.resolve()  # a link stays a link
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.writelines(f"{line}\n".encode(errors="surrogateescape") for line in lines)
-            temporary.chmod(stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o644)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def known_as(name: str, port: int) -> str:
@@ -154,14 +142,3 @@ def _without(line: str, names: tuple[str, ...]) -> str | None:
     if len(kept) == len(entry.names):
         return line
     return f"{','.join(kept)} {entry.rest}" if kept else None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

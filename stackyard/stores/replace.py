@@ -1,7 +1,9 @@
 """Replacing a file whole: locked against other writers, and old or new whenever we are killed."""
 
+import errno
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +34,10 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
     """Replace a file by a new one with this content; its folder must be `locked`.
 
     Raises:
-        OSError: it could not be written; the old file is still there.
+        OSError: it could not be written, or is a device, a pipe or a folder; it is as it was.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no regular file")
     _sweep(path)
     # mkstemp makes the file 0600 from the start.
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=SUFFIX)
@@ -48,6 +52,15 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     _settle(path.parent)
+
+
+def kept_mode(path: Path) -> int:
+    """Return the mode of a file that all may read; 0644 where there is none yet.
+
+    Raises:
+        OSError: its folder may not be read.
+    """
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
 
 
 def _sweep(path: Path) -> None:

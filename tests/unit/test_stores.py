@@ -1,6 +1,7 @@
 """A document is read with a version and written if that still holds, whatever the store."""
 
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from stackyard.stores import Conflict, StoreError, Versioned, open_store, update
 from stackyard.stores.file import FileStore
+from stackyard.stores.replace import locked, replace
 from stackyard.stores.turns import turn
 from stackyard.stores.vault import VaultSettings, VaultStore
 
@@ -150,3 +152,13 @@ def test_a_link_stays_one_and_remains_of_the_killed_are_swept(tmp_path: Path) ->
     assert (tmp_path / "link").is_symlink()
     assert [path.name for path in (tmp_path / "real").iterdir()] == ["document"]
     assert (tmp_path / "real" / "document").read_text() == "new"
+
+
+def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with locked(pipe), pytest.raises(OSError, match="it is no regular file"):
+        replace(pipe, b"secret")
+    assert pipe.is_fifo()
+    with pytest.raises(StoreError, match="/dev/null cannot be written: it is no regular file"):
+        update(FileStore(Path("/dev/null")), lambda _: "secret")
