@@ -24,7 +24,7 @@ def in_waves(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
 def waits_for(action: Action, other: Action) -> bool:
     """Tell whether an action can only begin when the other one has succeeded."""
     return (
-        bool(_taken(action) & (_freed(other) - _taken(other)))
+        bool(taken_by(action) & freed_by(other))
         or _takes_vmid(action, other)
         or _clones(action, other)
     )
@@ -40,17 +40,25 @@ def _clones(action: Action, other: Action) -> bool:
     return makes and any(step.template_vmid == other.vmid for step in clones)
 
 
-def _taken(action: Action) -> set[str]:
-    return {a for change in _changes(action) for a in addresses_of(change.after)}
+def taken_by(action: Action) -> set[str]:
+    """Return the fixed addresses that an action gives to its VM."""
+    return {a for change in changes_of(action) for a in addresses_of(change.after)}
 
 
-def _freed(action: Action) -> set[str]:
-    if action.verb != "update":  # what a template had is nobody's
-        return set(action.frees)
-    return {a for change in _changes(action) for a in addresses_of(change.before)}
+def freed_by(action: Action) -> set[str]:
+    """Return the fixed addresses that nobody has any more once an action is done.
+
+    One that its guest keeps, since nobody may restart it, is not among them.
+    """
+    freed = set(action.frees)
+    if action.verb == "update":  # what a template had is nobody's
+        given_up = (change for change in changes_of(action) if change.when != "held")
+        freed = {a for change in given_up for a in addresses_of(change.before)}
+    return freed - taken_by(action)
 
 
-def _changes(action: Action) -> Iterator[Change]:
+def changes_of(action: Action) -> Iterator[Change]:
+    """Return the changes of the configuration that an action makes."""
     for step in action.steps:
         if isinstance(step, Configure | Create):
             yield from step.changes

@@ -11,10 +11,11 @@ from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_tha
 from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.privileges import root_only
+from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
-from stackyard.proxmox.observe import Scope, observe, observe_scope
+from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
 from stackyard.proxmox.storages import observe_storages
 from stackyard.proxmox.wire import decode
 
@@ -59,9 +60,13 @@ def plan_fleet(
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
         observed = observe_storages(client, observed, nodes)
+    shared = Shared()
+    if takes_addresses(plan):
+        shared = shared_addresses(plan, fleet, observe_rest(client, observed))
     refused = () if client.settings.is_root else root_only(fleet, plan)
-    problems = (*plan.problems, *refused, *capacity_problems(plan, fleet, observed))
-    notes = (*plan.notes, *capacity_notes(plan, observed))
+    capacity = capacity_problems(plan, fleet, observed)
+    problems = (*plan.problems, *refused, *capacity, *shared.problems)
+    notes = (*plan.notes, *capacity_notes(plan, observed), *shared.notes)
     return replace(plan, problems=problems, notes=notes), observed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan.make import select
-from stackyard.plan.observed import Config, NodeRoom, Observed, ObservedVm
+from stackyard.plan.observed import TAG, Config, NodeRoom, Observed, ObservedVm
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError
@@ -83,6 +83,22 @@ def observe_scope(
     observed = replace(observed, vms=vms)
     pools = {definition.pool for definition in selected if definition.pool is not None}
     return observe_pools(client, observed, pools) if pools else observed
+
+
+def observe_rest(client: Client, observed: Observed) -> Observed:
+    """Read the configurations of all other VMs that have our tag.
+
+    Raises:
+        ProxmoxError: Proxmox refused or did not answer.
+    """
+    unread = [
+        vm
+        for vm in observed.vms
+        if TAG in vm.tags and vm.config is None and observed.nodes[vm.node]
+    ]
+    with ThreadPoolExecutor(POOL_SIZE) as pool:
+        read = {vm.vmid: vm for vm in pool.map(lambda vm: _read(client, vm), unread) if vm}
+    return replace(observed, vms=tuple(read.get(vm.vmid, vm) for vm in observed.vms))
 
 
 def _assigned(

@@ -114,6 +114,29 @@ def test_a_lock_that_comes_and_goes_does_not_spoil_a_kept_plan(
     assert_nothing_is_left(site)
 
 
+def test_a_renamed_vm_does_not_share_its_address_with_the_old_one(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    assert site.run("apply", "--yes").returncode == 0
+    (site.path / "vms" / "k8s-0.yaml").unlink()
+    site.define({**vm(0), "name": "renamed"})
+
+    for arguments in (("plan",), ("apply", "--yes", "--limit", "renamed")):
+        refused = site.run(*arguments)
+        assert refused.returncode == 1
+        assert "renamed is to have 192.168.1.20, which k8s-0 (VM" in refused.stdout
+        assert "--prune destroys it first" in refused.stdout
+    site.endpoint.forget_requests()
+    pruned = site.run("apply", "--yes", "--prune")
+
+    assert pruned.returncode == 0, pruned.stdout + pruned.stderr
+    assert {row["name"] for row in site.vms()} == {"legacy", "renamed"}
+    order = [write.partition(" /nodes/")[0] for write in site.writes() if "/status/" not in write]
+    assert order.index("DELETE") == 0
+    assert_nothing_is_left(site)
+
+
 def test_vms_move_and_disks_move_and_leave(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
     first = disks(("scsi0", "local-lvm", "8G"), ("scsi1", "slowdata", "2G"))

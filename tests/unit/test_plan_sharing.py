@@ -1,0 +1,54 @@
+"""An address that a plan gives to one VM while another one of ours goes on using it."""
+
+from typing import Any
+
+import pytest
+from plan_world import SITE, definition_of, observed_of
+
+from stackyard.plan import make_plan
+from stackyard.plan.sharing import Shared, shared_addresses
+
+IP = "ip=192.168.1.20/24"
+OLD: dict[str, Any] = {"name": "old", "tags": "stackyard", "cpu": "host", "onboot": 1}
+OLD |= {"memory": "1024", "ipconfig0": IP}
+
+
+def shared(vm: dict[str, Any], *definitions: dict[str, Any], limit: str | None = None) -> Shared:
+    there = {"vmid": 101, "node": "node01", "name": "old", "status": "running", "config": OLD}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [{**there, **vm}]})
+    new = {"name": "new", "target_node": "node01", "ipconfigs": [{"ip": "192.168.1.20/24"}]}
+    fleet = [definition_of(plain) for plain in (new, *definitions)]
+    return shared_addresses(make_plan(fleet, observed, SITE, limit), fleet, observed)
+
+
+def moves(**keys: Any) -> dict[str, Any]:
+    ip = [{"ip": "192.168.1.30/24"}]
+    return {"name": "old", "target_node": "node01", "ipconfigs": ip, **keys}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "limit", "why"),
+    [
+        ((), None, "it is ours and has no definition"),
+        ((moves(),), "new", "in a plan without --limit or by a restart"),
+        ((moves(automatic_reboot=False),), None, "in a plan without --limit or by a restart"),
+    ],
+)
+def test_a_running_vm_keeps_its_address(definitions: Any, limit: str | None, why: str) -> None:
+    found = shared({}, *definitions, limit=limit)
+    (problem,) = found.problems
+    assert problem.startswith("vms/new.yaml:1: new is to have 192.168.1.20, which old (VM 101 on")
+    assert why in problem
+    assert found.notes == ()
+
+
+def test_what_gives_its_address_up_shares_nothing() -> None:
+    assert shared({}, moves()) == Shared()
+    assert shared({"tags": ()}) == Shared()  # not ours: nobody knows what it does
+    assert shared({"template": True}) == Shared()
+
+
+def test_a_stopped_vm_is_only_told() -> None:
+    found = shared({"status": "stopped"})
+    assert (found.problems, len(found.notes)) == ((), 1)
+    assert "old (VM 101 on node01, stopped) has" in found.notes[0]
