@@ -19,15 +19,16 @@ def read_devices(mapping: Mapping, report: Report) -> dict[str, Device]:
         family = FAMILY_OF.get(name)
         if family is None or value is None:
             continue
-        device = _device(name, value, mapping, family, report)
+        device = read_device(name, value, mapping, family, report)
         if device is not None:
             found[name] = device
     return found
 
 
-def _device(
+def read_device(
     name: str, value: Any, mapping: Mapping, family: Family, report: Report
 ) -> Device | None:
+    """Return a device, from a mapping or from the plain value of its first key; None: mistakes."""
     line = mapping.lines.get(name, mapping.line)
     content = _as_mapping(value, family, line)
     if content is None:

@@ -139,6 +139,18 @@ class CiCustom:
     vendor: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Ha:
+    """A resource of high availability: given as a device is, but an object of the cluster."""
+
+    state: str | None = None
+    group: str | None = None
+    max_restart: int | None = None
+    max_relocate: int | None = None
+    failback: bool | None = None
+    comment: str | None = None
+
+
 Device = (
     Cpu
     | Machine
@@ -153,4 +165,5 @@ Device = (
     | Watchdog
     | Rng
     | CiCustom
+    | Ha
 )

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from stackyard.definitions.availability import HA, check_ha, read_ha
 from stackyard.definitions.device_keys import SERIAL_PORTS
 from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
 from stackyard.definitions.devices import (
@@ -25,7 +26,14 @@ from stackyard.errors import StackyardError
 SHAPED = ("disks", "nested_disks", "network", "networks")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
-NAMES = (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES)
+NAMES = (
+    *(key.name for key in VM_KEYS),
+    *SHAPED,
+    "ipconfig0",
+    *SERIAL_PORTS,
+    *DEVICE_NAMES,
+    HA.name,
+)
 FIELDS = frozenset(field.name for field in fields(Definition))
 # What a file says none of; asking for each key of each of ten thousand files takes a second.
 ABSENT = {key.attribute: key.default for key in VM_KEYS if key.default is not REQUIRED}
@@ -220,6 +228,8 @@ def _values(
     values["ipconfigs"] = read_ipconfigs(mapping, report)
     values["serials"] = read_serials(mapping, report)
     values["devices"] = read_devices(mapping, report)
+    values["ha"] = read_ha(mapping, report)
+    check_ha(values, mapping, report)
     if values["balloon_mib"] and values["memory_mib"] < values["balloon_mib"]:
         report.add(
             mapping.lines.get("balloon", mapping.line),

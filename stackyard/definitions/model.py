@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from stackyard.definitions.hardware import Device
+from stackyard.definitions.hardware import Device, Ha
 
 DiskMedia = Literal["disk", "cloudinit", "iso", "passthrough"]
 PowerState = Literal["running", "stopped"]
@@ -150,6 +150,7 @@ class Definition:
     ipconfigs: tuple[IpConfig | None, ...] = ()
     serials: tuple[str | None, ...] = ()  # by number: "socket" or a device of the node
     devices: Mapping[str, Device] = field(default_factory=dict)  # by key of Proxmox: vga, usb0
+    ha: Ha | None = None
     ciuser: str | None = None
     cipassword: Reference | VaultReference | None = None
     sshkeys: str | Reference | None = None  # one key a line, no trailing newline

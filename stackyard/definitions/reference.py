@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES, SERIAL_KEY, Family
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, REQUIRED, VM_KEYS, Key
 
@@ -97,7 +98,7 @@ def reference() -> str:
     tables = (_table(VM_KEYS, SHAPES), _table(FLAT_DISK_KEYS), _table(NIC_KEYS))
     texts = (INTRODUCTION, DISKS, NESTED)
     body = "".join(text + table for text, table in zip(texts, tables, strict=True))
-    return body + DEVICES + "".join(_family(family) for family in FAMILIES) + CREDENTIALS
+    return body + DEVICES + "".join(_family(family) for family in (*FAMILIES, HA)) + CREDENTIALS
 
 
 def _family(family: Family) -> str:

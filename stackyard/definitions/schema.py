@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES, SERIAL_KEY, Family
 from stackyard.definitions.keys import (
     DISK_KEYS,
@@ -48,7 +49,7 @@ def json_schema() -> dict[str, Any]:
         "network": _object(NIC_KEYS),
         "networks": {"type": "array", "items": _object(NIC_KEYS)},
     }
-    schema["properties"] |= {f.name: _device(f) for f in FAMILIES if not f.count}
+    schema["properties"] |= {f.name: _device(f) for f in (*FAMILIES, HA) if not f.count}
     schema["patternProperties"] = {
         "^ipconfig([12]?[0-9]|3[01])$": {"type": "string", "pattern": "^(ip6?|gw6?)="},
         "^serial[0-3]$": _property(SERIAL_KEY),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from stackyard.definitions.availability import NO_RESOURCE
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.disks import size_text
 from stackyard.plan.values import Clone, Step
@@ -21,6 +22,8 @@ def _parts(definition: Definition, steps: tuple[Step, ...]) -> Iterator[str]:
     yield size_text(definition.memory_mib << 20)
     yield from (_disk(disk) for disk in definition.disks if disk.media == "disk")
     yield from (ip.ip for ip in definition.ipconfigs if ip and ip.ip)
+    if definition.ha and definition.ha.state != NO_RESOURCE:
+        yield "kept by HA"
     if definition.template:
         yield "a template"
     elif definition.vm_state:

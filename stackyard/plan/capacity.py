@@ -8,11 +8,12 @@ that is only told, as long as each disk could be filled.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from stackyard.definitions.availability import POWER_OF
 from stackyard.definitions.model import Definition
 from stackyard.plan.allocation import Allocation, allocations
 from stackyard.plan.disks import size_text
 from stackyard.plan.observed import Observed, StorageRoom
-from stackyard.plan.values import Action, Delete, Plan, Shutdown, Start
+from stackyard.plan.values import Action, Delete, ManageHa, Plan, Shutdown, Start
 
 _GIB = 1 << 30
 
@@ -82,6 +83,9 @@ def _runs_after(action: Action, runs: bool) -> bool:
             runs = False
         elif isinstance(step, Start):
             runs = True
+        elif isinstance(step, ManageHa) and step.after:
+            power = POWER_OF.get(step.after.state or "")
+            runs = runs if power is None else power == "running"
     return runs
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.plan.about import about_new
+from stackyard.plan.availability import power_steps
 from stackyard.plan.checks import conflict
 from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.consent import Consent
@@ -156,7 +157,9 @@ def _making(definition: Definition, world: World) -> _Making:
     values = desired_values(definition)
     values["tags"] = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
     create = Create(tuple(Change(key, None, value) for key, value in values.items()))
-    return _Making((create, *difference.grows, *finish(definition, "stopped")))
+    return _Making(
+        (create, *difference.grows, *finish(definition, power_steps(definition, None, "stopped")))
+    )
 
 
 def _from_template(definition: Definition, world: World, name: str) -> _Making:

@@ -20,6 +20,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Plan,
@@ -40,6 +41,7 @@ _STEPS: dict[str, type[Step]] = {
     "move-disk": MoveDisk,
     "erase": Erase,
     "migrate": Migrate,
+    "manage-ha": ManageHa,
     "start": Start,
     "shutdown": Shutdown,
     "reboot": Reboot,
@@ -117,6 +119,8 @@ def _step(step: Step) -> dict[str, Any]:
         plain["changes"] = [_change(change) for change in step.changes]
     if isinstance(step, Erase):
         plain["disk"] = plain_value(step.disk)
+    if isinstance(step, ManageHa):
+        plain = {name: plain_value(side) for name, side in plain.items()}
     return {"step": step_name(step), **plain}
 
 
@@ -154,7 +158,10 @@ def _read_step(plain: dict[str, Any]) -> Step:
         arguments["storages"] = tuple(arguments["storages"])
     if "disk" in arguments:
         arguments["disk"] = _read_value(arguments["disk"])
-    return _STEPS[plain["step"]](**arguments)
+    kind = _STEPS[plain["step"]]
+    if kind is ManageHa:
+        arguments = {name: _read_value(side) for name, side in arguments.items()}
+    return kind(**arguments)
 
 
 def _read_change(plain: dict[str, Any]) -> Change:
@@ -167,10 +174,9 @@ def _read_change(plain: dict[str, Any]) -> Change:
     )
 
 
-def _read_value(plain: Any) -> Value:
+def _read_value(plain: Any) -> Any:
     if isinstance(plain, dict):
         ((name, arguments),) = plain.items()
         lists = {key: tuple(item) for key, item in arguments.items() if isinstance(item, list)}
-        device: Value = _DEVICES[name](**{**arguments, **lists})
-        return device
+        return _DEVICES[name](**{**arguments, **lists})
     return tuple(plain) if isinstance(plain, list) else plain

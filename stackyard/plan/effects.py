@@ -14,6 +14,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Reboot,
@@ -36,6 +37,7 @@ Kind = Literal[
     "detach-disk",  # leaves its slot, kept as an unused disk
     "erase-disk",  # leaves its slot and is deleted
     "migrate",
+    "high-availability",  # a resource made, changed or removed; its state is the VM's power
     "power",
     "template",
 ]
@@ -68,6 +70,7 @@ _KINDS: dict[type[Step], Kind] = {
     MoveDisk: "move-disk",
     Erase: "erase-disk",
     Migrate: "migrate",
+    ManageHa: "high-availability",
     Start: "power",
     Shutdown: "power",
     Reboot: "power",

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
-from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, Plan
+from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, ManageHa, Plan
 
 
 def identity(observed: Observed) -> tuple[str, ...]:
@@ -90,6 +90,9 @@ def _as_it_was(action: Action, vm: ObservedVm | None) -> Iterator[str]:
         yield f"it is {vm.status} now, and was {action.status} when the plan was made"
     if vm.config is None or vm.config.fingerprint != action.fingerprint:
         yield "its configuration changed since the plan was made"
+    resource = next((step for step in action.steps if isinstance(step, ManageHa)), None)
+    if resource and action.verb == "update" and resource.before != vm.ha:
+        yield "its resource of high availability changed since the plan was made"
 
 
 def _template(step: Clone, action: Action, observed: Observed) -> Iterator[str]:

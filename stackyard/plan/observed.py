@@ -7,6 +7,7 @@ or, between its cloning and its first configuration, by the marker in its descri
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from stackyard.definitions.hardware import Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState
 from stackyard.plan.values import Value
 
@@ -59,6 +60,7 @@ class ObservedVm:
     memory_bytes: int = 0  # what it may use
     config: Config | None = None
     abandoned: bool = False  # locked by a making that nobody carries on
+    ha: Ha | None = None  # where somebody asked
 
     @property
     def is_ours(self) -> bool:

@@ -10,6 +10,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Reboot,
@@ -38,23 +39,30 @@ def sides(step: Step) -> tuple[Plain, Plain]:
             return before, {c.key: _shown(c.key, c.after) for c in step.changes}
         case Clone():
             return {}, {"template": step.template, "full": step.full, "storage": step.storage}
-        case Migrate():
-            return {"node": step.source}, {"node": step.target}
-        case Unlock():
-            return {"lock": step.lock}, {"lock": None}
-        case Grow() | MoveDisk() | Erase():
-            before_disk, after_disk = _of_disk(step)
-            return {step.slot: before_disk}, {step.slot: after_disk}
+        case Migrate() | Unlock() | ManageHa() | Grow() | MoveDisk() | Erase():
+            what, one, other = _single(step)
+            return {what: one}, {what: other}
         case _:
             return _POWER.get(type(step), ({"exists": True}, {"exists": False}))
 
 
-def _of_disk(step: Grow | MoveDisk | Erase) -> tuple[object, object]:
-    if isinstance(step, Grow):
-        return step.before_bytes, step.size_bytes
-    if isinstance(step, MoveDisk):
-        return step.before, step.storage
-    return plain_value(step.disk), None
+def _single(
+    step: Migrate | Unlock | ManageHa | Grow | MoveDisk | Erase,
+) -> tuple[str, object, object]:
+    """Return the one thing that a step changes: what it is, before and after."""
+    match step:
+        case Migrate():
+            return "node", step.source, step.target
+        case Unlock():
+            return "lock", step.lock, None
+        case ManageHa():
+            return "ha", plain_value(step.before), plain_value(step.after)
+        case Grow():
+            return step.slot, step.before_bytes, step.size_bytes
+        case MoveDisk():
+            return step.slot, step.before, step.storage
+        case Erase():
+            return step.slot, plain_value(step.disk), None
 
 
 def _shown(key: str, value: Value) -> object:

@@ -6,7 +6,8 @@ with the configuration, a due restart is a tag, and what a disk or the power lac
 
 from dataclasses import replace
 
-from stackyard.definitions.model import Definition, Disk, PowerState
+from stackyard.definitions.model import Definition, Disk
+from stackyard.plan.availability import Power, power_steps
 from stackyard.plan.differ import Difference, is_for_guest
 from stackyard.plan.hotplug import needs_restart
 from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
@@ -16,8 +17,6 @@ from stackyard.plan.values import (
     MakeTemplate,
     Migrate,
     Reboot,
-    Shutdown,
-    Start,
     Step,
 )
 
@@ -35,7 +34,7 @@ def steps_of_new(
         changes.append(Change("description", config.values.get("description"), None))
     steps = _write(definition, difference, tuple(changes), vm, online=False)
     steps += _disk_steps(difference)
-    return steps + finish(definition, "stopped")
+    return steps + finish(definition, power_steps(definition, vm.ha if vm else None, "stopped"))
 
 
 def steps_of_existing(
@@ -49,12 +48,13 @@ def steps_of_existing(
         _timed(change, config, reboots, stays)
         for change in _with_restart_tag(difference, config, reboots, stays)
     )
-    steps: list[Step] = [Shutdown()] if stops else []
+    power = power_steps(definition, vm.ha, vm.status)
+    steps: list[Step] = list(power.first)
     steps += _write(definition, difference, changes, vm, online=stays)
     steps += _disk_steps(difference)
     if reboots:
         steps += [Reboot(), *_untag(changes, config)]
-    return steps + finish(definition, "running" if stays else "stopped", vm.template)
+    return steps + finish(definition, power, vm.template)
 
 
 def _timed(change: Change, config: Config, reboots: bool, stays: bool) -> Change:
@@ -158,11 +158,11 @@ def _configure(released: tuple[Change, ...], changes: tuple[Change, ...]) -> lis
     return [*first, Configure(changes)] if changes else first
 
 
-def finish(definition: Definition, status: PowerState, is_template: bool = False) -> list[Step]:
+def finish(definition: Definition, power: Power, is_template: bool = False) -> list[Step]:
     """Return what comes last: becoming a template, or the power that is wanted."""
-    if definition.template:
-        return [] if is_template else [MakeTemplate()]
-    return [Start()] if definition.vm_state == "running" and status == "stopped" else []
+    if definition.template and not is_template:
+        return [MakeTemplate()]
+    return list(power.last)
 
 
 def _tags(config: Config) -> Tags:

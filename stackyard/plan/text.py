@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import fields
 
-from stackyard.definitions.hardware import Cpu, Device
+from stackyard.definitions.hardware import Cpu, Device, Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan.disks import OPTIONS, size_text
 from stackyard.plan.observed import SYSTEM_TAGS
@@ -15,6 +15,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Plan,
@@ -98,11 +99,24 @@ def step_words(step: Step) -> Iterator[str]:
             yield f"{step.slot} moves from {step.before or '?'} to {step.storage}{form}"
         case Erase():
             yield f"{step.slot} ({_text(step.disk)}) deleted with its data"
+        case ManageHa():
+            yield _ha_words(step)
         case Migrate():
             live = " while it runs" if step.online else ""
             yield f"moves from {step.source} to {step.target}{live}"
         case _:
             yield from (words for kind, words in _PLAIN.items() if isinstance(step, kind))
+
+
+def _ha_words(step: ManageHa) -> str:
+    before, after = step.before or Ha(), step.after or Ha()
+    if step.after is None:
+        return f"HA removed (it was {before.state})"
+    names = tuple(f.name for f in fields(Ha) if getattr(before, f.name) != getattr(after, f.name))
+    if step.before is None:
+        return f"HA added ({', '.join(_options(after, names))})"
+    sides = (f"{n} {_text(getattr(before, n))} → {_text(getattr(after, n))}" for n in names)
+    return f"HA {', '.join(sides)}"
 
 
 _PLAIN: dict[type[Step], str] = {

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from stackyard.definitions.hardware import Device
+from stackyard.definitions.hardware import Device, Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState, Reference, VaultReference
 
 Value = (
@@ -106,6 +106,17 @@ class Migrate:
 
 
 @dataclass(frozen=True, slots=True)
+class ManageHa:
+    """Make, change or remove the VM's resource of high availability (None: there is none).
+
+    Its state is the power of the VM, which the cluster switches: the step ends once it has.
+    """
+
+    before: Ha | None
+    after: Ha | None
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Power the VM on."""
 
@@ -145,6 +156,7 @@ Step = (
     | MoveDisk
     | Erase
     | Migrate
+    | ManageHa
     | Start
     | Shutdown
     | Reboot

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
@@ -40,6 +41,10 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     keys.update({"networks": networks} if networks else {})
     keys.update({name: _ipconfig(value) for name, value in config.ipconfigs().items()})
     keys.update(_devices(config))
+    if vm.ha is not None:
+        keys[HA.name] = _fields(vm.ha, HA.keys)
+        if vm.ha.state in POWER_OF:  # it is the wanted power
+            keys.pop("vm_state", None)
     for name in inherited:
         if not any(name in names for shape, names in _SHAPED.items() if shape in keys):
             keys.setdefault(name, None)

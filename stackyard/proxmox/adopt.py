@@ -9,6 +9,7 @@ from stackyard.plan.observed import Observed
 from stackyard.plan.values import Change
 from stackyard.proxmox import wire
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe_scope
 
 
@@ -19,7 +20,8 @@ def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> O
         PlanError: there is none, or several have the name.
         ProxmoxError: Proxmox refused or did not answer.
     """
-    observed = observe_scope(client, (), site, Scope(also=lambda vm: _is_meant(vm, name, vmid)))
+    scope = Scope(also=lambda vm: _is_meant(vm, name, vmid))
+    observed = observe_ha(client, observe_scope(client, (), site, scope))
     found = tuple(vm for vm in observed.vms if _is_meant(vm, name, vmid))
     what = f"VM {vmid}" if vmid is not None else f"VM named {name}"
     if not found:

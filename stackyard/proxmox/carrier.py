@@ -16,6 +16,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Reboot,
@@ -28,6 +29,7 @@ from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError, is_taken
+from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 
@@ -40,6 +42,7 @@ _DOERS: Final[Mapping[type[Step], Callable[[Errand, Any], None]]] = {
     MoveDisk: moving.move_disk,
     Erase: moving.erase,
     Migrate: moving.migrate,
+    ManageHa: manage_ha,
     Start: lambda errand, _step: power.start(errand),
     Reboot: lambda errand, _step: power.reboot(errand),
     Shutdown: lambda errand, _step: power.shutdown(errand),

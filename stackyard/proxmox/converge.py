@@ -12,9 +12,11 @@ from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.privileges import root_only
 from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
+from stackyard.plan.values import ManageHa
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
+from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
 from stackyard.proxmox.storages import observe_storages
 from stackyard.proxmox.wire import decode
@@ -139,6 +141,8 @@ def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
     """
     observed = observe(client, (), site, names={action.name for action in plan.actions})
     check_cluster(plan, observed)
+    if any(isinstance(step, ManageHa) for action in plan.actions for step in action.steps):
+        observed = observe_ha(client, observed)
     refused = moved_since(plan, observed)
     still = with_digests(plan, observed)
     outcome = apply_and_look(client, still, (), site, replace(terms, refused=refused))

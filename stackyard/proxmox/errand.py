@@ -44,6 +44,11 @@ class Errand:
         """Whether the VM is made by this action, and marked until it is configured."""
         return self.action.verb in ("create", "finish", "replace")
 
+    @property
+    def is_left_to_cluster(self) -> bool:
+        """Whether the last task (`hastart`, `hastop`) only told the cluster's HA what to do."""
+        return any(upid.split(":")[5].startswith("ha") for upid in self.upids[-1:])
+
     def begin(self) -> None:
         """Forget the tasks of the step before."""
         self.upids = []

@@ -43,7 +43,7 @@ class ApiError(ProxmoxError):
     @property
     def is_stale(self) -> bool:
         """Whether the configuration has another digest than the request said."""
-        return "checksum mismatch" in self.reason
+        return is_stale(self.reason)
 
     @property
     def says_taken(self) -> bool:
@@ -66,7 +66,7 @@ class TaskError(ProxmoxError):
     @property
     def is_stale(self) -> bool:
         """Whether the configuration has another digest than the task was told."""
-        return "checksum mismatch" in self.text
+        return is_stale(self.text)
 
 
 class TaskTimeoutError(ProxmoxError):
@@ -88,6 +88,11 @@ class VmidTakenError(WorldMovedError):
 def is_lock(text: str) -> bool:
     """Tell whether an error text means "busy", with nothing done."""
     return "VM is locked" in text or ("can't lock file" in text and "got timeout" in text)
+
+
+def is_stale(text: str) -> bool:
+    """Tell whether an error text means another digest: of a VM, or of the cluster's resources."""
+    return "checksum mismatch" in text or "detected modified configuration" in text
 
 
 def is_taken(text: str) -> bool:

@@ -4,6 +4,9 @@ from stackyard.definitions.model import Disk
 from stackyard.plan.values import Erase, Grow, Migrate, MoveDisk
 from stackyard.proxmox import properties, wire
 from stackyard.proxmox.errand import Errand
+from stackyard.proxmox.errors import TaskError
+
+_MOVE_POLLS = 1200  # of half a second
 
 
 def grow(errand: Errand, step: Grow) -> None:
@@ -58,3 +61,14 @@ def migrate(errand: Errand, step: Migrate) -> None:
         form["targetstorage"] = ",".join(step.storages)
     errand.run("migration", lambda: errand.client.post(f"{errand.vm}/migrate", **form))
     errand.node, errand.digest = step.target, None
+    if errand.is_left_to_cluster:
+        _arrive(errand)
+
+
+def _arrive(errand: Errand) -> None:
+    """Wait until the VM is on its node: the task only asked the cluster's HA to move it."""
+    for _ in range(_MOVE_POLLS):
+        if any(row["vmid"] == errand.action.vmid for row in errand.client.get(errand.vms)):
+            return
+        errand.jobs.pause(0.5)
+    raise TaskError(errand.what("migration"), f"the VM has not come to {errand.node}")

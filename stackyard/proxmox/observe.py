@@ -16,6 +16,7 @@ from stackyard.plan.observed import TAG, Config, NodeRoom, Observed, ObservedVm
 from stackyard.plan.vmids import assign_vmids
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError
+from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
 from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.taken import observe_taken
@@ -81,6 +82,8 @@ def observe_scope(
         gone = {vm.vmid for vm in concerned} - details.keys()
     vms = tuple(details.get(vm.vmid, vm) for vm in observed.vms if vm.vmid not in gone)
     observed = replace(observed, vms=vms)
+    if any(definition.ha is not None for definition in selected):
+        observed = observe_ha(client, observed)
     pools = {definition.pool for definition in selected if definition.pool is not None}
     return observe_pools(client, observed, pools) if pools else observed
 

@@ -1,11 +1,12 @@
 """Steps on the whole VM: its power, becoming a template, and its end."""
 
+from stackyard.definitions.model import PowerState
 from stackyard.plan.values import Unlock
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
-_REBOOT_POLLS = 120  # of half a second: a reboot task ends before the VM is up again
+_POWER_POLLS = 240  # of half a second: a reboot task ends before the VM is up again
 
 
 def start(errand: Errand) -> None:
@@ -15,6 +16,8 @@ def start(errand: Errand) -> None:
     except TaskError as error:
         if "already running" not in error.text:
             raise
+    if errand.is_left_to_cluster:
+        until(errand, "running")
 
 
 def reboot(errand: Errand) -> None:
@@ -25,16 +28,27 @@ def reboot(errand: Errand) -> None:
     """
     _status(errand, "reboot", timeout=GUEST_SECONDS)
     errand.digest = None
-    for _ in range(_REBOOT_POLLS):
-        if errand.client.get(f"{errand.vm}/status/current")["status"] == "running":
+    until(errand, "running")
+
+
+def until(errand: Errand, power: PowerState) -> None:
+    """Wait until the VM runs, or has stopped: after tasks that end before.
+
+    Raises:
+        TaskError: it does not.
+    """
+    for _ in range(_POWER_POLLS):
+        if errand.client.get(f"{errand.vm}/status/current")["status"] == power:
             return
         errand.jobs.pause(0.5)
-    raise TaskError(errand.what("reboot"), "the VM did not come up again")
+    raise TaskError(errand.what("switch of the power"), f"the VM is not {power} after all")
 
 
 def shutdown(errand: Errand) -> None:
     """Shut the guest down, by force once its time is over."""
     _status(errand, "shutdown", timeout=GUEST_SECONDS, forceStop=True)
+    if errand.is_left_to_cluster:
+        until(errand, "stopped")
     errand.digest = None  # Proxmox writes waiting changes down when a VM stops
 
 

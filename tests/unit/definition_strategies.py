@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES, SERIAL_KEY, SERIAL_PORTS, Family
 from stackyard.definitions.keys import (
     BUSES_OF,
@@ -149,6 +150,10 @@ def documents(draw: st.DrawFn) -> Plain:
         document[name] = draw(DEVICES[name])
     for name in draw(st.lists(st.sampled_from(SERIAL_PORTS), max_size=2, unique=True)):
         document[name] = draw(texts(SERIAL_KEY))
+    if "template" not in document and "vm_state" not in document and draw(st.booleans()):
+        document["ha"] = draw(device_of(HA))
+        if document["ha"].get("state") == "none":
+            document["ha"] = "none"
     document["disks"] = draw(disks())
     document["networks"] = draw(st.lists(mapping_of(NIC_KEYS), max_size=2))
     for number in draw(st.lists(st.integers(0, 31), max_size=2, unique=True)):

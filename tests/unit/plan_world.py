@@ -4,12 +4,12 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from stackyard.definitions.device_keys import FAMILY_OF
-from stackyard.definitions.hardware import EfiDisk, TpmState
+from stackyard.definitions.hardware import EfiDisk, Ha, TpmState
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic, Source
 from stackyard.fleet import Site
 from stackyard.plan.observed import Config, Observed, ObservedVm, marker
@@ -23,6 +23,7 @@ from stackyard.plan.values import (
     Erase,
     Grow,
     MakeTemplate,
+    ManageHa,
     Migrate,
     MoveDisk,
     Plan,
@@ -34,6 +35,7 @@ from stackyard.plan.values import (
 from stackyard.proxmox.wire import decode_pending
 
 IMAGE_BYTES = 1 << 20  # of an image that a disk is imported from
+HA_DEFAULTS = Ha(state="started", max_restart=1, max_relocate=1, failback=True)
 UNITS = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
@@ -47,6 +49,8 @@ def size_of(text: str) -> int:
 def definition_of(plain: Mapping[str, Any]) -> Definition:
     values = dict(plain)
     disks = [dict(disk) for disk in values.pop("disks", [])]
+    if "ha" in values:
+        values["ha"] = Ha(**values["ha"])
     if "hotplug" in values:
         values["hotplug"] = tuple(values["hotplug"])
     for disk in disks:
@@ -75,6 +79,8 @@ def _vm(plain: Mapping[str, Any]) -> ObservedVm:
     values = dict(plain)
     config = values.pop("config", None)
     pending = values.pop("pending", {})
+    if "ha" in values:
+        values["ha"] = replace(HA_DEFAULTS, **values["ha"])
     if config is not None:
         rows = [{"key": key, "value": value} for key, value in config.items()]
         rows += [{"key": key, "pending": value} for key, value in pending.items()]
@@ -105,7 +111,8 @@ def _after_step(step: object, action: Action, observed: Observed) -> Observed:
     if isinstance(step, Delete):
         assert vm.status == "stopped"
         return replace(observed, vms=others)
-    return replace(observed, vms=(*others, _changed(step, vm)))
+    changed = _kept_by_cluster(step, vm) if isinstance(step, ManageHa) else _changed(step, vm)
+    return replace(observed, vms=(*others, changed))
 
 
 def _cloned(step: Clone, action: Action, observed: Observed) -> ObservedVm:
@@ -153,6 +160,21 @@ def _changed(step: object, vm: ObservedVm) -> ObservedVm:
     assert isinstance(step, Shutdown)
     assert vm.status == "running"
     return replace(vm, status="stopped", config=replace(vm.config, pending=frozenset()))
+
+
+def _kept_by_cluster(step: ManageHa, vm: ObservedVm) -> ObservedVm:
+    assert step.before == vm.ha
+    config = vm.config or Config()
+    if step.after is None:
+        return replace(vm, ha=None)
+    assert step.after.state in ("started", "stopped", "disabled", "ignored")
+    assert not vm.template
+    given = {f.name: v for f in fields(Ha) if (v := getattr(step.after, f.name)) is not None}
+    status = {"started": "running", "ignored": vm.status}.get(step.after.state, "stopped")
+    if status != vm.status:
+        config = replace(config, pending=frozenset())
+    kept: Any = {"ha": replace(HA_DEFAULTS, **given), "status": status, "config": config}
+    return replace(vm, **kept)
 
 
 def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES
 from stackyard.definitions.devices import size_in_bytes
 from stackyard.definitions.document import DocumentError, Problem, read_document
@@ -323,7 +324,7 @@ def test_the_definition_with_every_key_has_every_key() -> None:
     assert {key.name for key in VM_KEYS} <= set(document)
     assert {key.name for key in FLAT_DISK_KEYS} <= {k for disk in document["disks"] for k in disk}
     assert {key.name for key in NIC_KEYS} <= set(document["networks"][0])
-    for family in FAMILIES:
+    for family in (*FAMILIES, HA):
         assert {key.name for key in family.keys} <= {
             key
             for name in family.numbers

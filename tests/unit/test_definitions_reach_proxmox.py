@@ -13,9 +13,10 @@ from stackyard.definitions.keys import DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.definitions.model import Definition, Reference
 from stackyard.lab.api.faults import ApiError
-from stackyard.lab.api.parameters import CREATE, check
+from stackyard.lab.api.parameters import ADD_HA, CREATE, check
 from stackyard.plan.desired import desired_values
 from stackyard.plan.values import Change
+from stackyard.proxmox.ha import encode_ha
 from stackyard.proxmox.wire import decode, encode, parameters
 
 ANYTHING = st.one_of(
@@ -38,6 +39,8 @@ def refusals(definition: Definition) -> str:
     wire = {key: str(value) for key, value in parameters(changes).items()}
     try:
         check({"vmid": "100", **wire}, CREATE)
+        if definition.ha and definition.ha.state != "none":
+            check({"sid": "vm:100", **encode_ha(definition.ha)}, ADD_HA)
     except ApiError as error:
         return f"{error} {error.errors} {wire}"
     return ""

@@ -36,6 +36,7 @@ class Cluster:
         self.tasks = Tasks()
         self.vms: dict[int, Vm] = {}
         self.containers: dict[int, str] = {}  # VMID → node: all that is known of them
+        self.ha: dict[int, dict[str, str]] = {}  # resources of high availability by VMID
         self.pools = {name: Pool() for name in platform.pools}
         self.quorum = True
         self.certificate = ""  # the fingerprint of the one that all nodes serve
@@ -107,6 +108,10 @@ class Cluster:
                 f"unable to create VM {vmid} - CT {vmid} already exists on node '{node}'"
             )
 
+    def kept_by_ha(self, vmid: int) -> bool:
+        """Whether the HA manager sees to a VM's power."""
+        return self.ha.get(vmid, {"state": "ignored"})["state"] != "ignored"
+
     def check_pool(self, pool: str | None) -> None:
         if pool is not None and pool not in self.pools:
             raise ApiError(f"Permission check failed (pool '{pool}' does not exist)", 403)
@@ -120,6 +125,7 @@ class Cluster:
             self.volumes.remove(vm.node, volume.volid)
         for pool in self.pools.values():
             pool.vmids.discard(vm.vmid)
+        self.ha.pop(vm.vmid, None)
         self.vms.pop(vm.vmid, None)
 
     @asynccontextmanager

@@ -24,6 +24,10 @@ async def destroy(call: Call) -> str:
     vm = call.vm()
     if vm.config.get("protection") == "1":
         raise ApiError(f"can't remove VM {vm.vmid} - protection mode enabled")
+    if vm.vmid in cluster.ha and not call.flag("purge"):
+        raise ApiError(
+            f"unable to remove VM {vm.vmid} - used in HA resources and purge parameter not set."
+        )
     if cluster.running(vm):
         raise ApiError(f"VM {vm.vmid} is running - destroy failed")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.drives import detach
 from stackyard.lab.api.faults import ApiError, invalid
-from stackyard.lab.api.tasks import Task
+from stackyard.lab.api.tasks import Task, Worker
 from stackyard.lab.api.vm import Vm, format_size, is_cdrom, is_cloudinit, parse_drive, print_drive
 from stackyard.lab.api.volumes import Volume
 
@@ -79,7 +79,21 @@ async def migrate(call: Call) -> str:
         async with cluster.locked(vm):
             _take_along(call, vm, target, live=running)
 
-    return call.start_task("qmigrate", worker)
+    if not cluster.kept_by_ha(vm.vmid):
+        return call.start_task("qmigrate", worker)
+
+    async def tell_ha(task: Task) -> None:
+        cluster.later(_by_ha(worker, task))
+
+    return call.start_task("hamigrate", tell_ha)
+
+
+async def _by_ha(worker: Worker, task: Task) -> None:
+    """Move a VM as the HA manager does, which goes on trying where this gives up."""
+    try:
+        await worker(task)
+    except ApiError as error:
+        task.log(error.text)
 
 
 def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:

@@ -124,6 +124,18 @@ ADD_STORAGE: Table = {
     "thinpool": TEXT,
     "vgname": TEXT,
 }
+_HA: Table = {
+    "comment": Rule(max_length=4096),
+    "failback": BOOL,
+    "group": Rule(format=v.config_id),
+    "max_relocate": NATURAL,
+    "max_restart": NATURAL,
+    "state": enum("started stopped enabled disabled ignored"),
+}
+HA_TYPE: Table = {"type": enum("ct vm")}
+ADD_HA: Table = _HA | HA_TYPE | {"sid": Rule(optional=False, format=v.ha_service)}
+CHANGE_HA: Table = _HA | {"delete": Rule(max_length=4096), "digest": Rule(max_length=64)}
+DELETE_HA: Table = {"purge": BOOL}
 RESOURCES: Table = {"type": enum("vm storage node sdn")}
 NEXT_ID: Table = {"vmid": OPTIONAL_VMID}
 NODE_LIST: Table = {"full": BOOL}

@@ -20,6 +20,8 @@ async def start(call: Call) -> str:
     """POST …/start: everything that may be wrong is found by the worker."""
     call.cluster.check_quorum()
     skip = check_skiplock(call)
+    if call.cluster.kept_by_ha(call.vmid):
+        return _tell_ha(call, "hastart", "started")
 
     async def worker(_task: Task) -> None:
         vm = call.vm()
@@ -69,6 +71,8 @@ async def stop(call: Call) -> str:
     """POST …/stop: a stopped VM is fine, even a locked one."""
     call.cluster.check_quorum()
     skip = check_skiplock(call)
+    if call.cluster.kept_by_ha(call.vmid):
+        return _tell_ha(call, "hastop", "stopped")
 
     async def worker(_task: Task) -> None:
         vm = call.cluster.findable(call.node, call.vmid)
@@ -85,6 +89,8 @@ async def shutdown(call: Call) -> str:
     """POST …/shutdown: asks the guest, and with forceStop cuts the power in the end."""
     call.cluster.check_quorum()
     skip = check_skiplock(call)
+    if call.cluster.kept_by_ha(call.vmid):
+        return _tell_ha(call, "hastop", "stopped")
 
     async def worker(task: Task) -> None:
         vm = call.cluster.findable(call.node, call.vmid)
@@ -104,9 +110,41 @@ async def shutdown(call: Call) -> str:
 
 
 async def _ask_off(call: Call, vm: Vm) -> None:
-    seconds = call.number("timeout", _SHUTDOWN_SECONDS)
-    await call.cluster.machines.shutdown(vm.vmid, float(seconds))
-    _off(call.cluster, vm)
+    await ask_off(call.cluster, vm, float(call.number("timeout", _SHUTDOWN_SECONDS)))
+
+
+async def ask_off(cluster: Cluster, vm: Vm, seconds: float) -> None:
+    """Ask the guest to power off; MachineError where it does not in time."""
+    await cluster.machines.shutdown(vm.vmid, seconds)
+    _off(cluster, vm)
+
+
+def _tell_ha(call: Call, kind: str, state: str) -> str:
+    """Leave the power to the HA manager: the task ends as soon as that knows."""
+
+    async def worker(_task: Task) -> None:
+        call.cluster.ha[call.vmid]["state"] = state
+        call.cluster.later(keep_power(call.cluster, call.vmid))
+
+    return call.start_task(kind, worker)
+
+
+async def keep_power(cluster: Cluster, vmid: int) -> None:
+    """Switch a VM's power as the state of its HA resource says, if it still says so."""
+    vm = cluster.vms.get(vmid)
+    if vm is None:
+        return
+    async with cluster.locked(vm):
+        state, running = cluster.ha.get(vmid, {}).get("state"), cluster.running(vm)
+        try:
+            if state == "started" and not running:
+                await switch_on(cluster, vm)
+            elif state in ("stopped", "disabled") and running:
+                await ask_off(cluster, vm, float(_SHUTDOWN_SECONDS))
+        except MachineError:
+            await switch_off(cluster, vm)
+        except ApiError:
+            cluster.ha[vmid]["state"] = "error"
 
 
 def _running(call: Call) -> Vm:

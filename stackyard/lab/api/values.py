@@ -31,6 +31,7 @@ cpu_set = matches(r"\d+(-\d+)?(,\d+(-\d+)?)*", "CPU set")
 pool_id = matches(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*", "pool ID")
 bridge_id = matches(r"[-_.\w\d]+", "bridge ID")
 volume_id = matches(r"[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]:.+|none|cdrom|/.*", "volume ID")
+ha_service = matches(r"((vm|ct):)?[1-9]\d+", "HA resource")
 disk_size = matches(r"\d+(\.\d+)?[KMGT]?", "disk size")
 
 

@@ -55,7 +55,9 @@ def current(cluster: Cluster, vm: Vm) -> Entry:
     """Return the body of …/status/current."""
     entry = list_entry(cluster, vm)
     status = str(entry["status"])
-    entry |= {"qmpstatus": "paused" if vm.paused else status, "ha": {"managed": 0}}
+    kept = cluster.ha.get(vm.vmid)
+    ha = {"managed": 0} if kept is None else {"managed": 1, "state": kept["state"]}
+    entry |= {"qmpstatus": "paused" if vm.paused else status, "ha": ha}
     entry["clipboard"] = None
     if vm.agent_enabled:
         entry["agent"] = 1
@@ -79,7 +81,9 @@ def resource(cluster: Cluster, vm: Vm) -> Entry:
     seen = cluster.seen.get(vm.vmid)
     entry |= seen if seen is not None else {"status": "unknown"}
     pool = cluster.pool_of(vm.vmid)
-    return entry | _marks(vm) | ({"pool": pool} if pool else {})
+    kept = cluster.ha.get(vm.vmid)
+    more = {"pool": pool, "hastate": kept and kept["state"]}
+    return entry | _marks(vm) | {key: value for key, value in more.items() if value}
 
 
 def config(vm: Vm, *, running: bool) -> Entry:

@@ -1,0 +1,65 @@
+"""High availability: `ha` of a definition, a resource of the cluster and no option of the VM.
+
+Keys, ranges and defaults are those of Proxmox's `/cluster/ha/resources`. The state of a resource is
+the power of its VM, so what says one says the other.
+"""
+
+from collections.abc import Mapping as MappingType
+from dataclasses import replace
+from typing import Any
+
+from stackyard.definitions.device_keys import Family
+from stackyard.definitions.device_reader import read_device
+from stackyard.definitions.document import Mapping
+from stackyard.definitions.hardware import Ha
+from stackyard.definitions.keys import Key
+from stackyard.definitions.model import PowerState
+from stackyard.definitions.values import Report
+
+NO_RESOURCE = "none"
+# The power that a state asks for; of an ignored resource it is left alone.
+POWER_OF: MappingType[str, PowerState] = {
+    "started": "running",
+    "enabled": "running",
+    "stopped": "stopped",
+    "disabled": "stopped",
+}
+HA = Family("ha", "High availability: the VM as a resource that the cluster keeps running.", Ha, (
+    Key("state", "string", "What the cluster sees to, and so the power of the VM: without it "
+        "`vm_state`, or as it is. `enabled` is `started`; `ignored` suspends it, `none` takes the "
+        "VM out.", choices=("started", "stopped", "enabled", "disabled", "ignored", NO_RESOURCE)),
+    Key("group", "string", "Group of nodes, where the cluster still has groups.",
+        pattern=r"[A-Za-z][A-Za-z0-9_-]+", form="a group's name"),
+    Key("max_restart", "integer", "Attempts to restart it on its node.", minimum=0),
+    Key("max_relocate", "integer", "Attempts to start it on another node.", minimum=0),
+    Key("failback", "switch", "Back to the node with the highest priority once that is there."),
+    Key("comment", "string", "A comment.", longest=4096),
+), first="state")  # fmt: skip
+
+
+def read_ha(mapping: Mapping, report: Report) -> Ha | None:
+    """Return the resource that a definition asks for; `enabled` is an old name of `started`."""
+    value = mapping.get(HA.name)
+    found = None if value is None else read_device(HA.name, value, mapping, HA, report)
+    if not isinstance(found, Ha):
+        return None
+    return replace(found, state="started") if found.state == "enabled" else found
+
+
+def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:
+    """Report what contradicts the rest of a definition; the power of a resource is its VM's."""
+    ha: Ha | None = values["ha"]
+    if ha is None:
+        return
+    line = mapping.lines.get(HA.name, mapping.line)
+    if ha.state == NO_RESOURCE and ha != Ha(state=NO_RESOURCE):
+        report.add(line, "ha has other keys beside state none, which takes the VM out: drop them")
+    if values["template"] and ha.state != NO_RESOURCE:
+        report.add(line, "ha is for VMs that run, and this is a template: take it out")
+    power = POWER_OF.get(ha.state or "")
+    if power is None:
+        return
+    wanted = values["vm_state"] or power
+    if wanted != power:
+        report.add(line, f"ha has state {ha.state}, which contradicts vm_state {wanted}: drop one")
+    values["vm_state"] = power
