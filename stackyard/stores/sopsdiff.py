@@ -78,32 +78,27 @@ def _mapping(keys: Keys, before: Mapping[str, Any], after: Mapping[str, Any]) ->
         yield from _value(below, before[key], value) if key in before else _new(below, value)
 
 
-def _list(keys: Keys, before: list[Any], after: list[Any]) -> Iterator[Change]:
-    for number, (old, value) in enumerate(zip(before, after, strict=False)):
-        yield from _value((*keys, number), old, value)
-    for number in range(len(before), len(after)):
-        yield from _new((*keys, number), after[number])
-    for number in reversed(range(len(after), len(before))):
-        yield Change((*keys, number), None)
-
-
 def _value(keys: Keys, old: object, value: object) -> Iterator[Change]:
     if as_json(old, keys) == as_json(value, keys):
         return
     if isinstance(old, Mapping) and isinstance(value, Mapping) and value:
         yield from _mapping(keys, old, value)
-    elif isinstance(old, list) and isinstance(value, list):
-        yield from _list(keys, old, value)
     else:
         yield from _new(keys, value)
 
 
 def _new(keys: Keys, value: object) -> Iterator[Change]:
-    """Set a value whatever was there; `sops set` takes no list, but the items of one."""
+    """Set a value whatever was there; `sops set` takes no list, but the items of one.
+
+    A list is set as a whole: SOPS counts comments among its items, so that an index may be another.
+    """
     if not isinstance(value, list):
         yield Change(keys, as_json(value, keys))
         return
     yield Change(keys, "{}")
     yield Change(keys, None)
     yield Change((*keys, 0), "null")
-    yield from _list(keys, [None], value)
+    for number, item in enumerate(value):
+        yield from _new((*keys, number), item)
+    if not value:
+        yield Change((*keys, 0), None)

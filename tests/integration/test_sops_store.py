@@ -8,6 +8,7 @@ import sysconfig
 from functools import partial
 from pathlib import Path
 
+import pyrage
 import pytest
 import yaml
 from sops_files import Sops, make_sops
@@ -105,6 +106,52 @@ def test_a_whole_file(sops: Sops) -> None:
     ):
         with pytest.raises(StoreError, match=says):
             store.write(wrong, store.read().version)
+
+
+GROUPS = """\
+creation_rules:
+  - path_regex: \\.yaml$
+    shamir_threshold: 2
+    mac_only_encrypted: true
+    key_groups: [{{age: [{}]}}, {{age: [{}]}}]
+"""
+
+
+def test_key_groups_settings_and_comments_stay(sops: Sops) -> None:
+    second = pyrage.x25519.Identity.generate()
+    with Path(sops.environ["SOPS_AGE_KEY_FILE"]).open("a") as keys:
+        keys.write(f"{second}\n")
+    (sops.folder / ".sops.yaml").write_text(GROUPS.format(sops.recipient, second.to_public()))
+    path = sops.folder / "x.yaml"
+    path.write_text("# top\na: one # side\nb:\n    # within\n    - x\n    - z\nc: 1\n")
+    command = [str(Path(sysconfig.get_path("scripts"), "sops")), "encrypt", "-i", str(path)]
+    subprocess.run(command, env=sops.environ, cwd=sops.folder, check=True)
+    # From now on others are to encrypt for: this file stays as it is.
+    (sops.folder / ".sops.yaml").write_text(f"creation_rules: [{{age: {sops.recipient}}}]\n")
+    store = SopsFile(path, sops.environ)
+    clear, before = store.read().document or "", path.read_text()
+    assert update(store, lambda _: clear.replace("one", "two"))
+    assert store.read().document == clear.replace("one", "two")
+    changed = set(before.splitlines()) ^ set(path.read_text().splitlines())
+    assert {line.split(":")[0].strip() for line in changed} <= {"a", "mac", "lastmodified"}
+    # SOPS counts a comment in a list as an item.
+    assert update(store, lambda _: clear.replace("- x", "- y"))
+    assert yaml.safe_load(store.read().document or "") == {"a": "one", "b": ["y", "z"], "c": 1}
+    assert path.read_text().count("-----BEGIN AGE") == 2
+    assert "shamir_threshold: 2" in path.read_text()
+    assert "mac_only_encrypted: true" in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["SOPS_AGE_KEY", "SOPS_AGE_KEY_CMD"])
+def test_a_key_from_the_environment(sops: Sops, name: str) -> None:
+    update(open_store(address(sops), sops.environ), lambda _: OLD)
+    environ = dict(sops.environ)
+    key = environ.pop("SOPS_AGE_KEY_FILE")
+    given = {"SOPS_AGE_KEY": Path(key).read_text(), "SOPS_AGE_KEY_CMD": f"cat {key}"}[name]
+    assert open_store(address(sops), environ | {name: given}).read().document == OLD
+    for change in ({}, {"SOPS_AGE_KEY": "no key"}):
+        with pytest.raises(StoreError, match="no key here decrypts it: set SOPS_AGE_KEY_FILE or"):
+            open_store(address(sops), environ | change).read()
 
 
 def test_a_rival_is_a_conflict(sops: Sops) -> None:
