@@ -11,13 +11,13 @@ import pytest
 import yaml
 from lab_fixture import lab
 from proxmox_lab import FAST, ProxmoxEndpoint, StartEndpoint, end_loop, start_endpoint
-from vault_lab import own_vault, vault
+from vault_lab import own_vault, proxy, vault
 
 from stackyard.lab.machine import Machines, Simulated
 from stackyard.lab.platform_file import EXAMPLE
 from stackyard.lab.tls import make_authority, make_server
 
-__all__ = ["lab", "lab_certificate", "own_vault", "proxmox_endpoint", "vault"]
+__all__ = ["lab", "lab_certificate", "own_vault", "proxmox_endpoint", "proxy", "vault"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """`stackyard secrets` with the real `sops`, an age key and a real Vault API."""
 
-import contextlib
-import io
 import json
 import os
 import pty
@@ -13,14 +11,13 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import yaml
+from in_process import run_here
 from sops_files import Sops, make_sops
 from vault_lab import Vault
 
-from stackyard.cli.main import main
 from stackyard.lab import control
 from stackyard.secrets.sync import plan
 from stackyard.secrets.tree import Place
@@ -57,22 +54,9 @@ def sops(tmp_path: Path) -> Sops:
 def run(
     sops: Sops, *arguments: str, given: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `stackyard secrets …` in the site, in this process: starting another takes a second."""
-    out, err = io.StringIO(), io.StringIO()
-    with (
-        contextlib.chdir(sops.folder),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        mock.patch.dict(os.environ, {**sops.environ, **environ}),
-        mock.patch.multiple(
-            sys, argv=["stackyard", "secrets", *arguments], stdin=io.StringIO(given)
-        ),
-        pytest.raises(SystemExit) as end,
-    ):
-        main()
-    code = end.value.code
-    assert isinstance(code, int)
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+    """Run `stackyard secrets …` in the site."""
+    environment = {**sops.environ, **environ}
+    return run_here(sops.folder, "secrets", *arguments, environ=environment, given=given)
 
 
 def new(sops: Sops, name: str, **values: str) -> None:
@@ -334,15 +318,8 @@ def versions(vault: Vault, *names: str) -> dict[str, int]:
 def sync(
     sops: Sops, vault: Vault, *options: str, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `stackyard secrets sync` in the site, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "stackyard.cli.main", "secrets", "sync", *options],
-        cwd=sops.folder,
-        env=os.environ | sops.environ | vault.environ | PATIENT | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run `stackyard secrets sync` in the site."""
+    return run(sops, "sync", *options, **{**vault.environ, **PATIENT, **environ})
 
 
 def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> None:

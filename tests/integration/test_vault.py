@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from many_writers import run_writers
-from vault_lab import Vault
+from vault_lab import Vault, server_of
 
 from stackyard.kubeconfig import Names, dump, merge, parse
 from stackyard.kubeconfig.document import find
@@ -240,11 +240,7 @@ def test_the_action_fails_in_one_sentence(play: Play) -> None:
 def test_a_vault_that_dies_between_read_and_write_loses_nothing(own_vault: Vault) -> None:
     store = open_store("vault:kv/x/K", own_vault.environ)
     update(store, lambda _: "old")
-    server = next(
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if f"-config={own_vault.folder}/".encode() in path.read_bytes().replace(b"\0", b" ")
-    )
+    server = server_of(own_vault)
 
     def die(text: str | None) -> str:
         os.kill(server, signal.SIGKILL)

@@ -3,25 +3,17 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fault_proxy import Certificate, Fault, Proxy, fault_proxy
+from fault_proxy import Certificate, Fault, Proxy
 from kube_api import TOKEN, kube_api
 from vault_lab import Vault
 
 from stackyard.stores import Conflict, Store, StoreError, open_store, update
 from stackyard.stores.vaultsecret import VaultSecret
 from stackyard.stores.vaultsettings import VaultSettings
-
-
-@pytest.fixture
-def proxy(vault: Vault, lab_certificate: Certificate) -> Iterator[Proxy]:
-    behind = vault.environ["VAULT_ADDR"], vault.environ["VAULT_CACERT"]
-    with fault_proxy(*behind, lab_certificate) as running:
-        yield running
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from fault_proxy import Certificate, Proxy, fault_proxy
 from lab_fixture import stackyard
 
 from stackyard.lab import control
@@ -53,6 +54,15 @@ class Vault:
         return int(self.call("GET", f"kv/data/{path}")["data"]["metadata"]["version"])
 
 
+def server_of(vault: Vault) -> int:
+    """Return the process of a Vault's server."""
+    return next(
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if f"-config={vault.folder}/".encode() in path.read_bytes().replace(b"\0", b" ")
+    )
+
+
 @contextmanager
 def running_vault(folder: Path) -> Iterator[Vault]:
     """Run an OpenBao for a while."""
@@ -74,3 +84,11 @@ def own_vault(tmp_path: Path) -> Iterator[Vault]:
     """An OpenBao that a test may break."""
     with running_vault(tmp_path / "lab") as started:
         yield started
+
+
+@pytest.fixture
+def proxy(vault: Vault, lab_certificate: Certificate) -> Iterator[Proxy]:
+    """A proxy before the Vault of all, which a test may tell to fail."""
+    behind = vault.environ["VAULT_ADDR"], vault.environ["VAULT_CACERT"]
+    with fault_proxy(*behind, lab_certificate) as running:
+        yield running
