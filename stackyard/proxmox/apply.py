@@ -5,7 +5,6 @@ and told. Tasks print nothing: whoever wants to see progress passes processors.
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from nornir.core import Nornir
@@ -27,9 +26,9 @@ from stackyard.proxmox.errors import VmidTakenError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.references import ReadSecret, Secrets, from_environment
+from stackyard.proxmox.runner import Threads, spread
 
 CONNECTION = "proxmox"
-WORKERS = 64  # they mostly wait; the clones have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +68,6 @@ class Done:
         return " ".join([self.error or self.warning or "done", *self.upids])
 
     __repr__ = __str__
-
-
-class _Threads:
-    """Nornir's threaded runner, but an interruption does not begin the actions still queued."""
-
-    def __init__(self, workers: int, jobs: Jobs) -> None:
-        self._workers = workers
-        self._jobs = jobs
-
-    def run(self, task: Task, hosts: list[Host]) -> AggregatedResult:
-        result = AggregatedResult(task.name)
-        pool = ThreadPoolExecutor(self._workers)
-        try:
-            futures = [pool.submit(task.copy().start, host) for host in hosts]
-            for host, future in zip(hosts, futures, strict=True):
-                result[host.name] = future.result()
-        except BaseException:
-            self._jobs.stop()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-        return result
 
 
 def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
@@ -177,25 +154,15 @@ def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) 
                 connection_options=options,
                 defaults=Defaults(),
             )
-            for action in _spread(wave)
+            for action in spread(wave)
         }
     )
     return Nornir(
         inventory=Inventory(hosts=hosts, groups=Groups(), defaults=Defaults()),
         config=Config(),
         processors=Processors(terms.processors),
-        runner=_Threads(WORKERS, jobs),
+        runner=Threads(jobs),
     )
-
-
-def _spread(wave: tuple[Action, ...]) -> list[Action]:
-    """Take the nodes in turn, so that no node's clones keep the others' waiting."""
-    turns: dict[str, int] = {}
-    ranked = []
-    for action in wave:
-        turns[action.node] = turns.get(action.node, 0) + 1
-        ranked.append((turns[action.node], action))
-    return [action for _turn, action in sorted(ranked, key=lambda pair: pair[0])]
 
 
 def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, str]) -> Reached:

@@ -28,7 +28,7 @@ from stackyard.plan.values import (
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errand import Errand
-from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError, is_taken
+from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError
 from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
@@ -91,16 +91,13 @@ class Carrier:
         errand.begin()
         try:
             self._do(step)
-        except ApiError as error:
+        except (ApiError, TaskError) as error:
+            makes = isinstance(step, Clone | Create)
             if error.is_stale:
                 raise errand.moved(_CHANGED) from error
-            if isinstance(step, Clone | Create) and error.says_taken:
-                raise _taken(errand) from error
-            raise
-        except TaskError as error:
-            if error.is_stale:
-                raise errand.moved(_CHANGED) from error
-            if isinstance(step, Clone | Create) and is_taken(error.text):
+            if error.is_gone and not makes:
+                raise errand.moved("it is not there any more, or on another node") from error
+            if error.says_taken and makes:
                 raise _taken(errand) from error
             raise
 

@@ -1,8 +1,8 @@
 """The one narrow seam over proxmoxer: get, post, put, delete; data back, or an error of ours.
 
 Nothing of proxmoxer leaves this module. Reads are repeated when a node or pveproxy
-hiccups; writes only when surely nothing was applied: the connection was refused, or a lock said
-so. One client serves all threads.
+hiccups; writes only when surely nothing was applied (the connection was refused, or a lock said
+so), or when their caller knows that once more does no harm. One client serves all threads.
 """
 
 import json
@@ -141,6 +141,23 @@ class Client:
     def delete(self, path: str, **params: str | float | bool | None) -> Any:
         """Delete; the parameters go into the query, for pveproxy refuses a body."""
         return self._repeat("DELETE", path, params, LOCK_DEADLINE_SECONDS, _is_unapplied)
+
+    def repeat(
+        self,
+        method: str,
+        path: str,
+        is_harmless: Callable[[], bool],
+        **params: str | float | bool | None,
+    ) -> Any:
+        """Write, and again as reads are where nobody knows whether it was applied.
+
+        `is_harmless` is asked before each repetition; see `get` for what is raised.
+        """
+
+        def may_repeat(error: ProxmoxError) -> bool:
+            return _is_unapplied(error) or (_is_hiccup(error) and is_harmless())
+
+        return self._repeat(method, path, params, LOCK_DEADLINE_SECONDS, may_repeat)
 
     def _repeat(
         self,

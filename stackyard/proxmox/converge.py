@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
-from stackyard.errors import StackyardError
 from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
@@ -18,11 +17,11 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
+from stackyard.proxmox.rivals import with_fresh_vmids
 from stackyard.proxmox.storages import observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
-_VMID_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def apply_and_look(
     fleet = tuple(definitions)
     terms = terms or Terms()
     reached = apply_plan(client, plan, terms)
-    reached = _with_fresh_vmids(client, reached, fleet, site, terms)
+    reached = with_fresh_vmids(client, reached, fleet, site, terms)
     try:
         return _look(client, plan, reached, fleet, site)
     except ProxmoxError as error:
@@ -191,40 +190,6 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
         else:
             return True
     raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
-
-
-def _with_fresh_vmids(
-    client: Client,
-    reached: tuple[Reached, ...],
-    fleet: tuple[Definition, ...],
-    site: Site,
-    terms: Terms,
-) -> tuple[Reached, ...]:
-    """Make those that lost their VMID with another one, unless it was lost to a VM of that name."""
-    known = {definition.name for definition in fleet}  # none of a kept plan: it is done to the word
-    for _ in range(_VMID_ATTEMPTS):
-        lost = {a.name: a.vmid for a in reached if a.lost_vmid and a.name in known}
-        if not lost:
-            break
-        names = ",".join(sorted(lost))
-        try:
-            observed = observe(client, fleet, site, names)
-            observed = replace(observed, taken=observed.taken | frozenset(lost.values()))
-            plan = make_plan(fleet, observed, site, names)
-        except StackyardError as error:
-            return tuple(_without_fresh(action, error) for action in reached)
-        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
-        if plan.problems or not fresh:
-            break
-        again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
-        reached = tuple(again.get(action.name, action) for action in reached)
-    return reached
-
-
-def _without_fresh(reached: Reached, error: StackyardError) -> Reached:
-    if not reached.lost_vmid:
-        return reached
-    return replace(reached, error=f"{reached.error}; it got no other one: {error}")
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:

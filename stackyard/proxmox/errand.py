@@ -71,6 +71,20 @@ class Errand:
         if status != "OK":
             self.warning = f"{status}, see its task on {self.node}"
 
+    def put(self, path: str, digest: str | None, **form: str | float | bool | None) -> Any:
+        """Write the configuration or a part of it, which is the same if it is written twice.
+
+        After a broken connection it is written again, unless the digest tells that it was applied.
+
+        Raises:
+            ProxmoxError: it was refused, or nobody knows whether it was applied.
+        """
+
+        def is_as_before() -> bool:
+            return digest is None or self.read()["digest"] == digest
+
+        return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
+
     def read(self) -> dict[str, Any]:
         """Return the VM's configuration as it is now."""
         config: dict[str, Any] = self.client.get(f"{self.vm}/config")

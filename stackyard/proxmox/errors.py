@@ -46,6 +46,11 @@ class ApiError(ProxmoxError):
         return is_stale(self.reason)
 
     @property
+    def is_gone(self) -> bool:
+        """Whether there is no such VM, or not on that node any more."""
+        return is_gone(self.reason)
+
+    @property
     def says_taken(self) -> bool:
         """Whether the VMID of a new VM was taken by someone else."""
         return is_taken(self.reason)
@@ -67,6 +72,16 @@ class TaskError(ProxmoxError):
     def is_stale(self) -> bool:
         """Whether the configuration has another digest than the task was told."""
         return is_stale(self.text)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether there is no such VM, or not on that node any more."""
+        return is_gone(self.text)
+
+    @property
+    def says_taken(self) -> bool:
+        """Whether the VMID of a new VM was taken by someone else."""
+        return is_taken(self.text)
 
 
 class TaskTimeoutError(ProxmoxError):
@@ -93,6 +108,11 @@ def is_lock(text: str) -> bool:
 def is_stale(text: str) -> bool:
     """Tell whether an error text means another digest: of a VM, or of the cluster's resources."""
     return "checksum mismatch" in text or "detected modified configuration" in text
+
+
+def is_gone(text: str) -> bool:
+    """Tell whether an error text means that a node has no VM of that number."""
+    return text.startswith("Configuration file 'nodes/") and "does not exist" in text
 
 
 def is_taken(text: str) -> bool:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from stackyard.proxmox.client import LOCK_DEADLINE_SECONDS, Client
 from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
+from stackyard.proxmox.pauses import growing
 
 FIRST_POLL_SECONDS = 0.1
 # Of tasks that are never done sooner, on a real cluster; each is a request a VM saved.
@@ -21,7 +22,7 @@ EXPECTED_SECONDS = {"qmclone": 0.4, "qmstart": 0.3, "resize": 0.25}
 LONGEST_POLL_SECONDS = 1.0
 FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
 TASK_DEADLINE_SECONDS = 1800.0
-LOCK_PAUSE_SECONDS = 2.0
+LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS = 2.0, 8.0
 
 
 class _Pace:
@@ -96,13 +97,14 @@ class Jobs:
             TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`.
         """
         deadline = time.monotonic() + LOCK_DEADLINE_SECONDS
+        pauses = growing(LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS)
         while True:
             try:
                 return self._wait(what, begin())
             except TaskError as error:
                 if not error.is_locked or time.monotonic() > deadline:
                     raise
-            self.pause(LOCK_PAUSE_SECONDS)
+            self.pause(next(pauses))
 
     def pause(self, seconds: float) -> None:
         """Wait a while.

@@ -53,5 +53,5 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
     else:
         digest = errand.digest or errand.fresh_digest()
     form = wire.parameters(changes)
-    errand.client.put(f"{errand.vm}/config", digest=digest, **form)
+    errand.put(f"{errand.vm}/config", digest, **form)
     errand.digest = None

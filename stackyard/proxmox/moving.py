@@ -13,7 +13,7 @@ def grow(errand: Errand, step: Grow) -> None:
     """Enlarge a disk."""
     size, digest = properties.size(step.size_bytes), errand.take_digest()
     path = f"{errand.vm}/resize"
-    errand.run("resize", lambda: errand.client.put(path, disk=step.slot, size=size, digest=digest))
+    errand.run("resize", lambda: errand.put(path, digest, disk=step.slot, size=size))
 
 
 def move_disk(errand: Errand, step: MoveDisk) -> None:

@@ -1,12 +1,16 @@
 """Steps on the whole VM: its power, becoming a template, and its end."""
 
+import time
+
 from stackyard.definitions.model import PowerState
 from stackyard.plan.values import Unlock
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
+from stackyard.proxmox.pauses import growing
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
-_POWER_POLLS = 240  # of half a second: a reboot task ends before the VM is up again
+SWITCH_SECONDS = 120.0  # for the power to be as asked: a reboot task ends before the VM is up
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 3.0
 
 
 def start(errand: Errand) -> None:
@@ -26,7 +30,8 @@ def reboot(errand: Errand) -> None:
     Raises:
         TaskError: it does not.
     """
-    _status(errand, "reboot", timeout=GUEST_SECONDS)
+    path, form = f"{errand.vm}/status/reboot", {"timeout": GUEST_SECONDS}
+    errand.run("reboot", lambda: errand.client.post(path, **form))
     errand.digest = None
     until(errand, "running")
 
@@ -37,10 +42,13 @@ def until(errand: Errand, power: PowerState) -> None:
     Raises:
         TaskError: it does not.
     """
-    for _ in range(_POWER_POLLS):
+    deadline = time.monotonic() + SWITCH_SECONDS
+    for pause in growing(_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS):
         if errand.client.get(f"{errand.vm}/status/current")["status"] == power:
             return
-        errand.jobs.pause(0.5)
+        if time.monotonic() > deadline:
+            break
+        errand.jobs.pause(pause)
     raise TaskError(errand.what("switch of the power"), f"the VM is not {power} after all")
 
 
@@ -79,4 +87,6 @@ def delete(errand: Errand) -> None:
 
 
 def _status(errand: Errand, verb: str, **params: int) -> None:
-    errand.run(verb, lambda: errand.client.post(f"{errand.vm}/status/{verb}", **params))
+    """Ask for a state, which is the same if it is asked for twice."""
+    path = f"{errand.vm}/status/{verb}"
+    errand.run(verb, lambda: errand.client.repeat("POST", path, lambda: True, **params))

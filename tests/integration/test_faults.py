@@ -56,16 +56,16 @@ FAILURES: dict[str, tuple[Order, str]] = {
     "a clone fails": (ill("qmclone", "clone failed: copy failed"), "failed: clone failed: copy"),
     "the storage is full": (ill("qmclone", FULL), "Cannot create new thin volume, free space"),
     "500": (fault("PUT", CONFIG), "500 Internal Server Error"),
-    "595 on a write": (
-        fault("PUT", CONFIG, status=595, reason="No route to host"),
+    "595 that stays": (
+        fault("PUT", CONFIG, status=595, reason="No route to host", times=1000),
         "595 No route to host",
     ),
-    "596 before the write": (
-        fault("PUT", RESIZE, status=596, reason="Broken pipe"),
+    "596 that stays": (
+        fault("PUT", RESIZE, status=596, reason="Broken pipe", times=1000),
         "596 Broken pipe",
     ),
-    "596 after the write": (
-        fault("PUT", RESIZE, status=596, reason="Broken pipe", after=True),
+    "596 after a clone": (
+        fault("POST", CLONE, status=596, reason="Broken pipe", after=True),
         "596 Broken pipe",
     ),
     "the digest is stale": (
@@ -77,16 +77,27 @@ FAILURES: dict[str, tuple[Order, str]] = {
         "VM is locked (backup)",
     ),
 }
+for _when in ("before", "after"):  # a second clone might be a second VM
+    _drop = fault("POST", CLONE, drop=True, after=_when == "after")
+    FAILURES[f"the connection drops {_when} the clone"] = (_drop, "broke")
+
+# What is the same if it is done twice is done again.
+SURVIVED: dict[str, Order] = {
+    "502": fault("PUT", CONFIG, status=502, reason="Bad Gateway"),
+    "595": fault("POST", START, status=595, reason="No route to host"),
+}
 for _what, _path, _method in (
-    ("clone", CLONE, "POST"),
     ("configuration", CONFIG, "PUT"),
     ("resize", RESIZE, "PUT"),
     ("start", START, "POST"),
 ):
     for _when in ("before", "after"):
-        FAILURES[f"the connection drops {_when} the {_what}"] = (
-            fault(_method, _path, drop=True, after=_when == "after"),
-            "broke",
+        _after = _when == "after"
+        SURVIVED[f"the connection drops {_when} the {_what}"] = fault(
+            _method, _path, drop=True, after=_after
+        )
+        SURVIVED[f"596 {_when} the {_what}"] = fault(
+            _method, _path, status=596, reason="Broken pipe", after=_after
         )
 
 
@@ -99,6 +110,28 @@ def test_one_vm_meets_a_fault(commands: Commands, name: str) -> None:
     said = [sentence.partition("{}")[0], sentence.rpartition("{}")[2]]
     assert all(part in failed.out for part in said), failed.out
     assert "VMs did not get there; the rest is kept, apply again" in failed.err
+    commands.finish(NAMES)
+
+
+@pytest.mark.parametrize("name", SURVIVED)
+def test_what_can_be_done_twice_is_done_again(commands: Commands, name: str) -> None:
+    SURVIVED[name](commands.site.endpoint)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    commands.finish(NAMES)
+
+
+@pytest.mark.parametrize(("after", "code"), [(False, 0), (True, 1)])
+def test_a_change_whose_connection_drops_is_written_again_only_if_it_was_not(
+    commands: Commands, after: bool, code: int
+) -> None:
+    commands.site.define({**vm(0), "memory": 512})
+    assert commands.apply().code == 0
+    commands.site.define(vm(0))
+    commands.site.endpoint.set_fault("PUT", CONFIG, drop=True, after=after)
+    changed = commands.apply()
+    assert changed.code == code, changed.text
+    assert ("broke before the answer came" in changed.out) == after
     commands.finish(NAMES)
 
 
@@ -191,6 +224,25 @@ def test_a_node_that_is_offline(commands: Commands) -> None:
     assert "k8s-1 is wanted on node02, which is offline or does not answer" in offline.out
     assert commands.site.writes() == []
     endpoint.bring_up("node02")
+    commands.finish(NAMES)
+
+
+def test_a_vm_that_somebody_moves_on_the_way_is_left_alone(commands: Commands) -> None:
+    commands.site.define({**vm(0), "memory": 512})
+    assert commands.apply().code == 0
+    commands.site.define(vm(0))
+    cluster = commands.site.endpoint.endpoint.cluster
+    (ours,) = (one for one in cluster.vms.values() if one.label == "k8s-0")
+
+    def move() -> None:
+        ours.node = "node02"
+
+    commands.site.endpoint.set_fault("PUT", CONFIG, meanwhile=move)
+    moved = commands.apply()
+    assert moved.code == 1
+    assert "k8s-0 (VM" in moved.out
+    assert "is left alone: it is not there any more, or on another node" in moved.out
+    ours.node = "node01"
     commands.finish(NAMES)
 
 

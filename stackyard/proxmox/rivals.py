@@ -1,0 +1,47 @@
+"""New VMs whose VMID somebody else was quicker to take: they are made under another one."""
+
+from dataclasses import replace
+
+from stackyard.definitions.model import Definition
+from stackyard.errors import StackyardError
+from stackyard.fleet import Site
+from stackyard.plan import Plan, make_plan
+from stackyard.proxmox.apply import Reached, Terms, apply_plan
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.observe import observe
+
+ATTEMPTS = 5
+
+
+def with_fresh_vmids(
+    client: Client,
+    reached: tuple[Reached, ...],
+    fleet: tuple[Definition, ...],
+    site: Site,
+    terms: Terms,
+) -> tuple[Reached, ...]:
+    """Make those that lost their VMID with another one, unless it was lost to a VM of that name."""
+    known = {definition.name for definition in fleet}  # none of a kept plan: it is done to the word
+    for _ in range(ATTEMPTS):
+        lost = {a.name: a.vmid for a in reached if a.lost_vmid and a.name in known}
+        if not lost:
+            break
+        names = ",".join(sorted(lost))
+        try:
+            observed = observe(client, fleet, site, names)
+            observed = replace(observed, taken=observed.taken | frozenset(lost.values()))
+            plan = make_plan(fleet, observed, site, names)
+        except StackyardError as error:
+            return tuple(_without_fresh(action, error) for action in reached)
+        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
+        if plan.problems or not fresh:
+            break
+        again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
+        reached = tuple(again.get(action.name, action) for action in reached)
+    return reached
+
+
+def _without_fresh(reached: Reached, error: StackyardError) -> Reached:
+    if not reached.lost_vmid:
+        return reached
+    return replace(reached, error=f"{reached.error}; it got no other one: {error}")
