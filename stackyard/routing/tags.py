@@ -23,7 +23,8 @@ def tagged_names(message: str) -> tuple[str, ...]:
         RoutingError: a tag names nothing, or something that cannot be a name.
     """
     names: dict[str, None] = {}
-    for tag in _TAG.finditer(message):
+    # No tag ends behind the last bracket; else each one that is open would be sought to the end.
+    for tag in _TAG.finditer(message, 0, message.rfind("]") + 1):
         found = [name for name in re.split(r"[\s,]+", tag[1]) if name]
         if not found:
             raise RoutingError(

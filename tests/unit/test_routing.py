@@ -1,5 +1,6 @@
 """Commit messages become plays and hosts, and nothing else."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,15 @@ def test_what_cannot_be_done_is_one_sentence(message: str, sentence: str) -> Non
     assert text.isprintable()
     assert "\n" not in text
     assert len(text) < 400
+
+
+def test_a_long_message_of_open_tags_takes_no_time() -> None:
+    began = time.monotonic()
+    assert tagged_names("[ansible k8s-a" * 20_000) == ()
+    assert tagged_names("[ansible k8s-a]" + "[ansible k8s-b" * 20_000) == ("k8s-a",)
+    with pytest.raises(RoutingError, match="is no name"):
+        tagged_names("[ansible x[" * 20_000 + "]")
+    assert time.monotonic() - began < 5  # and not minutes
 
 
 def test_each_vm_has_one_play_that_makes_it_what_it_is() -> None:
