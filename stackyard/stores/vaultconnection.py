@@ -18,6 +18,7 @@ from stackyard.stores.vaultsettings import VaultSettings
 
 TIMEOUT_SECONDS = 15.0
 CAS_MISMATCH = "check-and-set"
+TOO_LARGE = "too large"
 LONGEST_REASON = 200
 NO_VAULT = "what answers there is no Vault"
 BUSY = {
@@ -157,9 +158,12 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
         return _ForbiddenError(f"{name}: the token is wrong or may not do this")
     if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
         return _SealedError(f"{name}: Vault is sealed or in maintenance")
-    if type(error) in BUSY:
+    # Of raft's storage it is a 500, of the listener's limit a 400.
+    too_large = TOO_LARGE in str(error)
+    if type(error) in BUSY and not too_large:
         return LostAnswerError(f"{name}: {BUSY[type(error)]}")
-    return StoreError(f"{name}: {_reasons(error)}")
+    said = "it is too large for this Vault's storage or requests" if too_large else _reasons(error)
+    return StoreError(f"{name}: {said}")
 
 
 def _no_answer(name: str, error: requests.exceptions.RequestException) -> StoreError:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from many_writers import run_writers
-from vault_lab import Vault, server_of
+from vault_lab import Vault
 
 from stackyard.kubeconfig import Names, dump, merge, parse
 from stackyard.kubeconfig.document import find
@@ -235,19 +234,6 @@ def test_the_action_fails_in_one_sentence(play: Play) -> None:
     missing = play(content=kubeconfig())
     assert "missing required arguments: context" in missing.stdout + missing.stderr
     assert SECRET not in down.stdout + down.stderr + missing.stdout + missing.stderr
-
-
-def test_a_vault_that_dies_between_read_and_write_loses_nothing(own_vault: Vault) -> None:
-    store = open_store("vault:kv/x/K", own_vault.environ)
-    update(store, lambda _: "old")
-    server = server_of(own_vault)
-
-    def die(text: str | None) -> str:
-        os.kill(server, signal.SIGKILL)
-        return f"{text} new"
-
-    with pytest.raises(StoreError, match="no answer, is it running"):
-        update(store, die)
 
 
 def test_dump_and_parse_keep_a_merged_document() -> None:

@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from bao import running_bao
 from fault_proxy import Certificate, Fault, Proxy
 from kube_api import TOKEN, kube_api
+from lab_fixture import stackyard
+from many_writers import cluster
 from vault_lab import Vault
 
+from stackyard.kubeconfig import dump, parse
 from stackyard.stores import Conflict, Store, StoreError, open_store, update
+from stackyard.stores.kubeconfigs import Cluster, keep_cluster
 from stackyard.stores.vaultsecret import VaultSecret
 from stackyard.stores.vaultsettings import VaultSettings
 
@@ -212,6 +217,45 @@ def test_a_login_that_gives_no_token(
     assert "secret-id" not in str(caught.value)
 
 
+def test_a_vault_that_is_killed_loses_nothing(
+    tmp_path: Path, lab_certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away, then back and sealed, then unsealed; the command says which."""
+    with running_bao(tmp_path / "bao", lab_certificate) as bao:
+        environ = {
+            "VAULT_ADDR": bao.url,
+            "VAULT_CACERT": str(bao.ca),
+            "VAULT_TOKEN": bao.token,
+            "STACKYARD_STORE_DEADLINE": "1",
+        }
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        store = open_store("vault:kv/killed/KUBECONFIG", environ)
+        assert keep_cluster(store, Cluster(dump(cluster("k8s-a")), "k8s-a")).changed
+        found = store.read()
+        bao.kill()
+        with pytest.raises(StoreError, match="it may or may not be written: run it again"):
+            store.write("rubbish", found.version)
+
+        def merge() -> tuple[int, str]:
+            (tmp_path / "k8s-b").write_text(dump(cluster("k8s-b")))
+            arguments = ["merge", str(tmp_path / "k8s-b"), "--store", "vault:kv/killed/KUBECONFIG"]
+            done = stackyard("kubeconfig", *arguments)
+            return done.returncode, done.stderr
+
+        place = f"error: Vault {bao.url}, kv/killed/KUBECONFIG: "
+        assert merge() == (4, f"{place}no answer, is it running?\n")
+        bao.start()
+        assert merge() == (4, f"{place}Vault is sealed or in maintenance\n")
+        bao.unseal()
+        assert store.read() == found
+        assert merge() == (0, "k8s-b: merged\n")
+        kept = bao.call("GET", "kv/data/killed/KUBECONFIG")["data"]
+        contexts = parse(kept["data"]["KUBECONFIG"])["contexts"]
+        assert [entry["name"] for entry in contexts] == ["k8s-a", "k8s-b"]
+        assert kept["metadata"]["version"] == 2
+
+
 def test_a_slow_write_that_takes_effect_is_not_done_again(
     store: Store, proxy: Proxy, vault: Vault, path: str
 ) -> None:
@@ -223,6 +267,14 @@ def test_a_slow_write_that_takes_effect_is_not_done_again(
     proxy.stays = None
     assert store.read().document == "old mine "
     assert vault.version(path) == 2
+
+
+def test_what_no_storage_takes_is_not_asked_again(store: Store, proxy: Proxy) -> None:
+    raft = "1 error occurred:\\n* put failed due to value being too large; max 1048576 bytes\\n"
+    proxy.writes.append(Fault(500, f'{{"errors": ["{raft}"]}}'))
+    with pytest.raises(StoreError, match="it is too large for this Vault's storage") as caught:
+        update(store, add)
+    assert caught.value.exit_code == 1
 
 
 def test_five_megabytes(vault: Vault) -> None:
