@@ -16,7 +16,7 @@ from stackyard.secrets.tree import Entry
 API = "external-secrets.io/v1"
 LABELS = {"cluster-secrets": "true"}
 TARGET = "cluster-secrets"
-KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # what a Kubernetes Secret takes
+KEY = re.compile(r"(?!\.\.)[-._A-Za-z0-9]{1,253}")  # what a Kubernetes Secret takes
 STORE = "cluster-secret-store"
 REFRESH = "1h0m0s"
 

@@ -133,16 +133,31 @@ def test_manifests() -> None:
     )
     assert vault["caBundle"] == base64.b64encode(b"PEM").decode()
     assert (vault["path"], vault["version"], vault["namespace"]) == ("kv", "v2", "team")
-    assert vault["auth"]["kubernetes"]["role"] == "eso"
     labelled = {"matchLabels": {"cluster-secrets": "true"}}
     assert store["spec"]["conditions"] == [{"namespaceSelector": labelled}]
     assert secret["spec"]["namespaceSelectors"] == [labelled]
+    # The fields of the operator's API that are needed, and no other.
+    assert store["spec"].keys() == {"conditions", "provider"}
+    assert vault.keys() == {"server", "path", "version", "namespace", "caBundle", "auth"}
+    assert vault["auth"]["kubernetes"] == {
+        "mountPath": "kubernetes",
+        "role": "eso",
+        "serviceAccountRef": {"name": "external-secrets", "namespace": "external-secrets"},
+    }
+    assert secret["kind"] == "ClusterExternalSecret"
+    assert secret["spec"].keys() == {
+        "externalSecretName", "namespaceSelectors", "refreshTime", "externalSecretSpec",
+    }  # fmt: skip
     spec: dict[str, Any] = secret["spec"]["externalSecretSpec"]
+    assert spec.keys() == {"secretStoreRef", "refreshInterval", "target", "data"}
     assert spec["data"] == [
         {"secretKey": "ONE", "remoteRef": {"key": "s/A", "property": "ONE"}},
         {"secretKey": "TWO", "remoteRef": {"key": "s/B", "property": "TWO"}},
     ]
-    assert spec["secretStoreRef"]["name"] == store["metadata"]["name"]
+    assert spec["secretStoreRef"] == {
+        "kind": "ClusterSecretStore",
+        "name": store["metadata"]["name"],
+    }
     assert spec["target"]["name"] == "cluster-secrets"
     assert "hunter2" not in json.dumps([store, secret])
 
@@ -154,6 +169,7 @@ def test_manifests() -> None:
         ([entry("a", "K"), entry("a", "L", mount="x")], "they are in kv and x"),
         ([entry("a", "K"), entry("b", "K")], "K is in kv/a and in kv/b"),
         ([entry("a", "K L")], "f:1: 'K L' of kv/a cannot be a key of a Kubernetes Secret"),
+        ([entry("a", "..K")], "f:1: '..K' of kv/a cannot be a key of a Kubernetes Secret"),
     ],
 )
 def test_manifests_that_cannot_be(entries: list[Entry], says: str) -> None:
