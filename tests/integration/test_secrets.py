@@ -19,11 +19,14 @@ from sops_files import Sops, make_sops
 from vault_lab import Vault
 
 from stackyard.lab import control
+from stackyard.secrets.new import document
 from stackyard.secrets.sync import plan
 from stackyard.secrets.tree import Place
 from stackyard.stores import StoreError
 from stackyard.stores.guard import guard
+from stackyard.stores.secretfiles import read_secret
 from stackyard.stores.secrets import carry_out, list_beside, observe
+from stackyard.stores.sops import SopsFile
 from stackyard.stores.vaultsettings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
@@ -306,6 +309,43 @@ def test_what_a_killed_edit_left_is_swept(sops: Sops) -> None:
     left = Path((sops.folder / "seen").read_text().strip()).parent
     assert run(sops, "edit", GRAFANA, EDITOR="true").returncode == 0
     assert not left.exists()
+
+
+# Texts that look like something else to one reader of YAML or another.
+TRICKY = [
+    "1e3", "8e12345", "0o7", "0123", "yes", "n", "12:30", "1_000", "2020-01-01", "~", "null",
+    ".inf", "1.10", "9" * 20, "- a", "a: b", "# c", "'q\"", "two\nlines", "ends\n\n", " space ",
+    "{{ x }}", "é😀",
+]  # fmt: skip
+
+
+def test_every_text_comes_back_as_it_was(sops: Sops) -> None:
+    for number, text in enumerate(TRICKY[:3]):
+        new(sops, f"common/tricky/{number}", KEY=text)
+    values = {f"KEY{number}": text for number, text in enumerate(TRICKY)}
+    store = SopsFile(sops.folder / "secrets" / "tricky.yaml", sops.environ)
+    for place in ("first", "again"):  # a new file is encrypted, an old one changed
+        text = document(Place("kv", f"tricky/{place}"), values)
+        store.write(text, store.read().version)
+        assert read_secret(store.path, sops.environ) == values
+    for number, text in enumerate(TRICKY[:3]):
+        assert run(sops, "show", f"common/tricky/{number}", "KEY").stdout == f"{text}\n"
+
+
+def test_standard_input_that_is_no_text(sops: Sops) -> None:
+    command = f"{sys.executable} -m stackyard.cli.main secrets new common/x/A K"
+    for line in (f"printf '\\377' | {command}", f"{command} <&-", f"{command} </dev/null"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=sops.folder,
+            env=os.environ | sops.environ | {"LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 64
+        assert done.stderr.startswith("error: Invalid value: standard input ")
+        assert len(done.stderr.splitlines()) == 1
 
 
 def versions(vault: Vault, *names: str) -> dict[str, int]:

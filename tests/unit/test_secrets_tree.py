@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stackyard.secrets.errors import SecretFilesError, SecretsError
 from stackyard.secrets.external import Access, manifests
 from stackyard.secrets.new import check_new, document
+from stackyard.secrets.scalars import check_scalars
 from stackyard.secrets.sync import describe, desired, plan, without_removals
 from stackyard.secrets.tree import Entry, Place, check_defined_once, read_entries, shared_keys
 
@@ -73,6 +74,24 @@ def test_files_with_mistakes(text: str, says: str) -> None:
         read_entries(text, "f")
     assert str(caught.value).startswith(says)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["0123", "yes", "No", "1.10", "1.0", "12:30", "0x1F", "1_000", "+1", "9" * 20, ".inf"]
+)
+def test_what_yaml_takes_for_something_else(text: str) -> None:
+    with pytest.raises(SecretFilesError) as caught:
+        check_scalars("a: b\n", f"a: b\nc: {text}\n", "f")
+    assert str(caught.value) == (
+        "f:2: is no text to YAML and would become another one: put it in quotes"
+    )
+    check_scalars("a: b\n", f"a: b\nc: '{text}'\n", "f")
+    # What SOPS made of it before is no mistake of this edit.
+    check_scalars(f"a: {text}\n", f"a: {text}\nc: d\n", "f")
+
+
+def test_what_yaml_takes_as_it_stands() -> None:
+    check_scalars("", "{a: 1, b: true, c: text, d: -5, e: 1e3, f: null, g: ~, <<: {h: 0}}", "f")
 
 
 def test_a_key_that_two_files_define() -> None:
