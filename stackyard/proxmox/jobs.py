@@ -3,7 +3,6 @@
 An answer of 200 with a UPID is a beginning: starts, resizes and clones fail in their tasks.
 """
 
-import math
 import threading
 import time
 from collections import defaultdict
@@ -14,56 +13,20 @@ from urllib.parse import quote
 
 from stackyard.proxmox.client import LOCK_DEADLINE_SECONDS, Client
 from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
+from stackyard.proxmox.pace import Pace
 from stackyard.proxmox.pauses import growing
 
-FIRST_POLL_SECONDS = 0.1
-# Of tasks that are never done sooner, on a real cluster; each is a request a VM saved.
-EXPECTED_SECONDS = {"qmclone": 0.4, "qmstart": 0.3, "resize": 0.25}
-LONGEST_POLL_SECONDS = 1.0
-FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
+# Of the first task of a type; each look that is too early is a request.
+EXPECTED_SECONDS = {"qmclone": 0.8, "qmstart": 0.45, "resize": 0.25}
+UNEXPECTED_SECONDS = 0.1
 TASK_DEADLINE_SECONDS = 1800.0
 LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS = 2.0, 8.0
-
-
-class _Pace:
-    """How long tasks of one type take: the quickest one of this run, once one has ended."""
-
-    def __init__(self, expected: float) -> None:
-        self.expected = expected
-        self._guard = threading.Lock()
-        self._is_led = False
-        self._known = threading.Event()
-        self._quickest = math.inf
-
-    def begin(self) -> bool:
-        """Tell whether the caller is the one to look closely; the others wait for what it finds."""
-        with self._guard:
-            leads = not self._is_led and not self._known.is_set()
-            self._is_led = self._is_led or leads
-            return leads
-
-    def until_known(self, seconds: float) -> float:
-        """Wait for the first task of the type to end; return the quickest time, or infinity."""
-        self._known.wait(seconds)
-        return self._quickest
-
-    def learn(self, seconds: float) -> None:
-        """Note that a task was seen to have ended well."""
-        with self._guard:
-            self._quickest = min(seconds, self._quickest)
-            self._known.set()
-
-    def give_up(self) -> None:
-        """Leave the close look to the next one."""
-        with self._guard:
-            self._is_led = False
 
 
 class Jobs:
     """Runs tasks for many threads at once; `stop` makes all of them give up waiting.
 
-    Tasks of one type take alike long. So one thread looks at its task often, and all others first
-    look when the quickest of the type so far was over: fewer requests than any fixed interval.
+    See `Pace` for when each looks at its task.
     """
 
     def __init__(self, client: Client, clones_at_once: int) -> None:
@@ -72,12 +35,14 @@ class Jobs:
             lambda: threading.Semaphore(clones_at_once)
         )
         self._guard = threading.Lock()
-        self._paces: dict[str, _Pace] = {}
+        self._paces: dict[str, Pace] = {}
         self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Make every thread that waits raise; the tasks themselves go on."""
         self._stopped.set()
+        for pace in tuple(self._paces.values()):
+            pace.wake()
 
     @contextmanager
     def cloning(self, node: str, storage: str | None) -> Iterator[None]:
@@ -121,25 +86,27 @@ class Jobs:
         _, node, _, _, _, kind, *_ = upid.split(":")
         path = f"/nodes/{node}/tasks/{quote(upid, safe='')}/status"
         with self._guard:
-            expected = EXPECTED_SECONDS.get(kind, FIRST_POLL_SECONDS)
-            pace = self._paces.setdefault(kind, _Pace(expected))
+            expected = EXPECTED_SECONDS.get(kind, UNEXPECTED_SECONDS)
+            pace = self._paces.setdefault(kind, Pace(expected))
         status = self._watch(what, path, pace)
         text = str(status.get("exitstatus", ""))
         if not _succeeded(status):
             raise TaskError(what, text)
         return text
 
-    def _watch(self, what: str, path: str, pace: _Pace) -> dict[str, Any]:
+    def _watch(self, what: str, path: str, pace: Pace) -> dict[str, Any]:
         begun = time.monotonic()
         leads, elapsed = pace.begin(), 0.0
         try:
             while elapsed < TASK_DEADLINE_SECONDS:
-                self.pause(_until_next_look(pace, leads, begun, elapsed))
+                pace.wait(begun, elapsed, leads, self._stopped.is_set)
+                self.pause(0)
                 status: dict[str, Any] = self._client.get(path)
-                elapsed = time.monotonic() - begun
-                if status["status"] == "stopped":
-                    if _succeeded(status):  # what fails, fails early and teaches nothing
-                        pace.learn(elapsed)
+                before, elapsed = elapsed, time.monotonic() - begun
+                has_ended = status["status"] == "stopped"
+                if not has_ended or _succeeded(status):  # what fails teaches nothing
+                    pace.saw(elapsed, before, has_ended)
+                if has_ended:
                     return status
         finally:
             if leads:
@@ -153,15 +120,3 @@ class Jobs:
 def _succeeded(status: dict[str, Any]) -> bool:
     text = str(status.get("exitstatus", ""))
     return text == "OK" or text.startswith("WARNINGS")
-
-
-def _until_next_look(pace: _Pace, leads: bool, begun: float, looked: float) -> float:
-    """Return the seconds to pause; `looked` is when, after `begun`, the last look was."""
-    share = looked * (0.4 if leads else 0.1)
-    soon = min(max(FIRST_POLL_SECONDS, share), LONGEST_POLL_SECONDS)
-    if leads:
-        return soon if looked else pace.expected
-    quickest = pace.until_known(FOLLOWER_POLL_SECONDS)
-    if quickest == math.inf:
-        return 0.0  # a long pause has just been made
-    return soon if looked >= quickest else max(begun + quickest - time.monotonic(), 0.0)

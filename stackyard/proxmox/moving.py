@@ -1,12 +1,16 @@
 """Steps on disks, and the move to another node."""
 
+import time
+
 from stackyard.definitions.model import Disk
 from stackyard.plan.values import Erase, Grow, Migrate, MoveDisk
 from stackyard.proxmox import properties, wire
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
+from stackyard.proxmox.pauses import growing
 
-_MOVE_POLLS = 1200  # of half a second
+MOVE_SECONDS = 600.0  # for the cluster to move a VM that it was asked to
+_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 3.0
 
 
 def grow(errand: Errand, step: Grow) -> None:
@@ -67,8 +71,11 @@ def migrate(errand: Errand, step: Migrate) -> None:
 
 def _arrive(errand: Errand) -> None:
     """Wait until the VM is on its node: the task only asked the cluster's HA to move it."""
-    for _ in range(_MOVE_POLLS):
+    deadline = time.monotonic() + MOVE_SECONDS
+    for pause in growing(_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS):
         if any(row["vmid"] == errand.action.vmid for row in errand.client.get(errand.vms)):
             return
-        errand.jobs.pause(0.5)
+        if time.monotonic() > deadline:
+            break
+        errand.jobs.pause(pause)
     raise TaskError(errand.what("migration"), f"the VM has not come to {errand.node}")

@@ -9,7 +9,7 @@ from proxmox_lab import ProxmoxEndpoint
 
 from stackyard.cli.main import main
 from stackyard.lab.api.vm import is_cloudinit, parse_size
-from stackyard.proxmox import client, jobs
+from stackyard.proxmox import client, jobs, pace
 
 GIB = 1024**3
 
@@ -66,8 +66,9 @@ class Commands:
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Scale the product's waits to the lab's latencies: a second for a minute."""
     monkeypatch.setattr(jobs, "EXPECTED_SECONDS", {})
-    monkeypatch.setattr(jobs, "FIRST_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(jobs, "FOLLOWER_POLL_SECONDS", 0.05)
+    monkeypatch.setattr(jobs, "UNEXPECTED_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "FIRST_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "FOLLOWER_POLL_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "LOCK_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(jobs, "LOCK_DEADLINE_SECONDS", 1.0)
     monkeypatch.setattr(client, "LOCK_DEADLINE_SECONDS", 1.0)

@@ -88,6 +88,37 @@ def test_alike_tasks_need_about_one_look_each() -> None:
     assert len(tasks.paths) <= 20
 
 
+def test_the_usual_time_is_narrowed_down_and_every_task_is_looked_at_then() -> None:
+    tasks, found = Tasks(1.0), []
+    running = jobs_of(tasks)
+
+    def one_after_the_other(thread: int) -> None:
+        for number in range(3):
+            key = thread * 10 + number
+            running.run("start", tasks.begin("qmstart", key))
+            found.append((number, time.monotonic() - tasks.begun[str(key)]))
+
+    threads = [threading.Thread(target=one_after_the_other, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    late = {n: max(s - tasks.seconds for m, s in found if m == n) for n in range(3)}
+    assert late[0] < 0.7, found
+    assert late[2] < 0.25, found
+    assert len(tasks.paths) <= 12 + 6
+
+
+def test_a_task_that_fails_at_once_teaches_nothing() -> None:
+    tasks = Tasks(0, "no", "OK")
+    running = jobs_of(tasks)
+    with pytest.raises(TaskError):
+        running.run("clone", tasks.begin())
+    tasks.seconds = 0.7
+    running.run("clone", tasks.begin(number=1))
+    assert len(tasks.paths) == 2
+
+
 def test_stopping_ends_every_wait() -> None:
     tasks = Tasks(60)
     running = jobs_of(tasks)
