@@ -1,4 +1,4 @@
-"""`stackyard pool` and `stackyard secrets sync` while Vault fails: nothing lost, nothing twice."""
+"""The commands that write into Vault, while it fails: nothing lost, nothing twice."""
 
 import os
 import signal
@@ -10,26 +10,35 @@ from pathlib import Path
 import pytest
 from fault_proxy import Certificate, Fault, Proxy
 from in_process import run_here
+from many_writers import cluster
 from sops_files import make_sops
 from vault_lab import Vault, server_of
+
+from stackyard.kubeconfig import dump
 
 SECRET = "hunter2-of-the-tests"
 SITE = """\
 pools:
   old: {{first: 192.168.1.140, last: 192.168.1.149, block: 2, store: "vault:kv/{path}/pool"}}
 """
-COMMANDS = [["pool", "allocate", "pr-1"], ["secrets", "sync"]]
+COMMANDS = [
+    ["pool", "allocate", "pr-1"],
+    ["secrets", "sync"],
+    ["kubeconfig", "merge", "k8s.yaml"],
+]
 Done = subprocess.CompletedProcess[str]
 Command = Callable[[list[str]], Done]
 
 
 @pytest.fixture
 def site(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A site with a pool and a secret, in a folder of the test's own in Vault."""
+    """A site with a pool, a secret and a cluster, under names of the test's own in Vault."""
     sops = make_sops(tmp_path / "site")
     path = f"commands/{zlib.crc32(request.node.name.encode())}"
     (sops.folder / "inventory").mkdir()
     (sops.folder / "inventory" / "site.yml").write_text(SITE.format(path=path))
+    name = path.replace("/", "-")
+    (sops.folder / "k8s.yaml").write_text(dump(cluster(name)).replace("default", name))
     made = run_here(
         sops.folder, "secrets", "new", f"common/{path}/secrets/A", "KEY",
         environ=sops.environ, given=SECRET,
@@ -107,7 +116,7 @@ def test_a_vault_that_is_sealed_or_dead_gives_nothing_away(site: Path, own_vault
     sealed = [run(site, own_vault, command) for command in COMMANDS]
     os.kill(server_of(own_vault), signal.SIGKILL)
     dead = [run(site, own_vault, command) for command in COMMANDS]
-    assert [done.returncode for done in (*sealed, *dead)] == [4] * 4
-    assert [done.stdout for done in (*sealed, *dead)] == [""] * 4
+    assert [done.returncode for done in (*sealed, *dead)] == [4] * 6
+    assert [done.stdout for done in (*sealed, *dead)] == [""] * 6
     assert all("Vault is sealed or in maintenance" in last_line(done) for done in sealed)
     assert all("no answer, is it running" in last_line(done) for done in dead)
