@@ -47,7 +47,10 @@ def sync(
     if diff and plan.taken:
         typer.echo(difference(plan.before, plan.after), nl=False)
     if plan.taken is None:
-        typer.echo("both agree", err=True)
+        word = "would remember" if check else "remembers"
+        said = "" if plan.remembered else f", and {theirs.name} {word} it"
+        typer.echo(f"both agree{said}", err=True)
+        end(check and not plan.remembered)
         return
     names = (ours.name, theirs.name) if plan.taken is Side.STORE else (theirs.name, ours.name)
     word = "would be taken" if check else "was taken"

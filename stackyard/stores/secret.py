@@ -18,6 +18,7 @@ from stackyard.stores.retry import answered
 ABSENT = "absent"
 DEADLINE_SECONDS = 10.0
 # What kubectl says on standard error; the rest of it may quote what we sent.
+LOST = "it may or may not be written: run it again"
 CONFLICTS = ("(Conflict)", "(AlreadyExists)")
 REFUSED = {
     "(Forbidden)": "this login may not do that",
@@ -32,6 +33,10 @@ REFUSED = {
 
 class _NotFoundError(Exception):
     pass
+
+
+class _LostError(Exception):
+    """A conflict after an answer that was lost: perhaps with ourselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,18 @@ class SecretStore:
         found = self._object()
         if (ABSENT if found is None else _version(found)) != version:
             raise Conflict
+        try:
+            self._put(*self._request(found, document))
+        except _NotFoundError:
+            if found is None:
+                raise StoreError(f"{self.name}: {REFUSED['(NotFound)']}") from None
+            raise Conflict from None  # it was deleted since
+        except _LostError:
+            # Ours, or another's: what is there decides.
+            if self.read().document != document:
+                raise UnavailableError(f"{self.name}: {LOST}") from None
+
+    def _request(self, found: dict[str, Any] | None, document: str) -> tuple[list[str], bytes]:
         value = base64.b64encode(document.encode()).decode()
         place = f"/api/v1/namespaces/{self.namespace}/secrets"
         if found is None:
@@ -78,16 +95,28 @@ class SecretStore:
         else:
             made = found | {"data": (found.get("data") or {}) | {self.key: value}}
             command = ["replace", "--raw", f"{place}/{self.secret}", "-f", "-"]
-        try:
-            self._kubectl(command, json.dumps(made).encode())
-        except _NotFoundError:
-            if found is None:
-                raise StoreError(f"{self.name}: {REFUSED['(NotFound)']}") from None
-            raise Conflict from None  # it was deleted since
-        except UnavailableError:
-            # It may have taken effect before the answer was lost: what is there decides.
-            if self.read().document != document:
+        return command, json.dumps(made).encode()
+
+    def _put(self, command: Sequence[str], body: bytes) -> None:
+        lost = False
+
+        def once() -> None:
+            nonlocal lost
+            try:
+                self._kubectl(command, body)
+            except UnavailableError:
+                lost = True
                 raise
+            except Conflict:
+                if lost:
+                    raise _LostError from None
+                raise
+
+        # Asked again it happens once only: each write compares with the version that was read.
+        try:
+            answered(once, DEADLINE_SECONDS)
+        except UnavailableError as error:
+            raise UnavailableError(f"{error} ({LOST})") from None
 
     def _object(self) -> dict[str, Any] | None:
         place = f"/api/v1/namespaces/{self.namespace}/secrets/{self.secret}"

@@ -47,6 +47,11 @@ class SyncPlan:
     taken: Side | None
 
     @property
+    def remembered(self) -> bool:
+        """Tell whether the file knows already what both are to have."""
+        return self.agreed == _digest(self.after)
+
+    @property
     def before(self) -> Kubeconfig | None:
         """What the side has that is to be replaced."""
         return self.documents[1 if self.taken is Side.STORE else 0]
@@ -113,9 +118,8 @@ def carry_out(plan: SyncPlan) -> None:
         plan.store.write(plan.texts[1], plan.versions[0])
     elif plan.taken is Side.STORE:
         changes.append(Change(plan.sops.keys, json.dumps(plan.texts[0])))
-    digest = _digest(plan.after)
-    if digest != plan.agreed:
-        changes.append(Change(AGREED, json.dumps(digest)))
+    if not plan.remembered:
+        changes.append(Change(AGREED, json.dumps(_digest(plan.after))))
     plan.sops.file.change(changes, plan.versions[1])
 
 

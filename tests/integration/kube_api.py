@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -24,6 +24,8 @@ class KubeApi:
     versions: int = 0
     namespaces: tuple[str, ...] = ("default",)
     cuts_after_write: int = 0
+    cuts_before_write: int = 0
+    meanwhile: Callable[[], None] = lambda: None  # what others do before a cut
     status: int = 0  # of every answer
     pod: str = ""  # the token of the service account stackyard in the namespace tools
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -49,6 +51,9 @@ class KubeApi:
         return {"authenticated": True, "user": {"username": name, "uid": "1"}}
 
     def _secret(self, method: str, path: str, given: Document) -> tuple[int, Document]:
+        if method != "GET" and self.cuts_before_write:
+            self.cuts_before_write -= 1
+            return 0, {}
         if method == "POST":
             return self._create(path, given)
         found = self.secrets.get(path)
@@ -72,6 +77,7 @@ class KubeApi:
         self.secrets[path] = given
         if self.cuts_after_write:
             self.cuts_after_write -= 1
+            self.meanwhile()
             return 0, {}
         return 200, given
 

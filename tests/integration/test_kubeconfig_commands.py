@@ -353,6 +353,14 @@ def test_sync_says_which_side_changed(
     before = Path("site/KUBECONFIG.yaml").read_bytes()
     assert sync().stderr == "both agree\n"
     assert Path("site/KUBECONFIG.yaml").read_bytes() == before
+    # Both change in the same way: only that they agree is new, and remembered.
+    for store in ("file:all", twin):
+        command("merge", write("z.yaml", cluster("z", "10.0.0.9")), store=store)
+    assert (sync("--check").code, sync().code, sync("--check").code) == (2, 0, 0)
+    for store in ("file:all", twin):
+        command("remove", "z", store=store)
+    assert "both agree, and site/" in sync().stderr
+    assert sync().stderr == "both agree\n"
     # The file in Git changes.
     command("merge", write("b.yaml", cluster("b", "10.0.0.2")), store=twin)
     theirs = sync()

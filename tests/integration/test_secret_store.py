@@ -61,6 +61,37 @@ def test_a_write_whose_answer_is_lost_happens_once(api: KubeApi, environ: dict[s
         assert store.read().document == written
 
 
+def test_a_write_that_is_cut_is_asked_again(
+    api: KubeApi, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store("k8s:default/kubeconfigs", environ)
+    for written in ("mine ", "mine mine "):
+        api.cuts_before_write = 2
+        assert update(store, add)
+        assert store.read().document == written
+    assert api.versions == 2
+    found = store.read()
+    monkeypatch.setattr("stackyard.stores.secret.DEADLINE_SECONDS", 0.1)
+    api.cuts_before_write = 1000
+    with pytest.raises(UnavailableError, match="it may or may not be written: run it again"):
+        store.write("mine", found.version)
+    assert store.read() == found
+
+
+def test_a_lost_answer_and_a_rival_is_not_done_twice(api: KubeApi, environ: dict[str, str]) -> None:
+    store = open_store("k8s:default/kubeconfigs", environ)
+
+    def rival() -> None:
+        secret = api.secrets[PLACE]
+        secret["data"]["kubeconfigs"] = base64.b64encode(b"mine rival ").decode()
+        secret["metadata"]["resourceVersion"] = "1000"
+
+    api.cuts_after_write, api.meanwhile = 1, rival
+    with pytest.raises(UnavailableError, match="it may or may not be written: run it again"):
+        update(store, add)
+    assert store.read().document == "mine rival "
+
+
 def test_what_goes_wrong_is_one_sentence(api: KubeApi, environ: dict[str, str]) -> None:
     with pytest.raises(StoreError, match="Secret other/x: there is no such namespace"):
         update(open_store("k8s:other/x", environ), add)
