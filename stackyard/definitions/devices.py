@@ -293,7 +293,8 @@ def _is_gateway(gateway: str, network: ipaddress.IPv4Network | ipaddress.IPv6Net
         ValueError: it is no address of the network's version.
     """
     if isinstance(network, ipaddress.IPv4Network):
-        return ipaddress.IPv4Address(gateway) in network
+        is_alone = network.prefixlen == network.max_prefixlen  # as some providers have it
+        return ipaddress.IPv4Address(gateway) in network or is_alone
     if "%" in gateway:
         raise ValueError(gateway)
     return bool(ipaddress.IPv6Address(gateway))

@@ -46,8 +46,10 @@ LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 NAME = rf"{LABEL}(\.{LABEL})*"
 
 CONFIG_ID = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]"
-VOLUME = rf"{CONFIG_ID}:[^\s,=]+"
-SNIPPET = rf"{CONFIG_ID}:snippets/[^\s,=]+"
+# In property strings , and = have a meaning; a file's name may have blanks inside.
+_FILE = r"[^\s,=]([^\n,=]*[^\s,=])?"
+VOLUME = rf"{CONFIG_ID}:{_FILE}"
+SNIPPET = rf"{CONFIG_ID}:snippets/{_FILE}"
 SIZE = r"\d+(\.\d+)?[KMGT]?"
 SLOT = r"(scsi([12]?\d|30)|virtio(1[0-5]|\d)|sata[0-5]|ide[0-3])"
 BOOT_DEVICE = rf"({SLOT}|net([12]?\d|3[01])|usb(1[0-3]|\d)|hostpci(1[0-5]|\d))"
@@ -128,7 +130,7 @@ VM_KEYS = (
     Key("automatic_reboot", "boolean", "A change may restart the VM.", True),
     Key("define_connection_info", "boolean", "Put connection variables into the inventory.", True),
     Key("ciuser", "string", "Cloud-init: the user, and the inventory's ansible_user.",
-        pattern=r"[a-z_][a-z0-9_.-]*\$?", form="a user name"),
+        pattern=r"[A-Za-z_][A-Za-z0-9_.@\\-]*\$?", form="a user name"),
     Key("cipassword", "secret", "Cloud-init: the user's password, by reference alone."),
     Key("sshkeys", "keys", "Cloud-init: public ssh keys, or `{env: NAME}`."),
     Key("nameserver", "addresses", "Cloud-init: DNS servers."),
@@ -176,7 +178,7 @@ DISK_OPTION_KEYS = (
     Key("replicate", "switch", "Part of replication jobs."),
     Key("ro", "switch", "Read-only (scsi and virtio)."),
     Key("serial", "string", "Serial number shown to the guest.", longest=20,
-        pattern=r"[A-Za-z0-9_.-]+", form="letters, digits and _.-"),
+        pattern=r"[ -~]+", form="ASCII characters"),
     Key("ssd", "switch", "Shown to the guest as an SSD (not virtio)."),
     *_SPEEDS,
 )  # fmt: skip

@@ -6,6 +6,7 @@ It is never replaced. One that no definition has leaves its slot only where that
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
@@ -157,8 +158,11 @@ def _what(disk: Disk) -> str:
 
 
 def size_text(size_bytes: int) -> str:
-    """Return a size with the largest unit (KiB to TiB, written K to T) that keeps it whole."""
+    """Return a size with the largest unit (KiB to TiB, written K to T) that keeps it whole.
+
+    Always with a unit, as definitions have it; single bytes are exact fractions of a KiB.
+    """
     for unit, power in (("T", 40), ("G", 30), ("M", 20), ("K", 10)):
         if size_bytes and size_bytes % (1 << power) == 0:
             return f"{size_bytes >> power}{unit}"
-    return str(size_bytes)
+    return f"{Decimal(size_bytes) / 1024:f}K"

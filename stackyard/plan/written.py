@@ -10,6 +10,7 @@ from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.values import CHECKS, BadValueError
 from stackyard.plan.differ import PROXMOX_DEFAULTS
 from stackyard.plan.disks import size_text
 from stackyard.plan.observed import SYSTEM_TAGS, Config, ObservedVm
@@ -34,7 +35,9 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     them is null. Options that no definition knows stay as they are, and are not written.
     """
     config = vm.config or Config()
-    keys = {key.name: value for key in VM_KEYS for value in _scalar(key, vm, config)}
+    found = {key: value for key in VM_KEYS for value in _scalar(key, vm, config)}
+    unsaid = [note for key, value in found.items() for note in _unsaid(key, value)]
+    keys = {key.name: value for key, value in found.items() if not list(_unsaid(key, value))}
     disks, disk_notes = _disks(config)
     networks, network_notes = _networks(config)
     keys.update({"disks": disks} if disks else {})
@@ -49,7 +52,15 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
         if not any(name in names for shape, names in _SHAPED.items() if shape in keys):
             keys.setdefault(name, None)
     hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
-    return Written(keys, (*disk_notes, *network_notes, *hidden))
+    return Written(keys, (*unsaid, *disk_notes, *network_notes, *hidden))
+
+
+def _unsaid(key: Key, value: Any) -> Iterator[str]:
+    """Say why a definition cannot have this value, which then stays as it is."""
+    try:
+        CHECKS[key.type](value, key)
+    except BadValueError as error:
+        yield f"{key.name} {error}"
 
 
 def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
@@ -69,6 +80,8 @@ def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
         "cpu_flags": list(cpu.flags) if isinstance(cpu, Cpu) and cpu.flags else None,
     }
     value = known[key.name] if key.name in known else _plain(found)
+    if isinstance(value, str) and key.lines:
+        value = "\n".join(value.splitlines())  # a carriage return means nothing to Proxmox
     if value is None and key.default is not None and key.name in PROXMOX_DEFAULTS:
         value = _plain(PROXMOX_DEFAULTS[key.name])
     if value is not None:

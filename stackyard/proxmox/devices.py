@@ -1,6 +1,7 @@
 """Disks, network interfaces and cloud-init addresses as Proxmox writes them, both ways."""
 
 import re
+from urllib.parse import quote, unquote
 
 from stackyard.definitions.keys import DISK_OPTION_KEYS, NIC_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
@@ -10,8 +11,9 @@ from stackyard.proxmox.properties import Codec, Fields
 
 Decoded = tuple[Value, str]  # the value, and the options that no definition knows
 
-_DISK = Fields(key for key in DISK_OPTION_KEYS if key.name != "discard")
+_DISK = Fields(key for key in DISK_OPTION_KEYS if key.name not in ("discard", "serial"))
 _DISCARD = Codec(lambda value: "on" if value else "ignore", lambda text: text == "on")
+_SERIAL = Codec(lambda value: quote(value, safe="!~*'()"), unquote)
 _NIC = Fields(key for key in NIC_KEYS if key.name not in ("model", "mac", "firewall"))
 _NEW_VOLUME = re.compile(r"(?P<storage>[^:/]+):(?P<gib>\d+(\.\d+)?)")
 _CLOUDINIT = re.compile(r"(?P<storage>[^:/]+):(.*/)?(vm-\d+-)?cloudinit(\.\w+)?")
@@ -21,6 +23,7 @@ def encode_disk(disk: Disk, keep: str) -> str:
     """Write a disk; one without a volume is asked for by its size and is going to be made."""
     options = _DISK.write(disk)
     options["discard"] = None if disk.discard is None else _DISCARD.write(disk.discard)
+    options["serial"] = None if disk.serial is None else _SERIAL.write(disk.serial)
     if disk.media == "iso":
         return properties.render(disk.volume or "none", {"media": "cdrom"}, keep)
     if disk.media == "cloudinit":
@@ -52,7 +55,7 @@ def decode_disk(slot: str, text: str) -> Decoded:
 def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
     new = _NEW_VOLUME.fullmatch(volume)
     form, size = options.pop("format", None), options.pop("size", None)
-    discard = options.pop("discard", None)
+    discard, serial = options.pop("discard", None), options.pop("serial", None)
     device = volume.startswith("/")
     size_bytes = properties.as_gib(new["gib"]) if new else properties.as_size(size or "0")
     disk = Disk(
@@ -64,6 +67,7 @@ def _decode_volume(slot: str, volume: str, options: dict[str, str]) -> Decoded:
         volume=None if new else volume,
         import_from=options.pop("import-from", None),
         discard=None if discard is None else _DISCARD.read(discard),
+        serial=None if serial is None else _SERIAL.read(serial),
         **_DISK.take(options),
     )
     return disk, properties.render("", dict(options))

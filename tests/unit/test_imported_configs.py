@@ -1,0 +1,59 @@
+"""VMs as people have them are imported as they are: the plan after it is empty."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from definition_strategies import documents
+from hypothesis import given, settings
+from plan_world import SITE, after, observed_of
+
+from stackyard.definitions.load import parse_vm
+from stackyard.plan import Observed, make_plan, render_text
+from stackyard.plan.written import definition_keys
+from stackyard.proxmox.adopt import with_tag
+
+CONFIGS: dict[str, dict[str, Any]] = yaml.safe_load(
+    (Path(__file__).parent / "cases" / "imported.yaml").read_text()
+)
+
+
+@pytest.mark.parametrize("what", CONFIGS)
+def test_an_odd_vm_is_imported_as_it_is(what: str) -> None:
+    config = CONFIGS[what]
+    there = {"vmid": 100, "node": "node01", "name": config["name"], "status": "running"}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [{**there, "config": config}]})
+    vm = with_tag(observed.vms[0])
+
+    written = definition_keys(vm)
+    definition = parse_vm(yaml.safe_dump(written.keys, sort_keys=False, allow_unicode=True))
+
+    plan = make_plan((definition,), Observed({"node01": True}, (vm,)), SITE)
+    assert plan.is_empty, render_text(plan)
+
+
+def test_what_a_definition_cannot_say_is_told_and_left() -> None:
+    config = {"name": "vm", "tags": "stackyard", "ciuser": "two words", "boot": "order="}
+    there = {"vmid": 100, "node": "node01", "name": "vm", "config": config}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [there]})
+
+    written = definition_keys(observed.vms[0])
+
+    assert not {"ciuser", "boot"} & written.keys.keys()
+    assert sorted(note.split()[0] for note in written.notes) == ["boot", "ciuser"]
+    definition = parse_vm(yaml.safe_dump(written.keys))
+    assert make_plan((definition,), observed, SITE).is_empty
+
+
+@settings(max_examples=60, deadline=None)
+@given(documents())
+def test_any_vm_that_was_made_from_a_definition_is_imported_as_it_is(
+    document: dict[str, Any],
+) -> None:
+    wanted = parse_vm(yaml.safe_dump({**document, "managed": True, "clone": None, "vmid": None}))
+    made = after(make_plan((wanted,), Observed({"node01": True}), SITE), Observed({"node01": True}))
+    text = yaml.safe_dump(definition_keys(made.vms[0]).keys, allow_unicode=True)
+
+    plan = make_plan((parse_vm(text),), made, SITE)
+    assert plan.is_empty, render_text(plan)
