@@ -31,6 +31,7 @@ class Config:
     values: Mapping[str, Value] = field(default_factory=dict)  # by key of a definition file
     keep: Mapping[str, str] = field(default_factory=dict)  # by key: options no definition knows
     pending: frozenset[str] = frozenset()  # keys whose value waits for a restart
+    running: Mapping[str, Value] = field(default_factory=dict)  # what runs until then, by key
     fingerprint: str | None = None  # of all but the lock, which is part of Proxmox's digest
 
     def disks(self) -> dict[str, Disk]:

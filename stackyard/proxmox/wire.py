@@ -58,11 +58,15 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
     """
     values: dict[str, Value] = {}
     keep: dict[str, str] = {}
+    running: dict[str, Value] = {}
     pending = set()
     for row in rows:
         key = str(row["key"])
         if "pending" in row or "delete" in row:
-            pending.add(_OURS.get(key, key))
+            name = _OURS.get(key, key)
+            pending.add(name)
+            there = decode(key, row["value"]) if "value" in row else None
+            running.update({name: there[1][0]} if there else {})
         after = row.get("pending", row.get("value"))
         decoded = None if "delete" in row or after is None else decode(key, after)
         if decoded:
@@ -74,6 +78,7 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
         values=values,
         keep={k: v for k, v in keep.items() if v},
         pending=frozenset(pending),
+        running=running,
     )
 
 

@@ -82,8 +82,12 @@ def _vm(plain: Mapping[str, Any]) -> ObservedVm:
     if "ha" in values:
         values["ha"] = replace(HA_DEFAULTS, **values["ha"])
     if config is not None:
-        rows = [{"key": key, "value": value} for key, value in config.items()]
-        rows += [{"key": key, "pending": value} for key, value in pending.items()]
+        rows = [
+            {"key": key}
+            | ({"value": config[key]} if key in config else {})
+            | ({"pending": pending[key]} if key in pending else {})
+            for key in {**config, **pending}
+        ]
         values["config"] = decode_pending([*rows, {"key": "digest", "value": "d" * 40}])
         tags = values["config"].values.get("tags", ())
         return ObservedVm(**{"tags": tags, **values})
