@@ -14,7 +14,7 @@ from typing import Any
 
 from stackyard.kubeconfig import Kubeconfig, KubeconfigError, dump, select
 from stackyard.kubeconfig.validate import days_left, validate
-from stackyard.stores.kubectl import GET, end_all, kubectl
+from stackyard.stores.kubectl import GET, NO_KUBERNETES, end_all, kubectl
 from stackyard.stores.programs import find_program
 from stackyard.stores.protocol import StoreError
 
@@ -32,6 +32,7 @@ REASONS = {
     "imeout": "no answer in time",
     "deadline exceeded": "no answer in time",
     "EOF": "it cut the connection",
+    "could not find the requested resource": NO_KUBERNETES,
 }
 
 
@@ -91,9 +92,9 @@ def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout
     handle = os.memfd_create("kubeconfig")
     try:
         os.write(handle, alone)
-        version = str(_get(handle, "/version", environ, timeout).get("gitVersion", "unknown"))
+        version = str(_get(handle, "/version", "gitVersion", environ, timeout))
         try:
-            items = _get(handle, "/api/v1/nodes", environ, timeout).get("items") or []
+            items = _get(handle, "/api/v1/nodes", "items", environ, timeout) or []
         except StoreError as error:
             return Health(context, version, problem=f"its nodes: {error}")
     except StoreError as error:
@@ -105,7 +106,7 @@ def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout
     return Health(context, version, ready, len(items), problem=late if items else "it has no node")
 
 
-def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> dict[str, Any]:
+def _get(handle: int, path: str, key: str, environ: Mapping[str, str], timeout: float) -> Any:
     command = [f"--kubeconfig=/proc/self/fd/{handle}", "get", "--raw", path]
     done = kubectl(command, environ, timeout, passing=[handle])
     if done.returncode:
@@ -116,9 +117,9 @@ def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> 
         answer = json.loads(done.stdout)
     except ValueError:
         answer = None
-    if not isinstance(answer, dict):
-        raise StoreError("what answers there is no Kubernetes")
-    return answer
+    if not isinstance(answer, dict) or key not in answer:
+        raise StoreError(NO_KUBERNETES)
+    return answer[key]
 
 
 def _is_ready(node: Any) -> bool:

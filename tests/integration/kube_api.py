@@ -27,13 +27,15 @@ class KubeApi:
     cuts_before_write: int = 0
     meanwhile: Callable[[], None] = lambda: None  # what others do before a cut
     status: int = 0  # of every answer
+    page: str = ""  # what stands before it answers to everything, with `status` or 200
     pod: str = ""  # the token of the service account stackyard in the namespace tools
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, method: str, path: str, given: Document) -> tuple[int, Document]:
         """Return an answer's status and body."""
-        if self.status:
-            return refused(self.status, {401: "Unauthorized", 403: "Forbidden"}[self.status])
+        if self.status or self.page:
+            reason = {401: "Unauthorized", 403: "Forbidden"}.get(self.status, "")
+            return refused(self.status or 200, reason)
         if path.endswith("/tokenreviews"):
             return 201, given | {"status": self._review(given["spec"]["token"])}
         if path == "/version":
@@ -95,9 +97,9 @@ def kube_api(certificate: Certificate) -> Iterator[KubeApi]:
             else:
                 status, answer = refused(401, "Unauthorized")
             if status:
-                content = json.dumps(answer).encode()
+                content = api.page.encode() or json.dumps(answer).encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", "text/html" if api.page else "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)

@@ -276,6 +276,8 @@ def test_verify_asks_every_cluster(command: Command, clusters: dict[str, KubeApi
     assert "its tokenFile is a file, which others do not have" in ill.stdout
     assert command("verify", "a").code == 0
     assert command("verify", "z").code == 1
+    clusters["a"].page = "{}"
+    assert "what answers there is no Kubernetes" in command("verify", "a").stdout
     assert TOKEN not in ill.stdout + ill.stderr
 
 

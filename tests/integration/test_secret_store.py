@@ -110,6 +110,18 @@ def test_what_goes_wrong_is_one_sentence(api: KubeApi, environ: dict[str, str]) 
         store.read()
 
 
+def test_what_is_no_kubernetes_is_never_empty(api: KubeApi, environ: dict[str, str]) -> None:
+    store = open_store("k8s:default/kubeconfigs", environ)
+    api.page = "<html>Please log in</html>"
+    for api.status in (200, 302, 404):
+        with pytest.raises(StoreError, match="what answers there is no Kubernetes"):
+            update(store, add)
+    api.page, api.status = "", 0
+    api.secrets[PLACE] = {"kind": "Secret", "metadata": {}, "data": {}}
+    with pytest.raises(StoreError, match="what answers there is no Kubernetes"):
+        update(store, add)
+
+
 def test_a_cluster_that_is_down(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = Path(environ["KUBECONFIG"])
     text = config.read_text()
