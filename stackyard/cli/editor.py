@@ -128,7 +128,8 @@ def _terminal_kept() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # it has hung up
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _stay(_number: int, _frame: object) -> None:

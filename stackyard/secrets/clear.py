@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from stackyard.secrets.runs import decoded_runs
 
-# A PEM or PGP block, an age identity (https://age-encryption.org/v1) or a key of PuTTY.
+# A block of PEM, PGP or SSH2, an age identity (https://age-encryption.org/v1) or a key of PuTTY.
 PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"-{4,5} ?BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)? ?-{4,5}"
     r"|AGE-SECRET-KEY-(?:PQ-)?1[A-Z0-9]{20}"
     r"|PuTTY-User-Key-File-\d"
 )

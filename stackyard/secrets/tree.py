@@ -14,7 +14,6 @@ from stackyard.definitions.document import DocumentError, Mapping, Problem, read
 from stackyard.secrets.errors import SecretFilesError
 
 ROOT = "vault"
-METADATA = "sops"
 # What can stand between two slashes of a path; `.` and `..` would lead elsewhere.
 NAME = re.compile(r"[^/\x00-\x1f\x7f]+")
 

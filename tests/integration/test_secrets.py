@@ -247,9 +247,9 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         time.sleep(0.02)
 
 
-def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
+def edit_on_a_terminal(sops: Sops) -> tuple[subprocess.Popen[bytes], int, Path]:
+    """Edit GRAFANA; return the command, our end of its terminal, and the folder of its copy."""
     new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
-    seen = sops.folder / "seen"
     (sops.folder / "editor.sh").write_text(INTERRUPTED)
     ours, theirs = pty.openpty()
     editing = subprocess.Popen(
@@ -262,7 +262,13 @@ def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
         start_new_session=True,
     )
     os.close(theirs)
+    seen = sops.folder / "seen"
     wait_for(seen.exists, editing)
+    return editing, ours, Path(seen.read_text().strip())
+
+
+def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
+    editing, ours, folder = edit_on_a_terminal(sops)
     os.write(ours, b"\x03")
     said = b""
     while b"Without it your edit is lost" not in said:
@@ -272,7 +278,15 @@ def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
     assert editing.wait() == 0
     os.close(ours)
     assert run(sops, "show", GRAFANA, "USER").stdout == "root\n"
-    assert not Path(seen.read_text().strip()).exists()
+    assert not folder.exists()
+    assert in_clear(sops) == []
+
+
+def test_a_terminal_that_hangs_up_leaves_nothing(sops: Sops) -> None:
+    editing, ours, folder = edit_on_a_terminal(sops)
+    os.close(ours)
+    assert editing.wait() == 128 + signal.SIGHUP
+    assert not folder.exists()
     assert in_clear(sops) == []
 
 

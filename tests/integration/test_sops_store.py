@@ -225,7 +225,9 @@ OURS = re.compile(r"/stackyard-\d+/[0-9a-f]{32}$|^/proc/self/fd/\d+$|^/dev/null$
 
 
 @pytest.mark.parametrize(
-    ("kind", "start"), [("sops", OLD), ("sops", None), ("file", OLD), ("file", None)]
+    ("kind", "start"),
+    [("sops", OLD), ("sops", None), ("file", OLD), ("file", None)],
+    ids=["sops", "new sops", "file", "new file"],
 )
 def test_killed_at_any_write_it_is_old_or_new(sops: Sops, kind: str, start: str | None) -> None:
     place = address(sops).replace("sops:", f"{kind}:")

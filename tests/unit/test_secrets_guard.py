@@ -44,6 +44,7 @@ JSON_META = {
     "mac": ENC,
     "version": "3.11.0",
 }
+META_TEXT = json.dumps(JSON_META)
 ENV_META = (
     f"sops_age__list_0__map_enc={AGE}\nsops_age__list_0__map_recipient=age1\n"
     f"sops_lastmodified=2026-11-23T23:05:10Z\nsops_mac={ENC}\nsops_version=3.11.0\n"
@@ -123,6 +124,8 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
         ("x.yaml", "a: [\n", "is not valid YAML"),
         ("x.json", json.dumps({"a": "hunter2", "sops": JSON_META}), "a is not encrypted"),
         ("x.json", json.dumps({"a": 1, "sops": JSON_META}), "a is not encrypted"),
+        ("x.json", f'{{"a": "hunter2", "a": "{ENC}", "sops": {META_TEXT}}}', "a is not encrypted"),
+        ("x.json", f'{{"a": "{ENC}", "sops": 1, "sops": {META_TEXT}}}', "of its own, or several"),
         ("x.json", json.dumps({"a": ENC, "sops": {"mac": "x"}}), "has no MAC or no key"),
         ("x.json", f"a: {ENC}\n{META}", "is not valid JSON"),
         ("x.env", f"A=hunter2\n{ENV_META}", "A is not encrypted"),
@@ -217,6 +220,7 @@ def wrapped(text: str) -> str:
         (armour(KEY.removeprefix("RSA ")), (1, "has a private key in clear")),
         (armour(KEY.replace("RSA", "OPENSSH")), (1, "has a private key in clear")),
         (armour(KEY.replace("RSA", "PGP") + " BLOCK"), (1, "has a private key in clear")),
+        (f"---- BEGIN SSH2 ENCRYPTED PRIVATE {'KEY'} ----", (1, "has a private key in clear")),
         ("x\nAGE-SECRET-" + "KEY-1" + "Q" * 58, (2, "has a private key in clear")),
         (
             "a:\n  key: " + base64.b64encode(armour(KEY).encode()).decode(),
