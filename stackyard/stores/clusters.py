@@ -123,5 +123,8 @@ def _get(handle: int, path: str, key: str, environ: Mapping[str, str], timeout: 
 
 
 def _is_ready(node: Any) -> bool:
-    conditions = node.get("status", {}).get("conditions") or []
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+    try:
+        conditions = node["status"]["conditions"]
+        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    except (KeyError, TypeError):  # it has not told yet
+        return False

@@ -120,14 +120,16 @@ def _login(environ: Mapping[str, str]) -> AppRole | Kubernetes | None:
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
-        host = parts.hostname
+        secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+        # A name or a password in it would be part of every sentence.
+        usable = secure and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
-        parts, host = urlsplit(""), None
-    if parts.scheme == "https" and host:
-        return text.rstrip("/")
-    if parts.scheme == "http" and host in LOOPBACK:
-        return text.rstrip("/")
-    raise StoreError("VAULT_ADDR must be an address as https://host:8200: TLS is always verified")
+        usable = False
+    if not usable:
+        raise StoreError(
+            "VAULT_ADDR must be an address as https://host:8200: TLS is always verified"
+        )
+    return text.rstrip("/")
 
 
 def _seconds(text: str) -> float:

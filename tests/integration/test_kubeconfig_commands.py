@@ -124,7 +124,9 @@ def test_check_writes_nothing_and_diff_masks(command: Command) -> None:
     assert masked == ['-    token: "(masked 1)"', '+    token: "(masked 2)"']
     for code, *arguments in ((2, "remove", "a"), (0, "use", "a"), (2, "export", "out")):
         before = Path("all").read_bytes()
-        assert command(*map(str, arguments), "--check").code == code
+        done = command(*map(str, arguments), "--check", "--diff")
+        assert (done.code, "(masked 1)" in done.stdout) == (code, code == 2)
+        assert TOKEN not in done.stdout + done.stderr
         assert Path("all").read_bytes() == before
         assert not Path("out").exists()
 
@@ -139,9 +141,11 @@ def test_use_show_and_export(command: Command) -> None:
     unknown = command("use", "c")
     assert (unknown.code, unknown.stderr) == (1, "error: there is no context c: there is a, b\n")
     mine = cluster("mine", "10.9.9.9")
-    write("config", mine)
+    write("real", mine)
+    Path("config").symlink_to("real")
     assert command("export", "config", "--context", "b").code == 0
-    found = stored("config")
+    assert Path("config").is_symlink()
+    found = stored("real")
     assert [entry["name"] for entry in found["contexts"]] == ["mine", "b"]
     assert found["current-context"] == "mine"
     assert Path("config").stat().st_mode & 0o777 == 0o600

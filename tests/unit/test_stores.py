@@ -115,6 +115,16 @@ def test_no_path_leads_out_of_its_mount(place: str) -> None:
         open_store(f"vault:{place}", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t"})
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://vault:8200", "vault:8200", "https://", "https://me:secret@vault", "https://[::1",
+     "https://vault:99999", "ftp://vault", "https://vault:port"],
+)  # fmt: skip
+def test_addresses_of_no_vault(address: str) -> None:
+    with pytest.raises(StoreError, match="VAULT_ADDR must be an address as https://host:8200"):
+        open_store("vault:kv/x", {"VAULT_ADDR": address, "VAULT_TOKEN": "t"})
+
+
 def test_a_token_that_no_header_can_have() -> None:
     for name in ("VAULT_TOKEN", "VAULT_NAMESPACE"):
         environ = {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t", name: "hvs.secret\n"}
