@@ -79,7 +79,8 @@ def dump(allocations: Allocations) -> str:
     }
     if leases:
         document[LEASES] = json.dumps(leases, separators=(",", ":"))
-    return json.dumps(document, indent=2) + "\n"
+    # It is read as YAML, which has no escapes in pairs.
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def _address(key: str, what: str) -> IPAddress:

@@ -44,7 +44,8 @@ def allocate(
 ) -> tuple[Allocations, Block]:
     """Return the allocations with a block for the cluster: the one it holds, or the first free.
 
-    With a `ttl` its lease is renewed; without one it stays as it was.
+    With a `ttl` its lease is renewed; without one it stays as it was, but one that is over ends:
+    whoever asks again must not lose the block to the next `reap`.
 
     Raises:
         PoolExhaustedError: no block is free.
@@ -65,6 +66,9 @@ def allocate(
     if ttl is not None:
         leases[addresses[0]] = Lease(cluster, (now + ttl).replace(microsecond=0))
     lease = leases.get(addresses[0])
+    if lease is not None and lease.expires <= now:
+        del leases[addresses[0]]
+        lease = None
     block = Block(cluster, addresses, lease.expires if lease else None)
     return Allocations(owners, leases, allocations.others), block
 

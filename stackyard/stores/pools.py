@@ -14,13 +14,13 @@ DEADLINE_SECONDS = 300.0
 
 
 def open_allocations(address: str, environ: Mapping[str, str]) -> Store:
-    """Return the store of allocations: in Vault they are a whole secret, not one key of it.
+    """Return the store of allocations: in Vault they are a whole secret, unless a key is named.
 
     Raises:
         StoreError: the address names no store, or Vault's settings are missing.
     """
     store = open_store(address, environ)
-    if address.startswith("vault:"):
+    if address.startswith("vault:") and "#" not in address:
         from stackyard.stores.vault import VaultStore
         from stackyard.stores.vaultsecret import VaultSecret
 

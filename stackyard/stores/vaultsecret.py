@@ -21,7 +21,7 @@ class VaultSecret(VaultStore):
     def read(self) -> Versioned:
         """Return the secret's keys and values."""
         data, version = self._secret()
-        return Versioned(json.dumps(data) if data else None, str(version))
+        return Versioned(json.dumps(data, ensure_ascii=False) if data else None, str(version))
 
     def write(self, document: str, version: str) -> None:
         """Replace all keys of the secret, if its version still is the one read.

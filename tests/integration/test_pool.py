@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import Certificate, Fault, fault_proxy
+from in_process import run_here
 from sops_files import make_sops
 from vault_lab import Vault
 
@@ -65,14 +66,7 @@ def site(tmp_path: Path) -> Path:
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run `stackyard pool …` in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "stackyard.cli.main", "pool", *arguments],
-        cwd=folder,
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_here(folder, "pool", *arguments, environ=environ)
 
 
 def pool(vault: Vault, site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -153,6 +147,15 @@ def test_other_stores(site: Path, kind: str) -> None:
     for vip, changed in (("192.168.1.140", True), ("192.168.1.140", False)):
         block, written = change_allocations(store, lambda was: allocate(was, given, "a", now))
         assert (str(block.vip), written) == (vip, changed)
+    assert capacity(read_allocations(store), given) == (5, 4)
+
+
+def test_a_key_of_a_secret_that_has_others(vault: Vault, site: Path) -> None:
+    vault.call("POST", "kv/data/pools/shared", {"data": {"OTHER": "x"}})
+    store = open_allocations("vault:kv/pools/shared#POOL", vault.environ)
+    given, now = load_site(site).pools["old"], dt.datetime.now(dt.UTC)
+    change_allocations(store, lambda was: allocate(was, given, "a", now))
+    assert vault.secret("pools/shared").keys() == {"OTHER", "POOL"}
     assert capacity(read_allocations(store), given) == (5, 4)
 
 

@@ -30,7 +30,7 @@ POOL = Pool("ephemeral", IPAddress("192.168.1.140"), IPAddress("192.168.1.149"),
 
 
 def of(document: dict[str, object]) -> Allocations:
-    return parse(json.dumps(document))
+    return parse(json.dumps(document, ensure_ascii=False))
 
 
 def flat(allocations: Allocations) -> dict[str, object]:
@@ -68,7 +68,7 @@ def test_the_older_tools_documents() -> None:
     with pytest.raises(PoolError, match=r"192\.168\.1\.141 of the same block belongs to b"):
         allocate(shared, POOL, "a", NOW)
     # Other tools' keys and addresses of other pools stay.
-    kept = of({"10.0.0.1": "x", "_note": "y"})
+    kept = of({"10.0.0.1": "x", "_note": "y 😀"})
     assert flat(release(allocate(kept, POOL, "a", NOW)[0], POOL, "a")[0]) == flat(kept)
 
 
@@ -119,6 +119,16 @@ def test_leases_end_and_can_be_renewed() -> None:
     left, over = reap(renewed, POOL, NOW + HOUR * 1.5)
     assert [block.cluster for block in over] == ["short"]
     assert flat(left) == {"192.168.1.142": "ever", "192.168.1.143": "ever"}
+
+
+def test_who_asks_again_after_the_time_is_over_keeps_the_block() -> None:
+    first, vip = allocate(parse(None), POOL, "a", NOW, HOUR)
+    again, block = allocate(first, POOL, "a", NOW + HOUR * 2)
+    assert (block.vip, block.expires) == (vip.vip, None)
+    assert reap(again, POOL, NOW + HOUR * 9) == (again, ())
+    renewed, block = allocate(first, POOL, "a", NOW + HOUR * 2, HOUR)
+    assert block.expires == NOW + HOUR * 3
+    assert reap(renewed, POOL, NOW + HOUR * 2)[1] == ()
 
 
 def test_a_lease_ends_with_its_allocation_even_when_an_older_tool_ended_it() -> None:
