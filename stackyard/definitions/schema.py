@@ -1,6 +1,7 @@
 """The table of keys as a JSON Schema for editors."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from stackyard.definitions.availability import HA
@@ -28,7 +29,6 @@ TYPES: dict[str, Any] = {
     "boolean": {"type": "boolean"},
     "switch": {"enum": [True, False, 0, 1]},
     "map": {"type": "object"},
-    "list": TEXTS,
     "addresses": TEXTS,
     "ranges": {"type": ["string", "integer"]},
 }
@@ -101,8 +101,11 @@ def _rules(key: Key) -> dict[str, Any]:
         return {"anyOf": [*TEXTS["anyOf"], _object(REFERENCE)]}
     if key.type == "secret":
         return {"anyOf": [_object(REFERENCE), _object(VAULT_REFERENCE)]}
+    if key.type == "list":
+        item = _rules(replace(key, type="string"))
+        return {"anyOf": [item, {"type": "array", "items": item}]}
     rules: dict[str, Any] = dict(TYPES[key.type])
-    if key.type in ("list", "addresses", "ranges"):
+    if key.type in ("addresses", "ranges"):
         return rules
     if key.choices:
         return {"enum": list(key.choices)}

@@ -29,6 +29,8 @@ def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> O
     if len(found) > 1:
         places = ", ".join(f"{vm.vmid} on {vm.node}" for vm in found)
         raise PlanError(f"there are {len(found)} VMs named {name} ({places}): give one's --vmid")
+    if not observed.nodes.get(found[0].node):
+        raise PlanError(f"{what} is on {found[0].node}, which does not answer: bring it up first")
     if found[0].name is None:
         raise PlanError(f"{what} on {found[0].node} has no name: give it one first")
     return Observed(observed.nodes, found, observed.rooms)

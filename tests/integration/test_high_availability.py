@@ -69,6 +69,28 @@ def test_a_vm_is_kept_by_the_cluster_as_defined(
     assert site.endpoint.call("GET", PATH) == []
 
 
+def test_a_vm_moves_by_the_cluster_and_a_failed_step_is_made_up_for(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    site.define({**vm(0), "ha": "started"}, {**vm(1), "ha": "started"})
+    site.endpoint.set_fault("POST", PATH, reason="got lock request timeout")
+
+    failed = site.run("apply", "--yes", "--limit", "k8s-0")
+
+    assert failed.returncode == 1
+    assert "got lock request timeout" in failed.stdout
+    apply(site)
+    assert {name: entry["state"] for name, entry in resources(site).items()} == {
+        "k8s-0": "started",
+        "k8s-1": "started",
+    }
+    site.define({**vm(0), "ha": "started", "target_node": "node03"})
+    apply(site)
+    moved = next(row for row in site.vms() if row["name"] == "k8s-0")
+    assert (moved["node"], moved["status"]) == ("node03", "running")
+
+
 def test_what_ha_says_is_imported(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
     vmid = next(row["vmid"] for row in site.vms() if row["name"] == "legacy")

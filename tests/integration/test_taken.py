@@ -43,6 +43,7 @@ def test_a_vm_on_a_node_that_is_away_is_not_made_again(
 ) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=2)
     assert site.run("apply", "--yes").returncode == 0
+    vmid = next(str(row["vmid"]) for row in site.vms() if row["name"] == "k8s-1")
     site.define({**vm(1), "target_node": "node01"})
     endpoint = site.endpoint.endpoint
     endpoint.take_down("node02")
@@ -53,7 +54,12 @@ def test_a_vm_on_a_node_that_is_away_is_not_made_again(
     named = site.run("apply", "--yes")
     destroyed = site.run("destroy", "k8s-1", "--yes")
 
+    imported = site.run("import", "--vmid", vmid, "--output", str(tmp_path / "k8s-1.yaml"))
+
     assert nameless.returncode == named.returncode == destroyed.returncode == 1
+    assert imported.returncode == 1
+    assert "is on node02, which does not answer: bring it up first" in imported.stderr
+    assert not (tmp_path / "k8s-1.yaml").exists()
     assert "on node02, which does not answer, may be it: bring the node up" in nameless.stdout
     assert "on node02, which does not answer: bring it up first" in named.stdout
     assert "on node02, which does not answer" in destroyed.stderr

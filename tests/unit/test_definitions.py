@@ -1,12 +1,14 @@
 """What a user reads about a definition: its values when it is right, a sentence when it is not."""
 
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from definition_strategies import disks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -304,6 +306,49 @@ def test_any_folder_is_a_fleet_or_mistakes_with_their_places(files: list[bytes])
         told = {vm.source.path for vm in definitions} | {problem.path for problem in problems}
         assert {str(Path(name, f"{number}.yaml")) for number in range(len(files))} <= told
         assert all(problem.line >= 1 and problem.sentence for problem in problems)
+
+
+@settings(max_examples=60)
+@given(disks())
+def test_both_forms_describe_the_same_disks(flat: list[dict[str, Any]]) -> None:
+    nested: dict[str, Any] = {}
+    for disk in flat:
+        content = {key: value for key, value in disk.items() if key not in ("slot", "type")}
+        bus = disk["slot"].rstrip("0123456789")
+        nested.setdefault(bus, {})[disk["slot"]] = {disk.get("type", "disk"): content}
+    base = {"name": "a", "target_node": "n"}
+    one = parse_vm(yaml.safe_dump({**base, "disks": flat}))
+    other = parse_vm(yaml.safe_dump({**base, "nested_disks": nested}))
+    both = parse_vm(yaml.safe_dump({**base, "disks": flat, "nested_disks": nested}))
+    assert one.disks == other.disks == both.disks
+    assert len(one.disks) == len(flat)
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ("ha: {state: stopped}\nvm_state: running\n", "contradicts vm_state running"),
+        ("ha: {state: none, max_restart: 2}\n", "takes the VM out: drop them"),
+        ("ha: started\ntemplate: true\n", "this is a template: take it out"),
+        ("ha: {}\n", "ha is empty: leave it out"),
+        ("ha: running\n", "state of ha must be one of started"),
+        ("ha: {max_restart: -1}\n", "max_restart of ha must be at least 0"),
+        ("ha: {restarts: 1}\n", "unknown key 'restarts' of ha"),
+    ],
+)
+def test_a_resource_of_ha_that_cannot_be_is_a_mistake(keys: str, why: str) -> None:
+    with pytest.raises(DefinitionsError, match=re.escape(why)) as caught:
+        parse_vm(f"name: a\ntarget_node: n\n{keys}", "vms/a.yaml")
+    assert str(caught.value).startswith("vms/a.yaml:3: ")
+
+
+def test_the_state_of_ha_is_the_power_of_the_vm() -> None:
+    def power(keys: str) -> str | None:
+        return parse_vm(f"name: a\ntarget_node: n\n{keys}").vm_state
+
+    assert power("ha: enabled\n") == power("ha: started\nvm_state: running\n") == "running"
+    assert power("ha: disabled\n") == "stopped"
+    assert power("ha: ignored\n") is power("ha: {max_restart: 2}\n") is None
 
 
 def test_the_committed_reference_is_the_table() -> None:

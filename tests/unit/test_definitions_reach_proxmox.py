@@ -1,13 +1,14 @@
 """What definitions accept, Proxmox accepts: checked by the lab's own idea of Proxmox's schema."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import yaml
-from definition_strategies import Plain, documents, values_of
+from definition_strategies import Plain, device_of, documents, values_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES, Family
 from stackyard.definitions.keys import DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.load import DefinitionsError, parse_vm
@@ -16,7 +17,7 @@ from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.parameters import ADD_HA, CREATE, check
 from stackyard.plan.desired import desired_values
 from stackyard.plan.values import Change
-from stackyard.proxmox.ha import encode_ha
+from stackyard.proxmox.ha import decode_ha, encode_ha
 from stackyard.proxmox.wire import decode, encode, parameters
 
 ANYTHING = st.one_of(
@@ -76,6 +77,14 @@ def test_every_value_of_a_definition_reads_back_as_it_was_written(document: Plai
         assert found == written(value)
 
 
+@given(device_of(HA).filter(lambda plain: plain.get("state") != "none"))
+def test_a_resource_reads_back_as_it_was_written(plain: Plain) -> None:
+    ha = parse_vm(yaml.safe_dump({"name": "a", "target_node": "n", "ha": plain})).ha
+    assert ha is not None
+    given = {name: value for name, value in asdict(ha).items() if value is not None}
+    assert decode_ha(encode_ha(ha)) == replace(decode_ha({}), **given)
+
+
 def written(value: Any) -> Any:
     """Return a value as it stands in a first write: an import's size comes after it."""
     imported = getattr(value, "import_from", None)
@@ -113,7 +122,7 @@ def test_what_a_disk_or_card_does_not_take_never_reaches_proxmox(
 
 
 @settings(max_examples=400)
-@given(st.sampled_from(FAMILIES), st.data())
+@given(st.sampled_from((*FAMILIES, HA)), st.data())
 def test_what_a_device_does_not_take_never_reaches_proxmox(
     family: Family, data: st.DataObject
 ) -> None:
