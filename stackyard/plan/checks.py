@@ -64,8 +64,8 @@ def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
             f"the VMID {vmid} of {name} is taken by a container or by a VM that the token may not "
             "see: choose another one"
         )
-    for vm in observed.vms:
-        if vm.vmid != vmid or vm.name == name or vm.is_leftover:
+    for vm in observed.numbered(vmid):
+        if vm.name == name or vm.is_leftover:
             continue
         if vm.is_being_made and not vm.name:
             yield f"{name} (VM {vmid} on {vm.node}) is still being made: wait and plan again"

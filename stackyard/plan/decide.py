@@ -64,7 +64,7 @@ def decide(definition: Definition, world: World) -> Decision:
     problem = conflict(definition, world.observed, vmid, world.freed)
     if problem:
         return Decision(problems=(f"{definition.source.at()}: {problem}",))
-    left = next((vm for vm in world.observed.vms if vm.vmid == vmid and vm.is_leftover), None)
+    left = next((vm for vm in world.observed.numbered(vmid) if vm.is_leftover), None)
     if left:
         about = f"remove what a broken-off {left.lock} left as VM {vmid} on {left.node}"
         return _made_anew(definition, left, world, about)

@@ -4,6 +4,7 @@ Filled by `stackyard.proxmox.observe`; tests write it by hand. A VM is ours by i
 or, between its cloning and its first configuration, by the marker in its description.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -121,6 +122,16 @@ class Observed:
     pools: frozenset[str] | None = None  # None: nobody asked
     taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
     certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told
+    _named: Mapping[str | None, list[ObservedVm]] = field(init=False, repr=False, compare=False)
+    _numbered: Mapping[int, list[ObservedVm]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named, numbered = defaultdict(list), defaultdict(list)
+        for vm in sorted(self.vms, key=lambda vm: vm.vmid):
+            named[vm.name].append(vm)
+            numbered[vm.vmid].append(vm)
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_numbered", numbered)
 
     @property
     def away(self) -> tuple[ObservedVm, ...]:
@@ -129,7 +140,11 @@ class Observed:
 
     def named(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name, templates included, by VMID."""
-        return tuple(sorted((vm for vm in self.vms if vm.name == name), key=lambda vm: vm.vmid))
+        return tuple(self._named.get(name, ()))
+
+    def numbered(self, vmid: int) -> tuple[ObservedVm, ...]:
+        """Return the VM of that VMID, or nothing."""
+        return tuple(self._numbered.get(vmid, ()))
 
     def ours(self, name: str) -> tuple[ObservedVm, ...]:
         """Return the VMs of that name that are ours."""

@@ -84,8 +84,8 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
 
 def _fingerprint(rows: list[dict[str, object]]) -> str:
     """Return a digest of all that a lock, which comes and goes by itself, does not change."""
-    told = sorted(json.dumps(r, sort_keys=True) for r in rows if r["key"] not in ("digest", "lock"))
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    told = {str(row["key"]): row for row in rows if row["key"] not in ("digest", "lock")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _encode(key: str, value: Value, keep: str) -> Wire:
