@@ -7,15 +7,17 @@ what is written is quoted unless it is sure to be a text for both.
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from stackyard.definitions import nesting
 from stackyard.definitions.nesting import NestingError, check_nesting
 
-Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
+BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{tag}" for tag in ("bool", "int", "float"))
+NUMBERS = frozenset([INT, FLOAT])
+ONLY_PYYAMLS = frozenset(["tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"])
 # Lists and mappings that aliases may blow a document up to; one of 1,000 clusters has 8,000.
 MOST_VALUES = 200_000
 PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@+=-]*(?::[A-Za-z0-9_./@+=-]+)*")
@@ -26,14 +28,34 @@ UNPRINTABLE = re.compile(
 LONGEST_KEY = 120
 
 
+def _as_kubectl(reader_or_writer: Any) -> Any:
+    """Add the words without quotes that are no texts for kubectl, though they are for PyYAML."""
+    for tag, words, first in (
+        (BOOL, "[yYnN]", "yYnN"),
+        (INT, "[-+]?0o[0-7_]+", "-+0"),
+        (FLOAT, r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+", "-+0123456789"),
+        (FLOAT, r"[-+]\.[0-9]+([eE][-+]?[0-9]+)?", "-+"),
+    ):
+        reader_or_writer.add_implicit_resolver(tag, re.compile(f"^(?:{words})$"), list(first))
+    return reader_or_writer
+
+
+@_as_kubectl
 class Loader(nesting.Loader):  # type: ignore[misc, valid-type] # with or without libyaml
-    """PyYAML's, that asks its expressions for the few words alone that may be no text."""
+    """PyYAML's with kubectl's words, that looks closer at those alone that may be no texts."""
+
+    bool_values: ClassVar = nesting.Loader.bool_values | {"y": True, "n": False}
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> Any:
         """Return the tag of a node; `implicit` says whether it is a word without quotes."""
         if kind is yaml.ScalarNode and value and value[0] not in self.yaml_implicit_resolvers:
             return TEXT
-        return super().resolve(kind, value, implicit)
+        tag = super().resolve(kind, value, implicit)
+        # 12:30 is the number 750 for PyYAML, and 2024-01-01 a date.
+        return TEXT if tag in ONLY_PYYAMLS or (tag in NUMBERS and ":" in value) else tag
+
+
+Dumper = _as_kubectl(type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {}))
 
 
 class TextError(Exception):

