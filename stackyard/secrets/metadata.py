@@ -30,7 +30,7 @@ OF_KEY = {
     "key_id", "vault_url", "vault_address", "name", "version", "engine_path", "key_name",
 }  # fmt: skip
 KNOWN = OF_FILE | MASTER_KEYS | OF_KEY
-FLAT = re.compile(r"(?P<first>[a-z_]+?)(?:__(?:list_\d+|map_[A-Za-z_]+))*")
+FLAT = re.compile(r"(?P<first>[a-z_]+?)(?:__(?:list_\d+|map_(?:(?!__)[A-Za-z_])+))*")
 # The forms of what has one; a MAC is cipher text.
 FORMS = {
     "mac": ENCRYPTED,

@@ -139,6 +139,7 @@ def test_a_value_in_clear_beside_real_metadata(text: str, line: int, says: str) 
             "`sops` has a version that is not SOPS's",
         ),
         ("x.env", f"A={ENC}\nsops_mac=hunter2\n{ENV_META}", "sops_mac is not SOPS's"),
+        ("x.env", f"sops_a{'__map_a' * 50}!=hunter2\n{ENV_META}", "is not SOPS's"),
         ("x.env", f"# hunter2\n{ENV_META}", "has a comment in clear"),
         ("x.env", f"hunter2\n{ENV_META}", "is not KEY=value"),
         ("x.env", f"A={ENC}\n", "has no sops_mac or no key"),
@@ -269,7 +270,8 @@ def test_keys_without_armour_and_their_public_halves() -> None:
 
 def test_a_large_file_is_searched_to_its_end() -> None:
     # Of a kind that makes a careless pattern slow.
-    filler = b"users: user: token: &a - \\n" * 40_000 + b"A" * 1_000_000 + b"\n \n" * 100_000
+    filler = b"users: user: " + b"&!" * 50 + b" token: &a - \\n" * 40_000
+    filler += b"A" * 1_000_000 + b"\n \n" * 100_000
     assert list(find_clear(filler)) == []
     ((line, _),) = find_clear(filler + armour(KEY).encode())
     assert line == 200_001
