@@ -247,6 +247,14 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         time.sleep(0.02)
 
 
+# The first time that it is to encrypt, Ctrl-C hits it as it hits all that a terminal runs.
+INTERRUPTED_SOPS = f"""\
+#!/bin/sh
+[ "$1" = set ] && [ ! -e interrupted ] && touch interrupted && kill -INT 0
+exec {SCRIPTS}/sops "$@"
+"""
+
+
 def edit_on_a_terminal(sops: Sops) -> tuple[subprocess.Popen[bytes], int, Path]:
     """Edit GRAFANA; return the command, our end of its terminal, and the folder of its copy."""
     new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
@@ -267,14 +275,26 @@ def edit_on_a_terminal(sops: Sops) -> tuple[subprocess.Popen[bytes], int, Path]:
     return editing, ours, Path(seen.read_text().strip())
 
 
-def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
-    editing, ours, folder = edit_on_a_terminal(sops)
-    os.write(ours, b"\x03")
+def read_until_asked(terminal: int) -> bytes:
     said = b""
     while b"Without it your edit is lost" not in said:
-        said += os.read(ours, 1000)
+        said += os.read(terminal, 1000)
+    return said
+
+
+def test_ctrl_c_takes_no_edit_away(sops: Sops) -> None:
+    program = sops.folder / "bin" / "sops"
+    program.parent.mkdir()
+    program.write_text(INTERRUPTED_SOPS)
+    program.chmod(0o755)
+    sops.environ["PATH"] = f"{program.parent}:{sops.environ['PATH']}"
+    editing, ours, folder = edit_on_a_terminal(sops)
+    os.write(ours, b"\x03")
+    read_until_asked(ours)
     assert termios.tcgetattr(ours)[3] & termios.ECHO
     os.write(ours, b"\x03y\n")
+    assert b"sops failed with" in read_until_asked(ours)
+    os.write(ours, b"y\n")
     assert editing.wait() == 0
     os.close(ours)
     assert run(sops, "show", GRAFANA, "USER").stdout == "root\n"
