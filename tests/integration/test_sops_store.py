@@ -177,6 +177,11 @@ def test_what_goes_wrong_is_one_sentence(sops: Sops, tmp_path: Path) -> None:
     stranger = make_sops(tmp_path / "stranger")
     key = stranger.environ["SOPS_AGE_KEY_FILE"]
     assert "no key here decrypts it: set SOPS_AGE_KEY_FILE" in says(SOPS_AGE_KEY_FILE=key)
+    older = tmp_path / "older" / "sops"
+    older.parent.mkdir()
+    older.write_text("#!/bin/sh\necho 'flag provided but not defined: -value-stdin' >&2; exit 1\n")
+    older.chmod(0o755)
+    assert "this sops is too old, 3.11 is needed" in says(PATH=f"{older.parent}:/bin")
     file(sops).write_text(f"vault: {SECRET}")
     assert "it is not encrypted by SOPS" in says()
     file(sops).write_bytes(before.replace(b"KUBECONFIG:", b"KUBECONFIg:"))

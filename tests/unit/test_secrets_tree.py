@@ -58,6 +58,7 @@ def test_a_file() -> None:
             "f:1: E is a value where only secrets or folders can be",
         ),
         ("vault: {kv: {a: {A: [hunter2]}}}", "f:1: A of kv/a must be a text: put it in quotes"),
+        ("vault: {kv: {a: {A: 1.10}}}", "f:1: A of kv/a must be a text: put it in quotes"),
         ("vault: {kv: {a: {A: null}}}", "f:1: A of kv/a must be a text: put it in quotes"),
         ("vault: {kv: {a: {A: 2020-01-01}}}", "f:1: A of kv/a must be a text: put it in quotes"),
         ("vault: {kv: {a/b: {A: x}}}", "f:1: 'a/b' is no name of a mount"),
