@@ -10,6 +10,9 @@ STAMP := $(VENV)/.stamp
 # What the lab's machines are made with; README.md names each.
 PACKAGES := systemd-container mmdebstrap iproute2 openssh-client
 
+# Of all that is downloaded nothing stays outside the checkout.
+export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
+
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt

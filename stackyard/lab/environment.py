@@ -6,7 +6,6 @@ from stackyard.lab.errors import LabError
 from stackyard.lab.folder import Folder
 from stackyard.lab.platform import Platform
 from stackyard.lab.settings import Services
-from stackyard.lab.visitors import nameplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,11 @@ def variables(folder: Folder, services: Services, access: Access) -> dict[str, s
         "STACKYARD_SSHKEYS": access.public_key,
         "ANSIBLE_PRIVATE_KEY_FILE": str(folder.ssh_key),
         "STACKYARD_KNOWN_HOSTS": str(folder.known_hosts),
-        # Every lab has the same addresses; a connection that ssh keeps open leads into one of them.
-        "ANSIBLE_SSH_CONTROL_PATH": f"%(directory)s/{nameplate(folder.path)}-%%h-%%p-%%r",
+        # What these would leave in the user's home. And every lab has the same addresses: what ssh
+        # keeps open and what kubectl remembers of a server is of one lab alone.
+        "ANSIBLE_LOCAL_TEMP": str(folder.ansible),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.sockets),
+        "KUBECACHEDIR": str(folder.kubectl),
     }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackyard.lab.addresses import lab_id
+
 PRIVATE = 0o600
 
 
@@ -77,6 +79,21 @@ class Folder:
         return self.path / "known_hosts"
 
     @property
+    def ansible(self) -> Path:
+        """Ansible's temporary files, of whoever runs it inside."""
+        return self.path / "ansible"
+
+    @property
+    def kubectl(self) -> Path:
+        """What kubectl remembers of the clusters."""
+        return self.path / "kubectl"
+
+    @property
+    def sockets(self) -> Path:
+        """Ssh's sockets: outside, for the path of one has 107 bytes at most (unix(7))."""
+        return Path("/run") / lab_id(self.path)
+
+    @property
     def vault(self) -> Path:
         """OpenBao's configuration and keys."""
         return self.path / "vault"
@@ -92,6 +109,8 @@ class Folder:
 
     def empty(self) -> None:
         """Remove all that is in the folder; what makes it a lab's folder goes last."""
+        if self.sockets.exists():
+            shutil.rmtree(self.sockets)
         for entry in sorted(self.path.iterdir(), key=lambda one: one == self.settings):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

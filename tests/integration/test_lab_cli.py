@@ -13,7 +13,6 @@ from lab_fixture import CACHE, ENTER, USER, RunningLab, stackyard, why_no_machin
 
 from stackyard.lab import cgroups, control, requirements
 from stackyard.lab.addresses import lab_id
-from stackyard.lab.visitors import nameplate
 
 HEEDLESS = "trap '' TERM; while :; do sleep 1; done"  # as an interactive shell
 
@@ -170,28 +169,28 @@ def test_a_killed_lab_leaves_no_process_mount_cgroup_or_file(
         [*ENTER, f"--target={found.process.pid}", "--net", "--", "sh", "-c", HEEDLESS],
         start_new_session=True,
     )
-    connection = _kept_connection(second, "192.168.1.40")
+    sockets = _kept_connections(second, "192.168.1.40")
 
     os.kill(_worker(found.process.pid) if victim == "daemon" else found.process.pid, signal.SIGKILL)
     _until_gone(folder)
     assert stackyard("lab", "down", "--dir", str(folder)).returncode == 0
 
     assert shell.wait(10) == -signal.SIGHUP
-    assert not connection.exists()
+    assert not sockets.exists()
     assert not folder.exists()
     assert not group.exists()
     assert Path("/proc/self/mounts").read_text(encoding="utf-8") == before
     assert lab.machines() is not None, "the other lab is as it was"
 
 
-def _kept_connection(lab: RunningLab, address: str) -> Path:
-    """Let Ansible open a connection that outlives it; return its socket."""
+def _kept_connections(lab: RunningLab, address: str) -> Path:
+    """Let Ansible open a connection that outlives it; return the folder of such connections."""
     hosts_are_new = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     options = ["-u", USER, f"--ssh-common-args={hosts_are_new}"]
     lab.run(["ansible", "all", "-i", f"{address},", "-m", "raw", "-a", "true", *options])
-    socket = Path("~/.ansible/cp").expanduser() / f"{nameplate(lab.folder)}-{address}-22-{USER}"
-    assert socket.exists()
-    return socket
+    sockets = Path(lab.environ["ANSIBLE_SSH_CONTROL_PATH_DIR"])
+    assert len(list(sockets.iterdir())) == 1
+    return sockets
 
 
 def _worker(init: int) -> int:
