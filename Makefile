@@ -56,7 +56,7 @@ lint: setup
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/yamllint --strict .
 	$(BIN)/ansible-lint --offline
-	$(BIN)/shellcheck .ci/run
+	$(BIN)/shellcheck .ci/run .ci/demo
 
 clean: demo-down
 	rm -rf $(VENV) .cache .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

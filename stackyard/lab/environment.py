@@ -36,7 +36,7 @@ def variables(folder: Folder, services: Services, access: Access) -> dict[str, s
         "STACKYARD_KNOWN_HOSTS": str(folder.known_hosts),
         # What these would leave in the user's home. And every lab has the same addresses: what ssh
         # keeps open and what kubectl remembers of a server is of one lab alone.
-        "ANSIBLE_LOCAL_TEMP": str(folder.ansible),
+        "ANSIBLE_HOME": str(folder.ansible),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder.sockets),
         "KUBECACHEDIR": str(folder.kubectl),
     }

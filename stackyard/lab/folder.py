@@ -80,7 +80,7 @@ class Folder:
 
     @property
     def ansible(self) -> Path:
-        """Ansible's temporary files, of whoever runs it inside."""
+        """What Ansible keeps of its own in a user's home."""
         return self.path / "ansible"
 
     @property
