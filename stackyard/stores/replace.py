@@ -46,12 +46,20 @@ def replace(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.write(content)
             file.flush()
             os.fchmod(file.fileno(), mode)
+            _keep_owner(path, file.fileno())
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
     _settle(path.parent)
+
+
+def _keep_owner(path: Path, handle: int) -> None:
+    """Leave a file to whom it belongs, also where root replaces it."""
+    if os.geteuid() == 0 and path.exists():
+        found = path.stat()
+        os.fchown(handle, found.st_uid, found.st_gid)
 
 
 def kept_mode(path: Path) -> int:

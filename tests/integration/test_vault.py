@@ -117,6 +117,20 @@ def test_a_document_that_cannot_be_parsed_is_never_replaced(vault: Vault) -> Non
     assert vault.secret("broken/KUBECONFIG") == {"KUBECONFIG": "a: b: c"}
 
 
+def test_a_token_needs_three_rights_on_one_path(vault: Vault) -> None:
+    policy = 'path "kv/data/limited/K" { capabilities = ["create", "read", "update"] }'
+    vault.call("PUT", "sys/policies/acl/limited", {"policy": policy})
+    given = {"policies": ["limited"], "no_default_policy": True}
+    token = vault.call("POST", "auth/token/create-orphan", given)["auth"]["client_token"]
+    environ = vault.environ | {"VAULT_TOKEN": token}
+    store = open_store("vault:kv/limited/K", environ)
+    for written in ("one ", "one one "):
+        assert update(store, lambda text: f"{text or ''}one ")
+        assert store.read().document == written
+    with pytest.raises(StoreError, match="the token is wrong or may not do this"):
+        open_store("vault:kv/limited/L", environ).read()
+
+
 def test_what_goes_wrong_is_one_sentence(vault: Vault) -> None:
     def says(address: str = "vault:kv/x/K", **change: str) -> str:
         store = open_store(address, vault.environ | change)

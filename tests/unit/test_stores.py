@@ -172,3 +172,13 @@ def test_a_device_or_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
     assert pipe.is_fifo()
     with pytest.raises(StoreError, match="/dev/null cannot be written: it is no regular file"):
         update(FileStore(Path("/dev/null")), lambda _: "secret")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give a file away")
+def test_a_file_stays_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.touch()
+    os.chown(path, 1234, 2345)
+    assert update(FileStore(path), lambda _: "new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
