@@ -34,7 +34,7 @@ def apply(
     """Plan, ask, and carry the plan out; VMs that fail do not stop the others."""
     from stackyard.cli import vms
     from stackyard.cli.consent import consent
-    from stackyard.proxmox.converge import apply_and_look, plan_fleet
+    from stackyard.proxmox.planning import plan_fleet
 
     agreed = consent(replace, prune, detach, data_loss, limit)
     if file is not None:
@@ -49,6 +49,8 @@ def apply(
         if planned.is_empty:
             return
         vms.ask("Carry this out?", yes)
+        from stackyard.proxmox.converge import apply_and_look  # an empty plan needs none of it
+
         with vms.working(audit, site, verbose, planned) as work:
             outcome = apply_and_look(client, planned, definitions, fleet_site, work.terms)
     vms.show_outcome(outcome, work)

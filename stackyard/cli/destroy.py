@@ -17,7 +17,8 @@ def destroy(
 ) -> None:
     """Remove a VM of ours with all its disks; refused where it is protected."""
     from stackyard.cli import vms
-    from stackyard.proxmox.converge import apply_and_look, plan_removal
+    from stackyard.proxmox.converge import apply_and_look
+    from stackyard.proxmox.planning import plan_removal
 
     definitions, fleet_site = vms.load(site)
     with vms.connected() as client:

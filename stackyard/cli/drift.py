@@ -21,7 +21,7 @@ def drift(
     from stackyard.cli import vms
     from stackyard.plan import Consent, select, to_json
     from stackyard.plan.drift import has_drift, render_drift
-    from stackyard.proxmox.converge import plan_fleet
+    from stackyard.proxmox.planning import plan_fleet
 
     definitions, fleet_site = vms.load(site)
     orphans_too = Consent(prune=limit is None)

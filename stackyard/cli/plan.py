@@ -43,7 +43,7 @@ def plan(
     from stackyard.cli.consent import consent
     from stackyard.cli.files import write_atomically
     from stackyard.plan import to_json
-    from stackyard.proxmox.converge import plan_fleet
+    from stackyard.proxmox.planning import plan_fleet
 
     if as_json and markdown:
         raise typer.BadParameter("--json and --markdown are two forms of one answer: give one")

@@ -1,24 +1,20 @@
 """The whole way, for the command line and for a run: observe, plan, apply, and look again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
-from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy, render_text
-from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
-from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan import Observed, Plan, make_plan, render_text
 from stackyard.plan.moved import check_cluster, moved_since, with_digests
-from stackyard.plan.privileges import root_only
-from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
 from stackyard.plan.values import ManageHa
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.ha import observe_ha
-from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
+from stackyard.proxmox.observe import Scope, observe, observe_scope
+from stackyard.proxmox.planning import plan_fleet
 from stackyard.proxmox.rivals import with_fresh_vmids
-from stackyard.proxmox.storages import observe_storages
 from stackyard.proxmox.wire import decode
 
 _TAG_ATTEMPTS = 5
@@ -38,58 +34,6 @@ class Outcome:
     def failed(self) -> tuple[Reached, ...]:
         """The actions that did not come to their end, or did not have their effect."""
         return tuple(action for action in self.reached if action.error)
-
-
-def plan_fleet(
-    client: Client,
-    definitions: Iterable[Definition],
-    site: Site,
-    limit: str | None = None,
-    consent: Consent = NOTHING,
-) -> tuple[Plan, Observed]:
-    """Observe and plan; reads only. What nodes and storages have no room for is a problem.
-
-    Storages are only asked where the plan puts something on them.
-
-    Raises:
-        ProxmoxError, PlanError: see `observe` and `make_plan`.
-    """
-    fleet = tuple(definitions)
-    scope = Scope(limit, also=_orphans(fleet, consent), replaced=consent.replace)
-    observed = observe_scope(client, fleet, site, scope)
-    plan = make_plan(fleet, observed, site, limit, consent)
-    nodes = nodes_that_allocate(plan, observed)
-    if nodes:
-        observed = observe_storages(client, observed, nodes)
-    shared = Shared()
-    if takes_addresses(plan):
-        shared = shared_addresses(plan, fleet, observe_rest(client, observed))
-    refused = () if client.settings.is_root else root_only(fleet, plan)
-    capacity = capacity_problems(plan, fleet, observed)
-    problems = (*plan.problems, *refused, *capacity, *shared.problems)
-    notes = (*plan.notes, *capacity_notes(plan, observed), *shared.notes)
-    return replace(plan, problems=problems, notes=notes), observed
-
-
-def _orphans(fleet: tuple[Definition, ...], consent: Consent) -> Callable[[ObservedVm], bool]:
-    """Pick what may have to be removed: its protection and its digest stand in what is read."""
-    known = {definition.name for definition in fleet}
-    return lambda vm: consent.prune and TAG in vm.tags and vm.name not in known
-
-
-def plan_removal(
-    client: Client, name: str, definitions: Iterable[Definition], site: Site
-) -> tuple[Plan, Observed]:
-    """Observe one VM and plan its removal; reads only.
-
-    Raises:
-        ProxmoxError, PlanError: see `observe` and `plan_destroy`.
-    """
-    fleet = tuple(definitions)
-    observed = observe(client, (), site, names=(name,))
-    plan = plan_destroy(name, fleet, observed)
-    refused = () if client.settings.is_root else root_only(fleet, plan)
-    return replace(plan, problems=refused), observed
 
 
 def apply_and_look(

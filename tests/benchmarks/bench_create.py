@@ -26,7 +26,10 @@ def measure() -> Section:
             f"{COUNT} full clones of one template on one node, each configured, enlarged and "
             f"started. A clone takes {CLONE:g} s, a configuration {CONFIG:g} s, a resize "
             f"{RESIZE:g} s, a start {START:g} s. Seconds are those of whole commands; at work is "
-            f"from the first request to the last. {peer.NAME} is given the same work."
+            f"from the first request to the last. {peer.NAME} is given the same work: a task for "
+            "each module that it takes (clone, configuration, interface, disk, start) with a loop "
+            "over the VMs; as async tasks all VMs are begun at once, without a limit for clones, "
+            "and then waited for with `async_status`."
         ),
         columns=(
             "",

@@ -63,6 +63,24 @@ def test_two_applies_at_once_make_each_vm_once(
     assert_whole(site)
 
 
+def test_two_applies_of_overlapping_parts_make_each_vm_once(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(SLOW))
+    parts = ("k8s-0,k8s-1,k8s-2", "k8s-[2-4]")
+    both = [site.begin("apply", "--yes", "--limit", part) for part in parts]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode in (0, 1)
+        assert "Traceback" not in err
+        failed = [line for line in out.splitlines() if "perhaps by another apply" in line]
+        assert all(line.startswith("k8s-2 ") for line in failed)
+        assert bool(failed) == bool(process.returncode)
+    assert [row["name"] for row in site.vms()] == [*NAMES, "legacy"]
+    assert site.run("apply", "--yes").returncode == 0
+    assert_whole(site)
+
+
 def interrupted(site: Site, signals: int) -> tuple[int, str, str]:
     """Interrupt an apply in its first clone, as often as given; the clones go on as they may."""
     process = site.begin("apply", "--yes")

@@ -14,7 +14,7 @@ from proxmox_lab import ProxmoxEndpoint, StartEndpoint
 
 from stackyard.lab.api.faults import TaskFault
 from stackyard.lab.api.vm import Vm
-from stackyard.proxmox import jobs
+from stackyard.proxmox import client, jobs
 
 NAMES = ("k8s-0", "k8s-1")
 FULL = (
@@ -163,6 +163,24 @@ def test_a_lock_that_goes_is_waited_for(commands: Commands) -> None:
     endpoint = commands.site.endpoint
     endpoint.set_fault("PUT", CONFIG, reason="VM is locked (backup)", times=3)
     ill("qmstart", "can't lock file '/x/lock-1000.conf' - got timeout", times=3)(endpoint)
+    assert commands.apply().code == 0
+    commands.finish(NAMES)
+
+
+def test_a_lock_that_is_held_for_a_third_of_our_patience(commands: Commands) -> None:
+    """As 20 s are of the minute that a write waits for a lock; the clock here is a second."""
+    commands.site.define({**vm(0), "memory": 512, "vm_state": "stopped"})
+    assert commands.apply().code == 0
+    commands.site.define(vm(0))
+    cluster = commands.site.endpoint.endpoint.cluster
+    (ours,) = (one for one in cluster.vms.values() if one.label == "k8s-0")
+
+    def lock() -> None:
+        ours.config["lock"] = "backup"
+        asyncio.get_event_loop().call_later(0.33, ours.config.pop, "lock")
+
+    commands.site.endpoint.set_fault("PUT", CONFIG, meanwhile=lock)
+    commands.site.endpoint.set_fault("POST", START, meanwhile=lock)
     assert commands.apply().code == 0
     commands.finish(NAMES)
 
@@ -319,6 +337,24 @@ def test_a_pveproxy_that_restarts_between_writes_is_waited_for(commands: Command
 
     restarting: list[asyncio.Future[None]] = []
     endpoint.set_fault("GET", "qmclone.*/status", meanwhile=restart)
+    made = commands.run("apply", "--yes", "--limit", "k8s-0")
+    assert made.code == 0, made.text
+    assert [future.done() for future in restarting] == [True]
+    commands.finish(NAMES)
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", CONFIG), ("PUT", RESIZE), ("POST", START)])
+def test_a_pveproxy_that_restarts_under_a_write_is_waited_for(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(client, "LOCK_DEADLINE_SECONDS", 15.0)  # the server stops in its own time
+    endpoint = commands.site.endpoint
+
+    def restart() -> None:
+        restarting.append(asyncio.ensure_future(endpoint.endpoint.restart_pveproxy(0.3)))
+
+    restarting: list[asyncio.Future[None]] = []
+    endpoint.set_fault(method, path, meanwhile=restart)
     made = commands.run("apply", "--yes", "--limit", "k8s-0")
     assert made.code == 0, made.text
     assert [future.done() for future in restarting] == [True]
