@@ -91,7 +91,9 @@ class ActionModule(ActionBase):
         if checked.error_messages:
             raise AnsibleActionFail(f"wrong arguments: {'; '.join(checked.error_messages)}")
         given = checked.validated_parameters
-        if not isinstance(given["content"], str | None):
+        if isinstance(given["content"], dict | list):
             raise AnsibleActionFail("content is not a text: give the kubeconfig as its file has it")
+        if given["content"] is not None:
+            given["content"] = str(given["content"])
         # Ansible's tagged strings are no plain ones, and YAML writes plain ones alone.
         return {k: str.__str__(v) if isinstance(v, str) else v for k, v in given.items()}
