@@ -28,7 +28,8 @@ WRITES = {
     "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None), "creat": (85, None),
     "link": (86, None), "linkat": (265, 37), "unlink": (87, None), "unlinkat": (263, 35),
     "symlink": (88, None), "symlinkat": (266, 36), "mknod": (133, None), "mknodat": (259, 33),
-    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "utimensat": (280, 88),
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "chown": (92, None),
+    "fchown": (93, 55), "fchownat": (260, 54), "utimensat": (280, 88),
     "memfd_create": (319, 279),
 }  # fmt: skip
 ARGUMENT_OF_FLAGS = {"open": 1, "openat": 2}

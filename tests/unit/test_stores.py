@@ -61,7 +61,7 @@ def _append(path: Path, number: int) -> None:
 
 def test_many_processes_lose_nothing_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "document"
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     workers = [context.Process(target=_append, args=(path, number)) for number in range(8)]
     for worker in workers:
         worker.start()
