@@ -25,7 +25,7 @@ NONE = r"ENC\[|\{|[$<]|\*\*|null\b|REDACTED|DATA\+OMITTED|\.\.\.|xxx"
 # The credentials of a user: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 CREDENTIAL = re.compile(
     r"\b(?:client-key-data|token|password|id-token|access-token|refresh-token|client-secret)"
-    rf"{QUOTE}\s*:{LEAD}(?!{NONE})[^\s\"',}}\\]{{4}}"
+    rf"{QUOTE}\s*:{LEAD}(?:\*\w|(?!{NONE})[^\s\"',}}\\]{{4}})"
 )
 KIND = re.compile(rf"\bkind{QUOTE}\s*:\s*{QUOTE}Config\b")
 USERS = re.compile(rf"\busers{QUOTE}\s*:")

@@ -243,6 +243,7 @@ def wrapped(text: str) -> str:
         (json.dumps({"a": KINDLESS}), (1, "has a kubeconfig's credentials in clear")),
         (json.dumps(json.dumps(yaml.safe_load(KINDLESS))), (1, "has a kubeconfig's credentials")),
         (KINDLESS.replace("token:", "token: &a !!str >-\n     "), (6, "has a kubeconfig's")),
+        ("x: &t abcdef\n" + KINDLESS.replace("abcdef", "*t"), (7, "has a kubeconfig's")),
         (KINDLESS.replace("token", "refresh-token"), (6, "has a kubeconfig's")),
         (
             '{"kind": "Config", "users": [{"user": {"token":"abcdef"}}]}',
