@@ -63,6 +63,9 @@ description:
     Every host has C(stackyard_definition), and C(ansible_host) and C(ansible_user) where the
     definition has an address and a user. A cluster's group has C(cluster_name),
     C(cluster_members) and C(cluster_endpoint).
+  - >-
+    C(stackyard_definition) has what the VM's file and the defaults give, and each device as one
+    text under its slot (V(scsi0), V(net0), V(ipconfig0)). What neither gives is absent.
 extends_documentation_fragment: [constructed, inventory_cache]
 options:
   plugin:
@@ -152,7 +155,7 @@ keyed_groups:
 groups:
   databases: inventory_hostname.startswith('postgres')
 compose:
-  backup_day: "'sunday' if stackyard_definition.onboot else 'monday'"
+  backup_day: "'sunday' if stackyard_definition.onboot | default(true) else 'monday'"
 
 ---
 # Only what runs on one node, and a cache for ten thousand definitions
@@ -282,11 +285,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in desired.groups.values():
             for child in group.children:
                 self.inventory.add_child(group.name, child)
+        filters = self.get_option("filters")
+        constructed = [self.get_option(name) for name in ("compose", "groups", "keyed_groups")]
         for host in desired.hosts.values():
             variables = with_texts(dict(host.variables), _marked)
-            if self._wanted(host, variables):
+            if not filters or self._wanted(host, variables, filters):
                 self._add(host, variables)
-                self._construct(host.name)
+                if any(constructed):
+                    self._construct(host.name, *constructed)
 
     def _set(self, entity: str, variables: dict) -> None:
         for name, value in variables.items():
@@ -302,10 +308,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group_name in host.groups:
             self.inventory.add_child(group_name, host.name)
 
-    def _wanted(self, host, variables: dict) -> bool:
+    def _wanted(self, host, variables: dict, filters: list) -> bool:
         named = {"inventory_hostname": host.name, "group_names": list(host.groups)}
         given = named | variables
-        for expression in self.get_option("filters"):
+        for expression in filters:
             try:
                 if not self._compose(expression, given):
                     return False
@@ -316,11 +322,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.display.warning(sentence)
         return True
 
-    def _construct(self, name: str) -> None:
-        given = [self.get_option(option) for option in ("compose", "groups", "keyed_groups")]
-        if not any(given):
-            return
-        compose, groups, keyed_groups = given
+    def _construct(self, name: str, compose: dict, groups: dict, keyed_groups: list) -> None:
         strict = self.get_option("strict")
         variables = self.inventory.get_host(name).get_vars()
         self._set_composite_vars(compose, variables, name, strict)

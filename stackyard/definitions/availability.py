@@ -48,18 +48,18 @@ def read_ha(mapping: Mapping, report: Report) -> Ha | None:
 
 def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:
     """Report what contradicts the rest of a definition; the power of a resource is its VM's."""
-    ha: Ha | None = values["ha"]
+    ha: Ha | None = values.get("ha")
     if ha is None:
         return
     line = mapping.lines.get(HA.name, mapping.line)
     if ha.state == NO_RESOURCE and ha != Ha(state=NO_RESOURCE):
         report.add(line, "ha has other keys beside state none, which takes the VM out: drop them")
-    if values["template"] and ha.state != NO_RESOURCE:
+    if values.get("template") and ha.state != NO_RESOURCE:
         report.add(line, "ha is for VMs that run, and this is a template: take it out")
     power = POWER_OF.get(ha.state or "")
     if power is None:
         return
-    wanted = values["vm_state"] or power
+    wanted = values.get("vm_state") or power
     if wanted != power:
         report.add(line, f"ha has state {ha.state}, which contradicts vm_state {wanted}: drop one")
     values["vm_state"] = power

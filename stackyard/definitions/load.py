@@ -1,7 +1,7 @@
 """A folder of definition files in, checked definitions or every mistake of every file out."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from stackyard.definitions.availability import HA, check_ha, read_ha
 from stackyard.definitions.device_keys import SERIAL_PORTS
 from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
 from stackyard.definitions.devices import (
+    MOST_NICS,
     device_lines,
     read_disks,
     read_ipconfigs,
@@ -26,17 +27,20 @@ from stackyard.errors import StackyardError
 SHAPED = ("disks", "nested_disks", "network", "networks")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
-NAMES = (
-    *(key.name for key in VM_KEYS),
-    *SHAPED,
-    "ipconfig0",
-    *SERIAL_PORTS,
-    *DEVICE_NAMES,
-    HA.name,
+NAMES = dict.fromkeys(
+    (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
 )
 FIELDS = frozenset(field.name for field in fields(Definition))
-# What a file says none of; asking for each key of each of ten thousand files takes a second.
-ABSENT = {key.attribute: key.default for key in VM_KEYS if key.default is not REQUIRED}
+KEYS = {key.name: key for key in VM_KEYS}
+SHAPES: dict[str, tuple[Callable[[Mapping, Report], Any], frozenset[str]]] = {
+    "disks": (read_disks, frozenset({"disks", "nested_disks"})),
+    "networks": (read_networks, frozenset({"network", "networks"})),
+    "ipconfigs": (read_ipconfigs, frozenset(f"ipconfig{number}" for number in range(MOST_NICS))),
+    "serials": (read_serials, frozenset({"serial", *SERIAL_PORTS})),
+    "devices": (read_devices, frozenset(DEVICE_NAMES)),
+    "ha": (read_ha, frozenset({HA.name})),
+}
+REQUIRED_KEYS = tuple(key for key in VM_KEYS if key.default is REQUIRED)
 OF_ONE_VM = ("name", "vmid")
 INHERITABLE = frozenset({"target_node"})  # a VM must have it, and may have it from the defaults
 # What one form says replaces what the defaults say in the other.
@@ -44,11 +48,16 @@ RIVALS = (("disks", "nested_disks"), ("network", "networks"))
 
 
 class Defaults(Mapping):
-    """What all VMs of a site share; `lost` are keys it may have had, but for its mistakes."""
+    """What all VMs of a site share; `lost` are keys it may have had, but for its mistakes.
+
+    `checked` are the values: to check them again for each of ten thousand files, or to ask
+    each file for every key, takes seconds.
+    """
 
     def __init__(self, line: int, lost: Collection[str] = frozenset()) -> None:
         super().__init__(line)
         self.lost = lost
+        self.checked: dict[str, Any] = {}
 
 
 class DefinitionsError(StackyardError):
@@ -151,15 +160,14 @@ def _defaults(path: Path) -> tuple[Defaults, list[Problem]]:
     defaults = Defaults(document.line, lost=INHERITABLE & wrong)
     defaults.update({name: value for name, value in document.items() if name not in wrong})
     defaults.lines = document.lines
+    defaults.checked = _taken(defaults, defaults, Report(report.path))
     return defaults, report.problems
 
 
 def _mistakes(document: Mapping, path: str) -> list[Problem]:
     report = Report(path)
     check_keys(document, NAMES, report, numbered=NUMBERED)
-    vm = _over(document, {"name": "defaults"})
-    vm.setdefault("target_node", "defaults")
-    _values(vm, report)
+    _values(document, Defaults(1, lost={"name", "target_node"}), report)
     return report.problems
 
 
@@ -170,9 +178,9 @@ def _part(document: Mapping, name: str) -> Mapping:
     return part
 
 
-def _over(defaults: Mapping, own: dict[str, Any]) -> Mapping:
+def _over(defaults: Mapping, own: Mapping) -> Mapping:
     """Return the mapping with the defaults below it."""
-    merged = Mapping(getattr(own, "line", 1))
+    merged = Mapping(own.line)
     replaced = {
         rival
         for pair in RIVALS
@@ -181,7 +189,10 @@ def _over(defaults: Mapping, own: dict[str, Any]) -> Mapping:
     }
     merged.update({name: value for name, value in defaults.items() if name not in replaced})
     merged.update(own)
-    merged.lines = dict(getattr(own, "lines", defaults.lines))
+    merged.lines = dict(own.lines)
+    for name in SHAPED:
+        # What is inherited gets a line of this file, since a mistake must have one.
+        merged.lines.setdefault(name, own.line)
     return merged
 
 
@@ -195,47 +206,56 @@ def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
     if document is None:
         return None
     check_keys(document, NAMES, report, numbered=NUMBERED)
-    values = _values(_over(defaults, document), report, defaults.lost)
+    values = _values(document, defaults, report)
     if not values["name"]:
         return None
     lines = device_lines(document) | document.lines
-    return Definition(source=Source(report.path, lines), **values)
+    return Definition(source=Source(report.path, lines, _given(document, defaults)), **values)
 
 
-def _values(
-    mapping: Mapping, report: Report, lost: Collection[str] = frozenset()
-) -> dict[str, Any]:
-    values = ABSENT | {
-        key.attribute: take(mapping, key, report)
-        for key in VM_KEYS
-        if key.name in mapping or (key.default is REQUIRED and key.name not in lost)
-    }
-    values["target_node"] = values.get("target_node") or ""
-    for name in ("tags", "groups"):
-        values[name] = values[name] or ()
-    values["tags"] = tuple(sorted({tag.lower() for tag in values["tags"]}))
-    values["variables"] = values["variables"] or {}
+def _given(own: Mapping, defaults: Mapping) -> frozenset[str]:
+    given = defaults | own
+    return frozenset(
+        KEYS[name].attribute for name in given if name in KEYS and given[name] is not None
+    )
+
+
+def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
+    values = _taken(own, defaults, report)
     for name in values["variables"]:
         if not VARIABLE.fullmatch(name):
             # Ansible would drop it, or refuse the whole inventory.
-            line = mapping.lines.get("variables", mapping.line)
+            line = own.lines.get("variables", own.line)
             report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
-    for name in SHAPED:
-        # What is inherited gets a line of this file, since a mistake must have one.
-        mapping.lines.setdefault(name, mapping.line)
-    values["disks"] = read_disks(mapping, report)
-    values["networks"] = read_networks(mapping, report)
-    values["ipconfigs"] = read_ipconfigs(mapping, report)
-    values["serials"] = read_serials(mapping, report)
-    values["devices"] = read_devices(mapping, report)
-    values["ha"] = read_ha(mapping, report)
-    check_ha(values, mapping, report)
-    if values["balloon_mib"] and values["memory_mib"] < values["balloon_mib"]:
-        report.add(
-            mapping.lines.get("balloon", mapping.line),
-            f"balloon must be at most memory, {values['memory_mib']}, not {values['balloon_mib']}",
-        )
+    check_ha(values, own, report)
+    memory, balloon = values.get("memory_mib", KEYS["memory"].default), values.get("balloon_mib")
+    if balloon and memory < balloon:
+        line = own.lines.get("balloon", own.line)
+        report.add(line, f"balloon must be at most memory, {memory}, not {balloon}")
     return {name: value for name, value in values.items() if name in FIELDS}
+
+
+def _taken(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
+    """Return what is given, each on its own right; what is given by nobody is absent."""
+    given = [KEYS[name] for name in own if name in KEYS]
+    known = {*own, *defaults, *defaults.lost}
+    given += [key for key in REQUIRED_KEYS if key.name not in known]
+    values = defaults.checked | {key.attribute: take(own, key, report) for key in given}
+    values["target_node"] = values.get("target_node") or ""
+    values["groups"] = values.get("groups") or ()
+    values["tags"] = tuple(sorted({tag.lower() for tag in values.get("tags") or ()}))
+    values["variables"] = values.get("variables") or {}
+    return values | _shapes(own, defaults, report)
+
+
+def _shapes(own: Mapping, defaults: Mapping, report: Report) -> dict[str, Any]:
+    """Return what several keys say together, as far as the file gives any of them."""
+    merged = _over(defaults, own)
+    return {
+        attribute: read(merged, report)
+        for attribute, (read, names) in SHAPES.items()
+        if not names.isdisjoint(own)
+    }
 
 
 def _twice(definitions: list[Definition]) -> list[Problem]:

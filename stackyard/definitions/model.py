@@ -97,10 +97,11 @@ class IpConfig:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a definition was read: the file, and the line of each of its top-level keys."""
+    """Where a definition was read: the file, the line of each of its top-level keys."""
 
     path: str
     lines: Mapping[str, int] = field(default_factory=dict)
+    given: frozenset[str] = frozenset()  # the fields that the file or the defaults give
 
     def at(self, key: str = "name") -> str:
         """Return `file:line` of a key, or of the file's first line where the key is absent."""

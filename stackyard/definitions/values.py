@@ -4,7 +4,7 @@ import difflib
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,18 +38,16 @@ class BadValueError(ValueError):
 
 
 def check_keys(
-    mapping: Mapping, names: Iterable[str], report: Report, where: str = "", numbered: str = ""
+    mapping: Mapping, names: Collection[str], report: Report, where: str = "", numbered: str = ""
 ) -> None:
     """Report every key that is not in `names` (nor matches `numbered`), with the nearest one."""
-    known = list(names)
-    for name in mapping.lines.keys() - known:
-        line = mapping.lines[name]
-        if numbered and re.fullmatch(numbered, name):
+    for name, line in mapping.lines.items():
+        if name in names or (numbered and re.fullmatch(numbered, name)):
             continue
         if name in CLEAR_SECRETS:
             report.add(line, f"{name} is a secret in clear text: never put one into a definition")
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f", did you mean {near[0]}?" if near else ""
         report.add(line, f"unknown key {name!r}{where}{hint}")
 

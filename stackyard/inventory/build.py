@@ -3,20 +3,17 @@
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
-from functools import cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.model import Definition, Reference, VaultReference
+from stackyard.definitions.model import Definition
 from stackyard.inventory.clusters import cluster_groups
+from stackyard.inventory.describe import describe
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
 
-# Not part of `stackyard_definition`: where it was read, keys, and what stands beside it anyway.
-LEFT_OUT = {"source", "sshkeys", "variables", "groups"}
 ANSIBLES_OWN = ("all", "ungrouped")
-SCALARS = {str, int, bool, float}
 
 
 def build_inventory(
@@ -57,28 +54,6 @@ def _address(vm: Definition) -> str | None:
         if config and config.ip and config.ip != "dhcp":
             return config.ip.partition("/")[0]
     return None
-
-
-def describe(value: Any) -> Any:
-    """Return a definition as plain data, as host variables hold it; what is not given is absent."""
-    kind = type(value)
-    if kind in SCALARS:
-        return value
-    if kind is Reference:
-        return {"env": value.env}
-    if kind is VaultReference:
-        return {"vault": value.vault}
-    if is_dataclass(kind):
-        pairs = ((name, getattr(value, name)) for name in _names(kind))
-        return {name: describe(item) for name, item in pairs if item is not None and item != ()}
-    if isinstance(value, Mapping):
-        return {name: describe(item) for name, item in value.items()}
-    return [describe(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-@cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind) if field.name not in LEFT_OUT)
 
 
 def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:

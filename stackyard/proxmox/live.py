@@ -116,8 +116,10 @@ def _needs_agent(host: Host | None, vm: Facts) -> bool:
     """Tell whether an agent can answer: one that a definition of ours leaves out cannot."""
     if vm.status != "running":
         return False
-    definition = host.variables["stackyard_definition"] if host else {}
-    return bool(definition.get("agent", True)) or not definition.get("managed", True)
+    if host is None:
+        return True
+    definition = host.variables["stackyard_definition"]
+    return bool(definition.get("agent")) or not definition.get("managed", True)
 
 
 def _agent(client: Client) -> Callable[[Facts], tuple[Mapping[str, Any], ...] | ApiError]:

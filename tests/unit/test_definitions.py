@@ -135,6 +135,18 @@ def test_defaults_lie_below_each_file(tmp_path: Path) -> None:
     assert (b.cores, [disk.slot for disk in b.disks]) == (2, ["scsi1"])
 
 
+def test_what_the_defaults_imply_is_no_mistake_of_a_file(tmp_path: Path) -> None:
+    site = vms(
+        tmp_path,
+        _defaults="target_node: n\nha: started\nmemory: 4096\nballoon: 2048\nserial: true\n",
+        a="name: a\n",
+        b="name: b\nha: stopped\nserial0: null\nballoon: null\nmemory: 1024\n",
+    )
+    a, b = load_definitions(site)
+    assert (a.vm_state, a.balloon_mib, a.serials) == ("running", 2048, ("socket",))
+    assert (b.vm_state, b.balloon_mib, b.serials) == ("stopped", None, ("socket",))
+
+
 def test_a_mistake_in_the_defaults_is_said_once(tmp_path: Path) -> None:
     one = "target_node: n\nname: "
     site = vms(tmp_path, _defaults="name: x\nmemory: 1\n", a=one + "a\n", b=one + "b\n")

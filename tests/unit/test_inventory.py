@@ -6,7 +6,7 @@ import pytest
 from nornir import InitNornir
 from nornir.core.filter import F
 
-from stackyard.definitions.load import DefinitionsError, parse_vm
+from stackyard.definitions.load import DefinitionsError, load_definitions, parse_vm
 from stackyard.inventory import Inventory, InventoryError, build_inventory
 
 
@@ -104,8 +104,34 @@ def test_clusters_that_would_share_a_group_are_refused() -> None:
 def test_keys_are_no_variables() -> None:
     host = inventory(vm("a", "sshkeys: {env: KEYS}\n")).hosts["a"]
     assert "sshkeys" not in host.variables["stackyard_definition"]
-    assert host.variables["stackyard_definition"]["memory_mib"] == 1024
-    assert "balloon_mib" not in host.variables["stackyard_definition"]
+
+
+def test_a_definition_is_what_it_and_the_defaults_give(tmp_path: Path) -> None:
+    """Devices are texts, defaults of the table absent, unless somebody gives them."""
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "_defaults.yaml").write_text("onboot: true\nserial: true\nclone: t\n")
+    (tmp_path / "vms" / "a.yaml").write_text(
+        "name: a\ntarget_node: n\nmemory: 1024\nclone: null\ntags: [B, a]\n"
+        "disks: [{slot: scsi0, storage: s1, size: 2G, ssd: true}, {slot: ide2, type: cdrom,"
+        " iso: 'local:iso/x.iso'}]\n"
+        "networks: [{bridge: vmbr0, vlan: 7, firewall: true}]\n"
+        "ipconfig1: ip=10.0.0.1/24\nusb0: spice\ncipassword: {vault: kv/a#B}\n"
+    )
+    (host,) = build_inventory(load_definitions(tmp_path)).hosts.values()
+    assert host.variables["stackyard_definition"] == {
+        "name": "a",
+        "target_node": "n",
+        "memory_mib": 1024,
+        "onboot": True,
+        "cipassword": {"vault": "kv/a#B"},
+        "tags": ["a", "b"],
+        "scsi0": "media=disk,storage=s1,size_bytes=2147483648,ssd=1",
+        "ide2": "media=iso,volume=local:iso/x.iso",
+        "net0": "bridge=vmbr0,firewall=1,vlan=7",
+        "ipconfig1": "ip=10.0.0.1/24",
+        "serial0": "socket",
+        "usb0": "host=spice",
+    }
 
 
 def test_a_clusters_endpoint_is_its_first_control_plane() -> None:
