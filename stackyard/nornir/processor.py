@@ -12,6 +12,7 @@ from stackyard.errors import StackyardError
 from stackyard.plan.sides import sides
 from stackyard.plan.values import Action
 from stackyard.proxmox.apply import Done
+from stackyard.proxmox.errors import InterruptedRunError
 from stackyard.proxmox.halt import Halt
 
 State = Literal["started", "done", "failed"]
@@ -64,9 +65,13 @@ class EventProcessor:
         """Nothing: the first step follows."""
 
     def task_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
-        """Tell a failure that no step had, such as a refusal before the first one."""
-        if result[0].failed and len(result) == 1:
-            self._tell(task.name, host, "failed", str(result[0].exception or ""))
+        """Tell a failure that no step had, such as a refusal before the first one.
+
+        Who was not begun for the run was halted did not fail, and the outcome says it.
+        """
+        error = result[0].exception
+        if result[0].failed and len(result) == 1 and not isinstance(error, InterruptedRunError):
+            self._tell(task.name, host, "failed", str(error or ""))
 
     def subtask_instance_started(self, task: Task, host: Host) -> None:
         """Tell that a step began."""

@@ -20,6 +20,8 @@ from stackyard.proxmox.pauses import growing
 EXPECTED_SECONDS = {"qmclone": 0.8, "qmstart": 0.45, "resize": 0.25}
 UNEXPECTED_SECONDS = 0.1
 TASK_DEADLINE_SECONDS = 1800.0
+COPY_DEADLINE_SECONDS = 4 * 3600.0  # a large disk on a slow storage, and three others beside it
+_COPIES = frozenset({"qmclone", "qmmove", "qmigrate", "qmcreate"})
 LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS = 2.0, 8.0
 
 
@@ -59,7 +61,7 @@ class Jobs:
 
         Raises:
             TaskError: it ended with an error.
-            TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`.
+            TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`, or those of a copy.
         """
         deadline = time.monotonic() + LOCK_DEADLINE_SECONDS
         pauses = growing(LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS)
@@ -88,17 +90,18 @@ class Jobs:
         with self._guard:
             expected = EXPECTED_SECONDS.get(kind, UNEXPECTED_SECONDS)
             pace = self._paces.setdefault(kind, Pace(expected))
-        status = self._watch(what, path, pace)
+        patience = COPY_DEADLINE_SECONDS if kind in _COPIES else TASK_DEADLINE_SECONDS
+        status = self._watch(what, path, pace, patience)
         text = str(status.get("exitstatus", ""))
         if not _succeeded(status):
             raise TaskError(what, text)
         return text
 
-    def _watch(self, what: str, path: str, pace: Pace) -> dict[str, Any]:
+    def _watch(self, what: str, path: str, pace: Pace, patience: float) -> dict[str, Any]:
         begun = time.monotonic()
         leads, elapsed = pace.begin(), 0.0
         try:
-            while elapsed < TASK_DEADLINE_SECONDS:
+            while elapsed < patience:
                 pace.wait(begun, elapsed, leads, self._stopped.is_set)
                 self.pause(0)
                 status: dict[str, Any] = self._client.get(path)

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 FIRST_POLL_SECONDS = 0.1
-LONGEST_POLL_SECONDS = 1.0
+LONGEST_POLL_SECONDS = 1.0  # while a task is young
+LATE_SHARE, LATEST_SECONDS = 0.1, 15.0  # then so much of its age, at most
 FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
 GROWTH = 0.6  # of the time that a task has taken so far: the pause until the next look
 CLOSE_SECONDS, CLOSE_SHARE = 0.25, 0.15  # to know it closer than that is not worth a request
@@ -89,5 +90,5 @@ class Pace:
 
 
 def _later(looked: float, share: float) -> float:
-    pause = min(max(FIRST_POLL_SECONDS, looked * share), LONGEST_POLL_SECONDS)
-    return looked + pause
+    longest = min(max(LONGEST_POLL_SECONDS, looked * LATE_SHARE), LATEST_SECONDS)
+    return looked + min(max(FIRST_POLL_SECONDS, looked * share), longest)

@@ -42,7 +42,10 @@ def agent_key(client: Client) -> AgentKey:
         except ApiError as error:
             if error.status in _DENIED:
                 raise ReadyError(str(error)) from error
-            raise NotYetError(f"no host key from the guest agent: {error.reason}") from error
+            raise NotYetError(
+                f"no host key from the guest agent: {error.reason} (a guest without one needs "
+                "agent: 0)"
+            ) from error
         except ConnectionFailedError as error:
             raise NotYetError(str(error)) from error
         except ValueError as error:

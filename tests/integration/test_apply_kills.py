@@ -1,5 +1,6 @@
 """SIGKILL at any point, and two runs at once: no VM twice, none half made, a clear end."""
 
+import json
 import signal
 import time
 from pathlib import Path
@@ -109,6 +110,8 @@ def test_an_interruption_waits_for_what_runs_and_begins_nothing(
     assert "Traceback" not in err
     assert not any("lock" in row for row in site.vms())
     assert {w.rpartition("/")[2] for w in site.writes()} == {"clone"}
+    log = (site.path / ".stackyard" / "audit.jsonl").read_text().splitlines()
+    assert {json.loads(line)["action"] for line in log} == {"clone"}
     assert site.run("apply", "--yes").returncode == 0
     assert_whole(site)
 

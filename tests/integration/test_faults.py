@@ -148,6 +148,7 @@ def test_a_task_that_hangs_is_given_up_and_finished_later(
     commands: Commands, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(jobs, "TASK_DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(jobs, "COPY_DEADLINE_SECONDS", 0.3)
     ill(kind, hangs=1.0)(commands.site.endpoint)
     hung = commands.apply()
     assert hung.code == 1, hung.text
