@@ -71,10 +71,11 @@ def find(path: Path) -> Lab | None:
     folder = Folder(path.resolve())
     try:
         process = processes.load(folder.process)
-        services = load_services(folder)
+        # Of a lab that is no more nothing else is read: a power cut may have left half of it.
+        services = load_services(folder) if process and process.alive else None
     except PermissionError as error:
         raise LabError(f"the lab in {path} belongs to another user; use sudo") from error
-    if process is None or services is None or not process.alive:
+    if process is None or services is None:
         return None
     return Lab(folder, process, load_settings(folder), services)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stackyard.lab.folder import write_private
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
 PAUSE = 0.02  # seconds between two looks at a process
 
 
@@ -56,9 +57,9 @@ def load(file: Path) -> Process | None:
     """Return the process that was written down, None where no file says one."""
     try:
         pid, started = file.read_text(encoding="utf-8").strip().split(" ", 1)
+        return Process(int(pid), started)
     except (FileNotFoundError, ValueError):
         return None
-    return Process(int(pid), started)
 
 
 def ancestry(pid: int) -> Iterator[int]:
@@ -73,7 +74,10 @@ def _started(pid: int) -> str | None:
     if not Path("/proc/self/stat").exists():
         return _started_elsewhere(pid)
     fields = _stat(pid)
-    return None if fields is None or fields[0] in "ZX" else fields[19]
+    if fields is None or fields[0] in "ZX":
+        return None
+    # In clock ticks since the boot, of which there was perhaps another in between.
+    return f"{fields[19]} {BOOT.read_text(encoding='utf-8').strip()}"
 
 
 def _stat(pid: int) -> list[str] | None:

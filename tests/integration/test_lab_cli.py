@@ -11,7 +11,7 @@ import pytest
 import requests
 from lab_fixture import CACHE, ENTER, USER, RunningLab, stackyard, why_no_machines
 
-from stackyard.lab import cgroups, control, requirements
+from stackyard.lab import cgroups, control, processes, requirements
 from stackyard.lab.addresses import lab_id
 
 HEEDLESS = "trap '' TERM; while :; do sleep 1; done"  # as an interactive shell
@@ -137,6 +137,31 @@ def test_a_killed_lab_without_machines_leaves_nothing(folder: Path) -> None:
     assert say("status", folder)[0] == 1
     assert say("down", folder)[0] == 0
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("left", ["", "{", "7 "])
+def test_what_a_power_cut_left_of_a_lab_is_no_lab(folder: Path, left: str) -> None:
+    folder.mkdir()
+    for name in ("settings.json", "ready.json", "environment.json", "daemon.pid"):
+        (folder / name).write_text(left)
+    assert control.find(folder) is None
+    assert control.down(folder)
+    assert not folder.exists()
+
+
+def test_a_process_with_the_labs_id_after_a_reboot_is_left_alone(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.mkdir()
+    (folder / "settings.json").write_text("{}")
+    with subprocess.Popen(["/bin/sleep", "60"]) as innocent:
+        processes.identify(innocent.pid).save(folder / "daemon.pid")
+        boot = tmp_path / "boot_id"
+        boot.write_text("5e1fb6b5-another-boot\n")
+        monkeypatch.setattr(processes, "BOOT", boot)
+        assert control.down(folder)
+        assert innocent.poll() is None
+        innocent.kill()
 
 
 def test_no_root_means_simulated_machines(monkeypatch: pytest.MonkeyPatch) -> None:
