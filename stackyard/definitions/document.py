@@ -12,6 +12,8 @@ from stackyard.errors import StackyardError
 
 MERGE = "tag:yaml.org,2002:merge"
 TEXT = "tag:yaml.org,2002:str"
+# `=` and, as a value, `<<` are texts to everybody but YAML 1.1.
+TEXTS = {TEXT, MERGE, "tag:yaml.org,2002:value"}
 BINARY = "tag:yaml.org,2002:binary"
 MAPPING = "tag:yaml.org,2002:map"
 SEQUENCE = "tag:yaml.org,2002:seq"
@@ -109,7 +111,7 @@ class _Reader:
     def value(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.ScalarNode):
             self.count += 1
-            return node.value if node.tag == TEXT else self._scalar(node)
+            return node.value if node.tag in TEXTS else self._scalar(node)
         key = id(node)
         if key in self.open:
             raise DocumentError(_line(node.start_mark), "an alias stands inside its own anchor")

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from stackyard.definitions.document import TEXTS
 from stackyard.definitions.nesting import Loader, NestingError, check_nesting
 from stackyard.secrets.metadata import METADATA, is_cipher_text
 from stackyard.stores.programs import Place, call, find_program
@@ -131,11 +132,17 @@ def load_yaml(text: str | bytes) -> Any:
         NestingError: it is nested without measure.
     """
     check_nesting(text if isinstance(text, str) else text.decode())
-    loader = Loader(text)
+    loader: Any = Loader(text)
+    # To SOPS they are texts, which it writes without quotes.
+    loader.yaml_constructors = loader.yaml_constructors | dict.fromkeys(TEXTS, _text)
     try:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def _text(_: object, node: yaml.ScalarNode) -> str:
+    return str(node.value)
 
 
 def _hidden(value: object) -> bool:

@@ -349,7 +349,7 @@ def test_what_a_killed_edit_left_is_swept(sops: Sops) -> None:
 TRICKY = [
     "1e3", "8e12345", "0o7", "0123", "yes", "n", "12:30", "1_000", "2020-01-01", "~", "null",
     ".inf", "1.10", "9" * 20, "- a", "a: b", "# c", "'q\"", "two\nlines", "ends\n\n", " space ",
-    "{{ x }}", "é😀",
+    "{{ x }}", "é😀", "=", "<<",
 ]  # fmt: skip
 
 
