@@ -61,9 +61,9 @@ def _of_step(
                 yield slot, step.storage or disk.storage or "", disk.size_bytes or 0
         case Create() | Configure():
             yield from (
-                (disk.slot, disk.storage or "", disk.size_bytes or 0)
+                (disk.slot, disk.storage or "", _new_bytes(disk))
                 for disk in (change.after for change in step.changes)
-                if isinstance(disk, Disk) and disk.volume is None and disk.size_bytes
+                if isinstance(disk, Disk) and disk.volume is None and disk.media == "disk"
             )
         case Grow():
             grown = there.get(step.slot, Disk(step.slot, "disk"))
@@ -75,6 +75,11 @@ def _of_step(
             yield from (
                 (slot, disk.storage or "", -(disk.size_bytes or 0)) for slot, disk in gone.items()
             )
+
+
+def _new_bytes(disk: Disk) -> int:
+    """Return what a new disk takes; what an image grows to is counted with its growth."""
+    return 0 if disk.import_from else disk.size_bytes or 0
 
 
 def _template(step: Clone, observed: Observed) -> dict[str, Disk]:

@@ -103,6 +103,23 @@ def test_growth_counts_and_what_is_destroyed_gives_back() -> None:
     assert problems(world(old, **pool), {**grown, "disks": [disk("30G")]}, consent=anew) == ""
 
 
+def test_an_imported_disk_takes_what_it_grows_to() -> None:
+    new = {"name": "a", "disks": [{**disk("20G"), "import_from": "local:import/debian.qcow2"}]}
+    assert problems(world(pool=room(free=30)), new) == ""
+    assert "asks for 20 GiB" in problems(world(pool=room(free=10)), new)
+    old = ours(101, "stopped", memory="1024")
+    added = {**new, "name": "vm101"}
+    assert problems(world(old, pool=room(free=30)), added) == ""
+    assert "asks for 20 GiB" in problems(world(old, pool=room(free=10)), added)
+
+
+def test_a_vm_that_the_cluster_is_to_start_takes_memory() -> None:
+    big = {"name": "a", "memory_mib": 15000, "vm_state": "running", "ha": {"state": "started"}}
+    others = [ours(number) for number in (101, 102, 103)]
+    kept = [{"name": f"vm{number}", "memory_mib": 512} for number in (101, 102, 103)]
+    assert "the VMs that would run there ask for" in problems(world(*others), *kept, big)
+
+
 def test_an_idle_plan_needs_no_storage() -> None:
     old = ours(101, memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
     fleet = [definition_of({"name": "vm101", "target_node": "node01", "disks": [disk("20G")]})]
