@@ -39,6 +39,10 @@ def load_platform(path: Path = EXAMPLE) -> Platform:
         lines = lines_of(root)
     except OSError as error:
         raise PlatformError(f"{path}: cannot be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise PlatformError(f"{path}:{line}: no valid YAML: {error.problem}.") from error
     except yaml.YAMLError as error:
         raise PlatformError(f"{path}: no valid YAML: {' '.join(str(error).split())}") from error
     except ValueError as error:  # a date or a number that is none, or bytes that are no text

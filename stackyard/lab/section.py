@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
 from typing import Any, TypeVar
 
 import yaml
@@ -20,11 +19,15 @@ def lines_of(node: yaml.Node | None) -> Lines:
     """Return the line of each key of a YAML document, by the keys that lead to it.
 
     Raises:
-        ValueError: aliases make more keys of it than any platform has.
+        ValueError: aliases make more keys of it than any platform has, or a key stands twice.
     """
-    found = dict(islice(_lines(node, ()), _MOST_KEYS + 1))
-    if len(found) > _MOST_KEYS:
-        raise ValueError(f"more than {_MOST_KEYS} keys")
+    found: dict[tuple[str, ...], int] = {}
+    for count, (path, line) in enumerate(_lines(node, ())):
+        if count == _MOST_KEYS:
+            raise ValueError(f"more than {_MOST_KEYS} keys")
+        if path in found:
+            raise ValueError(f"{'.'.join(path)} stands in line {found[path]} and in line {line}")
+        found[path] = line
     return found
 
 

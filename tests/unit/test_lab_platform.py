@@ -49,7 +49,8 @@ def test_the_example_platform_is_the_described_one() -> None:
         (GOOD + "users: {root: {}}", "5: users.root is no user; write user@realm"),
         (GOOD + "latency: {clone: soon}", "5: latency.clone must be a number of seconds."),
         (GOOD + "latency: {cloning: 1}", "5: latency.cloning is no known key"),
-        ("nodes: [a", " no valid YAML: "),
+        ("nodes: [a\n", "2: no valid YAML: expected ',' or ']'"),
+        (GOOD + "nodes: {b: {}}", " no valid YAML: nodes stands in line 1 and in line 5"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_its_line(tmp_path: Path, text: str, sentence: str) -> None:
