@@ -15,7 +15,7 @@ LONGEST_POLL_SECONDS = 1.0  # while a task is young
 LATE_SHARE, LATEST_SECONDS = 0.1, 15.0  # then so much of its age, at most
 FOLLOWER_POLL_SECONDS = 3.0  # of those who wait for what the first one finds
 GROWTH = 0.6  # of the time that a task has taken so far: the pause until the next look
-CLOSE_SECONDS, CLOSE_SHARE = 0.25, 0.15  # to know it closer than that is not worth a request
+CLOSE_SECONDS, CLOSE_SHARE = 0.3, 0.2  # to know it closer than that is not worth a request
 FOLLOWER_GROWTH = 0.1
 DRIFT = 1.1  # of the usual time: what takes longer is an exception
 
