@@ -40,9 +40,14 @@ VAULT_REFERENCE = (
 )
 
 
-def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema (draft 2020-12) of one definition file."""
+def json_schema(nodes: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of one definition file, for a site with these nodes.
+
+    Without nodes a VM may be on any.
+    """
     schema = _object(VM_KEYS)
+    if names := sorted(nodes):
+        schema["properties"]["target_node"] |= {"enum": names}
     schema["properties"] |= {
         "disks": {"type": "array", "items": _object(FLAT_DISK_KEYS)},
         "nested_disks": _nested(),

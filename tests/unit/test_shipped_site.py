@@ -66,6 +66,17 @@ def test_validate_from_the_checkout_without_any_setting() -> None:
     assert (done.returncode, done.stdout) == (0, "7 definitions, 3 nodes: no mistakes\n")
 
 
+def test_the_schema_knows_the_nodes(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "stackyard.cli.main", "schema", "--site"]
+    made = [
+        json.loads(subprocess.run([*command, str(site)], capture_output=True, check=True).stdout)
+        for site in (ROOT, tmp_path)
+    ]
+    shipped, without_nodes = (schema["properties"]["target_node"] for schema in made)
+    assert shipped["enum"] == ["node01", "node02", "node03"]
+    assert "enum" not in without_nodes
+
+
 def test_ansible_reads_it(tmp_path: Path) -> None:
     known_hosts = str(tmp_path / "known_hosts")
     data = listed("-i", "inventory", known_hosts=known_hosts)
