@@ -1,6 +1,6 @@
 """What every store can do: read a document with its version, write it if that still holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 from stackyard.errors import StackyardError
@@ -24,7 +24,7 @@ class Conflict(Exception):  # noqa: N818 - it is no error: the loop reads again
 class Versioned:
     """A document, None where there is none yet, and what its next write must compare with."""
 
-    document: str | None
+    document: str | None = field(repr=False)
     version: str
 
 

@@ -173,6 +173,12 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
         "  USER",
         "  PASSWORD",
     ]
+    # Names alone, also of a file that nobody has encrypted yet, or that is none.
+    for text in (f"vault: {{kv: {{a: {{KEY: {SECRET}}}}}}}", f"vault: [{SECRET}]", f"{SECRET}: ["):
+        (sops.folder / "secrets" / "plain.yaml").write_text(text)
+        told = run(sops, "tree")
+        assert SECRET not in told.stdout + told.stderr
+    (sops.folder / "secrets" / "plain.yaml").unlink()
     assert run(sops, "show", GRAFANA, "PASSWORD").stdout == f"{SECRET}\n"
     assert yaml.safe_load(run(sops, "show", GRAFANA).stdout)["vault"]["kv"]
     assert "has no key X: it has USER, PASSWORD" in run(sops, "show", GRAFANA, "X").stderr

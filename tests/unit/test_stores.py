@@ -133,6 +133,7 @@ def test_a_token_that_no_header_can_have() -> None:
 
 
 def test_a_token_is_in_no_representation() -> None:
+    assert "hunter2" not in repr(Versioned("hunter2", "1"))
     store = open_store("vault:kv/x", {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "hvs.secret"})
     assert "hvs.secret" not in repr(store)
 
