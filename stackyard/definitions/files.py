@@ -21,7 +21,9 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     for entry in entries:
         path = folder / entry.name
         mistake = _mistake(entry, path, tree)
-        if mistake:
+        if not entry.name.isprintable():
+            problems.append(Problem(str(folder), 1, f"{entry.name!r} is no file's name: rename it"))
+        elif mistake:
             problems.append(Problem(str(path), 1, mistake))
         elif entry.name.endswith(ENDINGS):
             paths.append(path)

@@ -1,5 +1,7 @@
 """A file in, its text or its one mapping out, or the mistake that keeps it from being one."""
 
+import os
+import stat
 from pathlib import Path
 
 from stackyard.definitions.document import DocumentError, Mapping, read_document
@@ -9,10 +11,18 @@ LARGEST_BYTES = 1024 * 1024
 USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
 
 
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file as it is: a pipe would wait for somebody to write."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def read_text(path: Path, report: Report) -> str | None:
     """Return the text of a file; None where it has none, which is reported."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                report.add(1, "is not a regular file")
+                return None
             data = file.read(USUAL_BYTES)
             if len(data) == USUAL_BYTES:
                 data += file.read(LARGEST_BYTES - USUAL_BYTES + 1)

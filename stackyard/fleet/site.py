@@ -1,5 +1,6 @@
 """`inventory/site.yml`: the nodes, networks and VMIDs that a site has."""
 
+import os
 import sys
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
@@ -103,7 +104,8 @@ def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
 
 
 def _document(path: Path, report: Report) -> Mapping:
-    text = read_text(path, report) if path.exists() else None
+    # A link that leads nowhere is a mistake; a site without the file is none.
+    text = read_text(path, report) if os.path.lexists(path) else None
     if text is None:
         return Mapping(1)
     try:

@@ -162,10 +162,16 @@ def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
     (site / "vms" / "bytes.yaml").write_bytes(b"name: a\ntarget_node: \xff\n")
     (site / "vms" / "large.yaml").write_bytes(b"#" * (10 * 1024 * 1024))
     (site / "vms" / "gone.yaml").symlink_to("nowhere")
+    (site / "vms" / "empty.yaml").write_bytes(b"")
+    (site / "vms" / "nul.yaml").write_bytes(b"name: a\ntarget_node: \0\n")
+    (site / "vms" / "utf16.yaml").write_bytes("name: a\ntarget_node: n\n".encode("utf-16"))
     assert mistakes(site) == [
         "bytes.yaml:2: is not UTF-8 text",
+        "empty.yaml:1: is empty: a definition is a mapping with at least name and target_node",
         "gone.yaml:1: cannot be read: No such file or directory",
         "large.yaml:1: is larger than 1 MiB",
+        "nul.yaml:2: not valid YAML: control characters are not allowed",
+        "utf16.yaml:1: is not UTF-8 text",
     ]
 
 
@@ -184,7 +190,11 @@ def test_what_looks_like_a_definition_is_never_passed_over(tmp_path: Path) -> No
     (folder / "_old.yml").write_text("name: d\n")
     (folder / "out.yaml").symlink_to(outside)
     (folder / "self.yaml").symlink_to("self.yaml")
+    (folder / "two\nlines.yaml").write_text("name: e\ntarget_node: n\n")
+    Path(os.fsdecode(bytes(folder) + b"/\xff.yaml")).write_text("name: f\ntarget_node: n\n")
     assert mistakes(site) == [
+        f"{folder}:1: '\\udcff.yaml' is no file's name: rename it",
+        f"{folder}:1: 'two\\nlines.yaml' is no file's name: rename it",
         f"_old.yml:1: a name that starts with _ is kept for {DEFAULTS}: rename the file",
         "folder.yaml:1: is not a regular file",
         "more:1: is a folder with definitions, which stand in vms/ itself: move them there",
@@ -214,6 +224,21 @@ def test_a_file_that_vanishes_while_being_read(
 
     monkeypatch.setattr("stackyard.definitions.load.list_files", listed_then_gone)
     assert mistakes(site) == ["b.yaml:1: cannot be read: No such file or directory"]
+
+
+def test_a_file_that_becomes_a_pipe_while_being_read_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = vms(tmp_path, a="name: a\ntarget_node: n\n", b="name: b\ntarget_node: n\n")
+
+    def listed_then_replaced(folder: Path) -> tuple[list[Path], list[Problem]]:
+        found = list_files(folder)
+        (folder / "b.yaml").unlink()
+        os.mkfifo(folder / "b.yaml")
+        return found
+
+    monkeypatch.setattr("stackyard.definitions.load.list_files", listed_then_replaced)
+    assert mistakes(site) == ["b.yaml:1: is not a regular file"]
 
 
 def test_a_folder_without_definitions_is_an_error(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Mistakes that only show when all definitions and the site are seen together."""
 
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,29 @@ def test_a_mistake_across_vms(vms: list[str], says: list[str], tmp_path: Path) -
     path = site(tmp_path, *vms)
     found = [line.replace(f"{path}/inventory/site.yml", "SITE") for line in mistakes(path)]
     assert [line.replace(f"{path}/", "") for line in found] == [f"vms/{line}" for line in says]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "cannot be read: No such file or directory"),
+        (lambda path: path.symlink_to(path.name), "cannot be read: Too many levels of"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: path.write_bytes(b"nodes: \xff"), "is not UTF-8 text"),
+        (lambda path: path.write_bytes(b""), "must be a mapping with nodes, networks, clusters"),
+        (lambda path: path.write_bytes(b"#" * 10_000_000), "is larger than 1 MiB"),
+    ],
+)
+def test_a_site_that_is_no_file_to_read(
+    make: Callable[[Path], None], says: str, tmp_path: Path
+) -> None:
+    path = site(tmp_path, vm("a"))
+    (path / "inventory" / "site.yml").unlink()
+    make(path / "inventory" / "site.yml")
+    (mistake,) = mistakes(path)
+    assert mistake.startswith(f"inventory/site.yml:1: {says}")
 
 
 def test_a_stopped_vm_needs_no_memory(tmp_path: Path) -> None:
