@@ -1,5 +1,6 @@
 """Definitions in, an inventory out. Pure: the same definitions always make the same inventory."""
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from stackyard.inventory.describe import describe
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
 
+PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
 ANSIBLES_OWN = ("all", "ungrouped")
 
 
@@ -89,5 +91,13 @@ def _blame(vms: list[Definition], group: str) -> str:
 def _connection(known_hosts: Path | None) -> dict[str, Any]:
     if known_hosts is None:
         return {}
-    options = f"-o UserKnownHostsFile={shlex.quote(str(known_hosts))} -o StrictHostKeyChecking=yes"
-    return {"ansible_ssh_common_args": options}
+    option = shlex.quote(f"UserKnownHostsFile={_ssh_path(known_hosts)}")
+    return {"ansible_ssh_common_args": f"-o {option} -o StrictHostKeyChecking=yes"}
+
+
+def _ssh_path(path: Path) -> str:
+    """Return a path as ssh_config(5) wants it: it takes several, and puts values for %."""
+    if PLAIN_PATH.fullmatch(str(path)):
+        return str(path)
+    escaped = re.sub(r'["\\]', r"\\\g<0>", str(path)).replace("%", "%%")
+    return f'"{escaped}"'

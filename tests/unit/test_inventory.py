@@ -1,5 +1,8 @@
 """Hosts, groups and variables that plays, AWX and Nornir get from the definitions."""
 
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -84,11 +87,20 @@ def test_connection_variables() -> None:
     assert "ansible_host" not in leased.variables
 
 
-def test_host_keys_are_pinned() -> None:
-    made = build_inventory([parse_vm(vm("a"))], Path("/my site/known_hosts"))
-    assert made.variables["ansible_ssh_common_args"] == (
-        "-o UserKnownHostsFile='/my site/known_hosts' -o StrictHostKeyChecking=yes"
-    )
+@pytest.mark.parametrize("folder", ["/site", "/my site", "/100%host", 'it\'s "x"', "/a\\b"])
+def test_host_keys_are_pinned(folder: str) -> None:
+    """Ansible splits the text as a shell does; what ssh makes of it is what ssh says itself."""
+    known_hosts = Path("/", folder, "known_hosts")
+    made = build_inventory([parse_vm(vm("a"))], known_hosts)
+    options = shlex.split(made.variables["ansible_ssh_common_args"])
+    program = shutil.which("ssh")
+    assert program
+    command = [program, "-G", *options, "a"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"\nuserknownhostsfile {known_hosts}\n" in shown.stdout
+    assert "\nstricthostkeychecking true\n" in shown.stdout
+    # ssh takes a list of files, and would show two of them as it shows one with a space.
+    assert " " not in folder or options[1].endswith('known_hosts"')
 
 
 def test_a_group_named_like_a_host_is_refused() -> None:

@@ -70,7 +70,7 @@ def test_ansible_reads_an_export_as_the_same(form: str, ending: str, site: Path)
     for variables in static["_meta"]["hostvars"].values():
         # The export has no path of this machine in it: it is found beside the file.
         pinned = variables.pop("ansible_ssh_common_args")
-        assert "UserKnownHostsFile='{{ inventory_dir }}/known_hosts'" in str(pinned)
+        assert "'UserKnownHostsFile=\"{{ inventory_dir }}/known_hosts\"'" in str(pinned)
         assert "StrictHostKeyChecking=yes" in str(pinned)
     for variables in live["_meta"]["hostvars"].values():
         del variables["ansible_ssh_common_args"]
