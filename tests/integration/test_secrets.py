@@ -153,6 +153,17 @@ def test_the_guard_as_a_command(sops: Sops) -> None:
     assert "nothing.yaml cannot be read" in run(sops, "guard", "nothing.yaml").stderr
 
 
+def test_the_hook_of_pre_commit_is_the_guard(sops: Sops) -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, *arguments = hook["entry"].split()
+    assert program == "stackyard"
+    (sops.folder / "bad.yaml").write_text(f"password: {SECRET}\n")
+    (sops.folder / "README.md").write_text("fine\n")
+    for file, code in (("README.md", 0), ("bad.yaml", 1)):
+        assert run_here(sops.folder, *arguments, file, environ=sops.environ).returncode == code
+    assert hook["id"] in (ROOT / "docs" / "secrets.md").read_text()
+
+
 def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
     new(sops, DNS, TOKEN=f"{SECRET}-too")
