@@ -19,13 +19,16 @@ MARKS = ("PRIVATE KEY", "AGE-SECRET-KEY", "PuTTY-User-Key")
 # As YAML, JSON or a shell quotes it, also within another text of JSON.
 QUOTE = r"""\\*["']?"""
 # What can stand before a scalar of YAML: anchors, tags, and a block's mark.
-LEAD = rf"\s*(?:[&!]\S*\s+)*+(?:[|>][-+\d]*\s+)?+{QUOTE}"
+LEAD = r"\s*(?:[&!]\S*\s+)*+(?:[|>][-+\d]*\s+)?+"
+# What may be a value without quotes although its key has some: in a program it is a variable.
+ALONE = r"(?=[^\s\"',}()]{4,}[^\S\n]*(?:#.*)?(?:\n|\Z))"
 # What stands where a credential is left out or comes from elsewhere.
 NONE = r"ENC\[|\{|[$<]|\*\*|null\b|REDACTED|DATA\+OMITTED|\.\.\.|xxx"
 # The credentials of a user: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 CREDENTIAL = re.compile(
     r"\b(?:client-key-data|token|password|id-token|access-token|refresh-token|client-secret)"
-    rf"{QUOTE}\s*:{LEAD}(?:\*\w|(?!{NONE})[^\s\"',}}\\]{{4}})"
+    rf"(?P<quoted>\\*[\"'])?\s*:{LEAD}(?(quoted)(?:\\*[\"']|{ALONE})|{QUOTE})"
+    rf"(?:\*\w|(?!{NONE})[^\s\"',}}\\]{{4}})"
 )
 KIND = re.compile(rf"\bkind{QUOTE}\s*:\s*{QUOTE}Config\b")
 USERS = re.compile(rf"\busers{QUOTE}\s*:")

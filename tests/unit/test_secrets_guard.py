@@ -244,6 +244,7 @@ def wrapped(text: str) -> str:
         (json.dumps(json.dumps(yaml.safe_load(KINDLESS))), (1, "has a kubeconfig's credentials")),
         (KINDLESS.replace("token:", "token: &a !!str >-\n     "), (6, "has a kubeconfig's")),
         ("x: &t abcdef\n" + KINDLESS.replace("abcdef", "*t"), (7, "has a kubeconfig's")),
+        (KINDLESS.replace("token", '"token"'), (6, "has a kubeconfig's")),
         (KINDLESS.replace("token", "refresh-token"), (6, "has a kubeconfig's")),
         (
             '{"kind": "Config", "users": [{"user": {"token":"abcdef"}}]}',
@@ -298,6 +299,8 @@ NO_CREDENTIALS = [
         b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + b"Q" * 43 + b" me@here\n",
         ("age1" + "q" * 58).encode(),
         b"users:\n  - {name: a, password: abcdef}\nuser: a\n",
+        b'{"kind": "Config", "users": [{"user": {"token": TOKEN, "password": secret()}}]}',
+        b'{\n"users": [{\n"user": {\n"token": TOKEN,\n"password": secret()\n}}]}',
         b"kind: Secret\ntoken: abcdef\n",
         b"\xff\xfe\x00",
         b"",
