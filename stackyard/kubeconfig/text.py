@@ -6,7 +6,6 @@ what is written is quoted unless it is sure to be a text for both.
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import yaml
@@ -92,7 +91,9 @@ def read_yaml(text: str) -> Any:
 def write_yaml(value: Any) -> str:
     """Return a document as text, its keys in their order."""
     try:
-        return "".join(_lines(value, ""))
+        lines: list[str] = []
+        _write(lines, value, "")
+        return "".join(lines)
     except _UnusualError:
         return str(yaml.dump(value, Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
@@ -116,11 +117,11 @@ class _Reader:
         return self.loader.construct_object(node, deep=True)
 
     def _mapping(self, node: Any) -> dict[Any, Any]:
-        if any(key.tag == MERGE for key, _ in node.value):
-            self.loader.flatten_mapping(node)
-            return {self.value(key): self.value(value) for key, value in node.value}
-        made = {}
+        made: dict[Any, Any] = {}
         for key, value in node.value:
+            if key.tag == MERGE:
+                self.loader.flatten_mapping(node)
+                return {self.value(key): self.value(value) for key, value in node.value}
             name = self.value(key)
             if isinstance(name, dict | list):
                 raise TextError(f"has a key in line {key.start_mark.line + 1} that is no text")
@@ -134,33 +135,25 @@ class _UnusualError(Exception):
     """A value that no kubeconfig has: PyYAML writes it."""
 
 
-def _lines(value: Any, indent: str) -> Iterator[str]:
+def _write(lines: list[str], value: Any, indent: str) -> None:
     if isinstance(value, dict) and value:
         for key, below in value.items():
             name = _scalar(key)
             if len(name) > LONGEST_KEY:
                 raise _UnusualError
-            yield f"{indent}{name}:"
-            yield from _below(below, indent)
+            if isinstance(below, dict | list) and below:
+                lines.append(f"{indent}{name}:\n")
+                _write(lines, below, indent if isinstance(below, list) else f"{indent}  ")
+            else:
+                lines.append(f"{indent}{name}: {_scalar(below)}\n")
     elif isinstance(value, list) and value:
         for one in value:
+            first = len(lines)
+            _write(lines, one, f"{indent}  ")
             # A dash stands where the indentation of what it holds begins.
-            first, *rest = _lines(one, f"{indent}  ")
-            yield f"{indent}- {first.removeprefix(f'{indent}  ')}"
-            yield from rest
+            lines[first] = f"{indent}- {lines[first].removeprefix(f'{indent}  ')}"
     else:
-        yield f"{indent}{_scalar(value)}\n"
-
-
-def _below(value: Any, indent: str) -> Iterator[str]:
-    if isinstance(value, dict) and value:
-        yield "\n"
-        yield from _lines(value, f"{indent}  ")
-    elif isinstance(value, list) and value:
-        yield "\n"
-        yield from _lines(value, indent)
-    else:
-        yield f" {_scalar(value)}\n"
+        lines.append(f"{indent}{_scalar(value)}\n")
 
 
 def _scalar(value: Any) -> str:
