@@ -25,6 +25,7 @@ from stackyard.definitions.values import Report, check_keys, take
 from stackyard.errors import StackyardError
 
 SHAPED = ("disks", "nested_disks", "network", "networks")
+OUR_TAGS = "stackyard-"  # what begins so says how far a VM has come
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = dict.fromkeys(
@@ -227,6 +228,10 @@ def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
             # Ansible would drop it, or refuse the whole inventory.
             line = own.lines.get("variables", own.line)
             report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
+    for tag in values["tags"]:
+        if tag.startswith(OUR_TAGS):
+            line = own.lines.get("tags", own.line)
+            report.add(line, f"{tag} in tags is set and removed by stackyard itself: leave it out")
     check_ha(values, own, report)
     memory, balloon = values.get("memory_mib", KEYS["memory"].default), values.get("balloon_mib")
     if balloon and memory < balloon:

@@ -9,7 +9,7 @@ from stackyard.plan.availability import power_steps
 from stackyard.plan.checks import conflict
 from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.consent import Consent
-from stackyard.plan.desired import desired_values
+from stackyard.plan.desired import desired_values, is_empty
 from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
 from stackyard.plan.observed import TAG, UNCONFIGURED, Config, Observed, ObservedVm
@@ -156,7 +156,8 @@ def _making(definition: Definition, world: World) -> _Making:
         return _Making(problems=tuple(problems))
     values = desired_values(definition)
     values["tags"] = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
-    create = Create(tuple(Change(key, None, value) for key, value in values.items()))
+    said = {key: value for key, value in values.items() if not is_empty(value)}
+    create = Create(tuple(Change(key, None, value) for key, value in said.items()))
     return _Making(
         (create, *difference.grows, *finish(definition, power_steps(definition, None, "stopped")))
     )

@@ -47,6 +47,11 @@ def desired_values(definition: Definition) -> dict[str, Value]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def is_empty(value: Value) -> bool:
+    """Tell whether a value is a text that says nothing: Proxmox keeps none of such."""
+    return isinstance(value, str) and not value.strip()
+
+
 def over(wanted: Value, found: Value) -> Value:
     """Return the wanted value, with what it has no opinion on taken from what is there."""
     names: tuple[str, ...] = ()
@@ -75,7 +80,7 @@ def _canonical(key: str, value: Value) -> Value:
     if isinstance(value, str) and key in _LISTS:
         return tuple(value.replace(",", " ").replace(";", " ").split())
     if isinstance(value, str) and key in _TEXTS:
-        return "\n".join(line.rstrip() for line in value.strip().splitlines())
+        return "\n".join(line.rstrip() for line in value.strip().splitlines()) or None
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":

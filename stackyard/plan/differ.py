@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from stackyard.definitions.hardware import Cpu
 from stackyard.definitions.model import Definition, Disk, IpConfig
 from stackyard.plan.consent import ExtraDisks
-from stackyard.plan.desired import desired_values, over, same
+from stackyard.plan.desired import desired_values, is_empty, over, same
 from stackyard.plan.disks import compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.hotplug import DEFAULT
@@ -100,7 +100,7 @@ def compare(
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
     found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
-    wanted = over(wanted, found)
+    wanted = None if is_empty(wanted) else over(wanted, found)
     if same(key, wanted, found):
         return None
     return Change(key, found, wanted, config.keep.get(key, ""))

@@ -40,10 +40,10 @@ def _locked(plan: Plan) -> Iterator[str]:
 
 
 def _why(key: str, value: Value) -> str | None:
+    if key in _OPTIONS:  # taking it out, too
+        return f"Proxmox takes {key} from root@pam itself alone, never from a token"
     if value is None:
         return None
-    if key in _OPTIONS:
-        return f"Proxmox takes {key} from root@pam itself alone, never from a token"
     if _is_device_of_node(key, value):
         return f"{key} is a device of the node, which root@pam itself alone may give, never a token"
     if isinstance(value, Disk) and (value.import_from or "").startswith("/"):

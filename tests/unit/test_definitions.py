@@ -368,12 +368,13 @@ def test_both_forms_describe_the_same_disks(flat: list[dict[str, Any]]) -> None:
         ("ha: {state: none, max_restart: 2}\n", "takes the VM out: drop them"),
         ("ha: started\ntemplate: true\n", "this is a template: take it out"),
         ("ha: {}\n", "ha is empty: leave it out"),
+        ("tags: [web, stackyard-restart]\n", "is set and removed by stackyard itself"),
         ("ha: running\n", "state of ha must be one of started"),
         ("ha: {max_restart: -1}\n", "max_restart of ha must be at least 0"),
         ("ha: {restarts: 1}\n", "unknown key 'restarts' of ha"),
     ],
 )
-def test_a_resource_of_ha_that_cannot_be_is_a_mistake(keys: str, why: str) -> None:
+def test_what_cannot_be_is_a_mistake(keys: str, why: str) -> None:
     with pytest.raises(DefinitionsError, match=re.escape(why)) as caught:
         parse_vm(f"name: a\ntarget_node: n\n{keys}", "vms/a.yaml")
     assert str(caught.value).startswith("vms/a.yaml:3: ")
