@@ -1,6 +1,7 @@
 """`stackyard kubeconfig verify`: does every cluster answer?"""
 
 import os
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +38,12 @@ def verify(
     for name in contexts or ():
         use(document, name)
     wanted = contexts or names(entries(document, "contexts"))
-    results = clusters.verify(document, wanted, os.environ, timeout)
+    # A CI job that is cancelled leaves no hung exec plugin behind either.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        results = clusters.verify(document, wanted, os.environ, timeout)
+    finally:
+        signal.signal(signal.SIGTERM, before)
     for line in table(HEAD, [_row(result) for result in results]):
         typer.echo(line)
     failed = sum(bool(result.problem) for result in results)

@@ -92,21 +92,25 @@ def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout
     handle = os.memfd_create("kubeconfig")
     try:
         os.write(handle, alone)
-        version = str(_get(handle, "/version", "gitVersion", environ, timeout))
+        version = str(_get(handle, "/version", environ, timeout).get("gitVersion", ""))
+        if not version:
+            return Health(context, problem=NO_KUBERNETES)
         try:
-            items = _get(handle, "/api/v1/nodes", "items", environ, timeout) or []
+            items = _get(handle, "/api/v1/nodes", environ, timeout).get("items") or []
         except StoreError as error:
             return Health(context, version, problem=f"its nodes: {error}")
     except StoreError as error:
         return Health(context, problem=str(error))
     finally:
         os.close(handle)
+    if not isinstance(items, list):
+        return Health(context, version, problem=f"its nodes: {NO_KUBERNETES}")
     ready = sum(_is_ready(node) for node in items)
     late = "" if ready == len(items) else f"{len(items) - ready} nodes are not ready"
     return Health(context, version, ready, len(items), problem=late if items else "it has no node")
 
 
-def _get(handle: int, path: str, key: str, environ: Mapping[str, str], timeout: float) -> Any:
+def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> dict[str, Any]:
     command = [f"--kubeconfig=/proc/self/fd/{handle}", "get", "--raw", path]
     done = kubectl(command, environ, timeout, passing=[handle])
     if done.returncode:
@@ -117,9 +121,9 @@ def _get(handle: int, path: str, key: str, environ: Mapping[str, str], timeout: 
         answer = json.loads(done.stdout)
     except ValueError:
         answer = None
-    if not isinstance(answer, dict) or key not in answer:
+    if not isinstance(answer, dict):
         raise StoreError(NO_KUBERNETES)
-    return answer[key]
+    return answer
 
 
 def _is_ready(node: Any) -> bool:

@@ -319,12 +319,13 @@ def test_verify_ends_a_hung_exec_plugin(
     assert not alive(hung)
 
 
-def test_an_interrupted_verify_leaves_nothing_behind(hung: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_verify_leaves_nothing_behind(hung: Path, number: int) -> None:
     program = Path(sysconfig.get_path("scripts"), "stackyard")
     arguments = [str(program), "kubeconfig", "verify", "--store", "file:all"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
         until(lambda: len(hung.read_text().split()) == 2)
-        verify.send_signal(signal.SIGINT)
+        verify.send_signal(number)
         _, said = verify.communicate(timeout=10)
     assert (verify.returncode, said) == (130, b"interrupted\n")
     assert not alive(hung)
