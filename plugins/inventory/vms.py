@@ -150,8 +150,8 @@ plugin: vms
 plugin: fullstack.stackyard.vms
 strict: true
 keyed_groups:
-  - key: stackyard_definition.memory_mib
-    prefix: memory
+  - key: stackyard_definition.clone | default('nothing')
+    prefix: made_from
 groups:
   databases: inventory_hostname.startswith('postgres')
 compose:

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from stackyard.fleet import load_fleet
@@ -60,3 +61,20 @@ def test_the_execution_environment_asks_for_what_the_package_does() -> None:
     assert wanted <= set(project["dependencies"])
     for name in ("system", "galaxy"):
         assert (ROOT / document["dependencies"][name]).is_file()
+
+
+# Of the plugin of community.proxmox 2.0.0, with those of its fragments.
+PEERS_OPTIONS = (
+    *("plugin", "url", "user", "password", "token_id", "token_secret", "validate_certs"),
+    *("group_prefix", "facts_prefix", "want_facts", "want_post_filter_facts", "filters"),
+    *("want_proxmox_nodes_ansible_host", "exclude_nodes", "qemu_extended_statuses"),
+    *("compose", "groups", "keyed_groups", "strict", "use_extra_vars", "leading_separator"),
+)
+
+
+@pytest.mark.parametrize("option", PEERS_OPTIONS)
+def test_the_migration_table_has_every_option(option: str) -> None:
+    page = (ROOT / "docs" / "inventory.md").read_text()
+    table = page.partition("## From community.proxmox")[2].partition("\n## ")[0]
+    left = [row.split(" | ")[0] for row in table.splitlines() if row.startswith("| `")]
+    assert any(re.search(rf"`{option}[`:]", cell) for cell in left)

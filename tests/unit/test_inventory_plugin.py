@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +46,29 @@ def refused(site: Path, options: str) -> str:
     done = run(site, options)
     assert done.returncode != 0
     return " ".join(done.stderr.split())
+
+
+def examples() -> list[dict[str, Any]]:
+    source = (ROOT / "plugins" / "inventory" / "vms.py").read_text()
+    text = source.partition('EXAMPLES = r"""')[2].partition('"""')[0]
+    return list(yaml.safe_load_all(text))
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_the_examples_of_the_documentation_work(number: int, site: Path) -> None:
+    assert len(examples()) == 4
+    source = examples()[number] | {"vms": str(ROOT / "vms")}
+    if source.pop("verify", None):
+        # What they do with what Proxmox says is shown by tests that have one.
+        del source["include_pools"], source["filters"], source["keyed_groups"]
+    if "cache_connection" in source:
+        source["cache_connection"] = str(site / "cache")
+    assert source.pop("plugin") in ("vms", "fullstack.stackyard.vms")
+    done = run(site, yaml.safe_dump(source))
+    assert (done.returncode, done.stderr) == (0, "")
+    hosts = json.loads(done.stdout)["_meta"]["hostvars"]
+    assert "k8s-observability" in hosts
+    assert ("k8s-home" in hosts) == ("filters" not in source)
 
 
 def test_filters_leave_hosts_out(site: Path) -> None:
