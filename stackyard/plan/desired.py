@@ -3,9 +3,9 @@
 from dataclasses import fields, replace
 from typing import Any
 
-from stackyard.definitions.hardware import Cpu, Device, EfiDisk
+from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState, Usb, Virtiofs
 from stackyard.definitions.keys import OPTION_KEYS
-from stackyard.definitions.model import Definition, Nic, Reference
+from stackyard.definitions.model import Definition, Disk, Nic, Reference
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import SYSTEM_TAGS, TAG
 from stackyard.plan.values import Value
@@ -15,6 +15,18 @@ _TEXTS = frozenset({"description", "sshkeys"})
 _HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
 _SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
 _OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
+
+
+# What Proxmox takes where a property of a device is absent, by its API schema.
+_PROPERTY_DEFAULTS: dict[type[Any], dict[str, Any]] = {
+    EfiDisk: {"efitype": "2m", "pre_enrolled_keys": False, "ms_cert": "2011"},
+    TpmState: {"version": "v1.2"},
+    Usb: {"usb3": False},
+    Virtiofs: {
+        "cache": "auto", "direct_io": False, "expose_acl": False, "expose_xattr": False,
+    },
+    Disk: {"replicate": True},
+}  # fmt: skip
 
 
 def desired_values(definition: Definition) -> dict[str, Value]:
@@ -65,8 +77,20 @@ def over(wanted: Value, found: Value) -> Value:
     }
     if isinstance(wanted, EfiDisk) and isinstance(found, EfiDisk) and found.format is None:
         left["format"] = None  # block storages have none to tell
+    if type(wanted) is type(found):
+        left |= unsaid_defaults(wanted, found)
     changed: Any = wanted
     return replace(changed, **left) if left else wanted
+
+
+def unsaid_defaults(wanted: Value, found: Value) -> dict[str, None]:
+    """Return the properties that are wanted as they are where nothing is said, as there."""
+    usual = _PROPERTY_DEFAULTS.get(type(wanted), {})
+    return {
+        name: None
+        for name, default in usual.items()
+        if getattr(found, name) is None and getattr(wanted, name) == default
+    }
 
 
 def same(key: str, wanted: Value, found: Value) -> bool:
@@ -81,6 +105,8 @@ def _canonical(key: str, value: Value) -> Value:
         return tuple(value.replace(",", " ").replace(";", " ").split())
     if isinstance(value, str) and key in _TEXTS:
         return "\n".join(line.rstrip() for line in value.strip().splitlines()) or None
+    if isinstance(value, Cpu) and value.flags:
+        return replace(value, flags=tuple(sorted(value.flags)))
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":

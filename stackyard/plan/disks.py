@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
+from stackyard.plan.desired import unsaid_defaults
 from stackyard.plan.values import Change, Grow, MoveDisk
 
 OPTIONS = tuple(key.attribute for key in DISK_OPTION_KEYS)
@@ -143,7 +144,7 @@ def _other_format(wanted: Disk, found: Disk) -> bool:
 
 def _with_options(wanted: Disk, found: Disk) -> Disk:
     options = {name: value for name in OPTIONS if (value := getattr(wanted, name)) is not None}
-    changed = replace(found, **options)
+    changed = replace(found, **options | unsaid_defaults(wanted, found))
     return replace(changed, volume=wanted.volume) if wanted.media == "iso" else changed
 
 
