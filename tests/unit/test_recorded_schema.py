@@ -6,7 +6,7 @@ are refused with file, line and key, or it is unknown to definitions and refused
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,18 @@ import pytest
 import yaml
 from definition_strategies import documents
 from hypothesis import given, settings
+from plan_world import SITE
 
 from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES
 from stackyard.definitions.keys import DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.definitions.model import Reference
+from stackyard.plan import TAG, Observed, ObservedVm, make_plan, render_text
 from stackyard.plan.desired import desired_values
 from stackyard.plan.values import Change
-from stackyard.proxmox.wire import parameters
+from stackyard.proxmox.ha import decode_ha
+from stackyard.proxmox.wire import decode_pending, parameters
 
 SCHEMA: dict[str, Any] = yaml.safe_load(
     (Path(__file__).parent / "cases" / "schema" / "vm.yaml").read_text()
@@ -228,3 +231,38 @@ def test_what_a_definition_takes_the_schema_takes(document: dict[str, Any]) -> N
     for name, value in parameters(tuple(changes)).items():
         option = name if name in SCHEMA["parameters"] else re.sub(r"\d+$", "[n]", name)
         assert not wrong(SCHEMA["parameters"][option], str(value)), f"{name}: {value}"
+
+
+def plain_default(option: str, value: Any) -> Any:
+    return value.split(",") if option == "hotplug" else value
+
+
+DEFAULTED = {
+    name: SCHEMA["defaults"][name.rstrip("!")]
+    for name, leaf in WALKED.items()
+    if name.rstrip("!") in SCHEMA["defaults"] and leaf.option != "ha"
+}
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULTED))
+def test_what_is_so_by_default_is_no_change(name: str) -> None:
+    leaf = WALKED[name]
+    value = plain_default(name, DEFAULTED[name])
+    document, there = leaf.document(value), leaf.document(None)
+    if leaf.option == "usb[n]":  # a device is by its address or by a mapping
+        document["usb0"]["mapping"] = there["usb0"]["mapping"] = "stick"
+    found = desired_values(parse_vm(yaml.safe_dump(there)))
+    wire = parameters(tuple(Change(key, None, item) for key, item in found.items()))
+    if not leaf.name or leaf.name in STRUCTURAL:
+        wire.pop(leaf.option, None)
+    rows: list[dict[str, object]] = [{"key": key, "value": item} for key, item in wire.items()]
+    tags = (TAG,)
+    vm = ObservedVm(100, "node01", "a", tags=tags, config=decode_pending(rows))
+
+    plan = make_plan((parse_vm(yaml.safe_dump(document)),), Observed({"node01": True}, (vm,)), SITE)
+    assert plan.is_empty, render_text(plan)
+
+
+def test_a_resource_of_ha_is_as_the_schema_says_by_default() -> None:
+    told = {key: value for key, value in SCHEMA["defaults"].items() if key.startswith("ha.")}
+    assert told == {f"ha.{key}": v for key, v in asdict(decode_ha({})).items() if v is not None}
