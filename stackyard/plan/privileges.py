@@ -33,9 +33,10 @@ def _locked(plan: Plan) -> Iterator[str]:
             if isinstance(step, Unlock):
                 yield (
                     f"{action.name}: VM {action.vmid} on {action.node} was left locked "
-                    f"({step.lock}) by a making that was broken off, and only root can take that "
-                    f"lock off: run `qm unlock {action.vmid} && qm destroy {action.vmid}` as root "
-                    f"on {action.node}, or apply once as root@pam with PROXMOX_PASSWORD"
+                    f"({step.lock}), no task that we may see is making it, and only root can take "
+                    f"that lock off: if nobody else works on it, run `qm unlock {action.vmid} && "
+                    f"qm destroy {action.vmid}` as root on {action.node}, or apply once as "
+                    "root@pam with PROXMOX_PASSWORD"
                 )
 
 
