@@ -18,6 +18,8 @@ from stackyard.stores.vaultsettings import VaultSettings
 
 TIMEOUT_SECONDS = 15.0
 CAS_MISMATCH = "check-and-set"
+# With 400, and not 503, KV v2 says that its mount was made just now.
+STARTING = "will resume service shortly"
 TOO_LARGE = "too large"
 LONGEST_REASON = 200
 NO_VAULT = "what answers there is no Vault"
@@ -152,8 +154,8 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
     """Return what an answer that is not 2xx means."""
     if isinstance(error, exceptions.InvalidPath):
         return _absent_or_error(name, error)
-    if isinstance(error, exceptions.InvalidRequest) and CAS_MISMATCH in str(error):
-        return Conflict()
+    if isinstance(error, exceptions.InvalidRequest) and (passing := _passing(name, error)):
+        return passing
     if isinstance(error, exceptions.Forbidden):
         return _ForbiddenError(f"{name}: the token is wrong or may not do this")
     if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
@@ -164,6 +166,15 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
         return LostAnswerError(f"{name}: {BUSY[type(error)]}")
     said = "it is too large for this Vault's storage or requests" if too_large else _reasons(error)
     return StoreError(f"{name}: {said}")
+
+
+def _passing(name: str, error: exceptions.InvalidRequest) -> Exception | None:
+    """Return what a 400 means after which the same may be asked again."""
+    if CAS_MISMATCH in str(error):
+        return Conflict()
+    if STARTING in str(error):
+        return UnavailableError(f"{name}: Vault's KV v2 engine has not started yet")
+    return None
 
 
 def _no_answer(name: str, error: requests.exceptions.RequestException) -> StoreError:

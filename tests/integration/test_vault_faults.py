@@ -48,6 +48,21 @@ def test_it_waits_for_an_answer(
     assert vault.version(path) == 1
 
 
+def test_it_waits_for_a_mount_that_was_made_just_now(
+    store: Store, proxy: Proxy, vault: Vault, path: str
+) -> None:
+    starting = '{"errors": ["Upgrading from non-versioned to versioned data. This backend will be'
+    starting += ' unavailable for a brief period and will resume service shortly."]}'
+    proxy.reads.extend([Fault(400, starting)] * 2)
+    proxy.writes.extend([Fault(400, starting)] * 2)
+    assert update(store, add)
+    assert vault.version(path) == 1
+    proxy.stays = Fault(400, starting)
+    with pytest.raises(StoreError, match="engine has not started yet") as caught:
+        store.read()
+    assert caught.value.exit_code == 4
+
+
 @pytest.mark.parametrize("status", [0, 500, 504])
 def test_a_write_whose_answer_is_lost_happens_once(
     store: Store, proxy: Proxy, vault: Vault, path: str, status: int
