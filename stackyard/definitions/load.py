@@ -232,6 +232,9 @@ def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
         if tag.startswith(OUR_TAGS):
             line = own.lines.get("tags", own.line)
             report.add(line, f"{tag} in tags is set and removed by stackyard itself: leave it out")
+    if values.get("template") and own.get("vm_state") == "running":
+        line = own.lines.get("vm_state", own.line)
+        report.add(line, "vm_state running is not for a template, which never runs: drop one")
     check_ha(values, own, report)
     memory, balloon = values.get("memory_mib", KEYS["memory"].default), values.get("balloon_mib")
     if balloon and memory < balloon:

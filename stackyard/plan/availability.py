@@ -22,11 +22,16 @@ class Power:
     last: tuple[Step, ...] = ()
 
 
+def power_of(definition: Definition) -> PowerState | None:
+    """Return the wanted power; a template has none, and no running VM becomes one."""
+    return "stopped" if definition.template else definition.vm_state
+
+
 def power_steps(definition: Definition, found: Ha | None, status: PowerState) -> Power:
     """Return the steps from the power and the resource that are there to the wanted ones."""
     wanted = _wanted(definition, found, status)
-    stops = (status, definition.vm_state) == ("running", "stopped")
-    starts = (status, definition.vm_state) == ("stopped", "running")
+    stops = (status, power_of(definition)) == ("running", "stopped")
+    starts = (status, power_of(definition)) == ("stopped", "running")
     change: tuple[Step, ...] = () if wanted == found else (ManageHa(found, wanted),)
     is_left = _is_kept(found) and not _is_kept(wanted)
     by_cluster = bool(change) and _is_kept(wanted)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.plan.about import about_new
-from stackyard.plan.availability import power_steps
+from stackyard.plan.availability import power_of, power_steps
 from stackyard.plan.checks import conflict
 from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.consent import Consent
@@ -184,7 +184,7 @@ def _problems(definition: Definition, difference: Difference) -> list[str]:
 
 
 def _cold_only(definition: Definition, difference: Difference, vm: ObservedVm) -> Iterator[str]:
-    if difference.released and vm.status == "running" and definition.vm_state != "stopped":
+    if difference.released and vm.status == "running" and power_of(definition) != "stopped":
         slot = difference.released[0].key
         yield (
             f"{definition.source.at(slot)}: the cloud-init drive of the running {definition.name} "
@@ -196,7 +196,7 @@ def _notes(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
 ) -> tuple[str, ...]:
     notes = list(difference.notes)
-    stays = vm.status == "running" and definition.vm_state != "stopped"
+    stays = vm.status == "running" and power_of(definition) != "stopped"
     if stays and not definition.automatic_reboot and restart_is_due(difference, config):
         notes.append("changes wait for a restart, which automatic_reboot: false leaves to you")
     return tuple(f"{definition.name}: {note}" for note in notes)

@@ -7,7 +7,7 @@ with the configuration, a due restart is a tag, and what a disk or the power lac
 from dataclasses import replace
 
 from stackyard.definitions.model import Definition, Disk
-from stackyard.plan.availability import Power, power_steps
+from stackyard.plan.availability import Power, power_of, power_steps
 from stackyard.plan.differ import Difference, is_for_guest
 from stackyard.plan.hotplug import needs_restart
 from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
@@ -41,7 +41,7 @@ def steps_of_existing(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
 ) -> list[Step]:
     """Return what turns a VM that is ours into the wanted one; empty where it is."""
-    stops = vm.status == "running" and definition.vm_state == "stopped"
+    stops = vm.status == "running" and power_of(definition) == "stopped"
     stays = vm.status == "running" and not stops
     reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
     changes = tuple(

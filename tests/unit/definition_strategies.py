@@ -150,6 +150,8 @@ def documents(draw: st.DrawFn) -> Plain:
         document[name] = draw(DEVICES[name])
     for name in draw(st.lists(st.sampled_from(SERIAL_PORTS), max_size=2, unique=True)):
         document[name] = draw(texts(SERIAL_KEY))
+    if document.get("template"):
+        document.pop("vm_state", None)
     if "template" not in document and "vm_state" not in document and draw(st.booleans()):
         document["ha"] = draw(device_of(HA))
         if document["ha"].get("state") == "none":

@@ -368,6 +368,7 @@ def test_both_forms_describe_the_same_disks(flat: list[dict[str, Any]]) -> None:
         ("ha: {state: none, max_restart: 2}\n", "takes the VM out: drop them"),
         ("ha: started\ntemplate: true\n", "this is a template: take it out"),
         ("ha: {}\n", "ha is empty: leave it out"),
+        ("vm_state: running\ntemplate: true\n", "not for a template, which never runs"),
         ("tags: [web, stackyard-restart]\n", "is set and removed by stackyard itself"),
         ("ha: running\n", "state of ha must be one of started"),
         ("ha: {max_restart: -1}\n", "max_restart of ha must be at least 0"),
