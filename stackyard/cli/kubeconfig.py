@@ -51,17 +51,16 @@ def show(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Print the kubeconfig with its credentials."""
+    from stackyard.cli.files import write_atomically
     from stackyard.kubeconfig import dump, select
-    from stackyard.stores.file import FileStore
     from stackyard.stores.kubeconfigs import read_clusters
-    from stackyard.stores.update import update
 
     document = read_clusters(opened(store))
     text = dump(select(document, context) if context or minify else document)
     if output is None:
         typer.echo(text, nl=False)
     else:
-        update(FileStore(output), lambda _: text)
+        write_atomically(output, text)
 
 
 @app.command()

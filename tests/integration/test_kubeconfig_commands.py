@@ -138,6 +138,10 @@ def test_use_show_and_export(command: Command) -> None:
     assert parse(command("show", "--minify").stdout) == cluster("b", "10.0.0.2") | {
         "preferences": {}
     }
+    write("shown", stored())
+    Path("shown").chmod(0o644)
+    assert command("show", "--output", "shown").code == 0
+    assert (stored("shown"), Path("shown").stat().st_mode & 0o777) == (stored(), 0o600)
     unknown = command("use", "c")
     assert (unknown.code, unknown.stderr) == (1, "error: there is no context c: there is a, b\n")
     mine = cluster("mine", "10.9.9.9")
