@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +30,8 @@ CHANGES = 2  # the exit code of a plan that is not empty
 STORE = "kv/cluster-secret-store/secrets/KUBECONFIG"
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 LOG_WIDTH = 120  # columns where no terminal says how many there are
-ROLES = ("k3s", "haproxy_servers")
+CLUSTER = "k3s"
+ROLES = (CLUSTER, "haproxy_servers")
 
 
 def demo(
@@ -86,6 +87,7 @@ def _inside(site: Path) -> None:
         _prove_second_play(steps)
         _summary(console, definitions)
         console.print(contexts)
+    console.print(f"\nDone in {steps.seconds} s.")
     _look_around(console)
 
 
@@ -128,9 +130,22 @@ def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> "T
                 steps.run(*command, "get", "--raw", "/version", quiet=True)
                 steps.tell(f"{context} answers through HAProxy, {url}")
             table.add_row(context, server, " ".join(through))
-    if not contexts:
-        raise StepError(f"no context in {STORE}: the play published no kubeconfig")
+    if lost := without_context(definitions, contexts):
+        raise StepError(f"{STORE} has no context of {', '.join(lost)}: no kubeconfig was published")
     return table
+
+
+def without_context(definitions: "Mapping[str, Definition]", contexts: Container[str]) -> list[str]:
+    """Return the clusters that are to run and are not among the contexts."""
+    from stackyard.inventory import build_inventory
+    from stackyard.routing import unfit
+
+    hosts = build_inventory(definitions.values()).hosts
+    return [
+        name
+        for name, vm in definitions.items()
+        if CLUSTER in hosts[name].groups and not unfit(vm) and name not in contexts
+    ]
 
 
 def _load_balancers(definitions: "Mapping[str, Definition]") -> list[str]:

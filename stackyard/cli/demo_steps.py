@@ -32,12 +32,16 @@ class Steps:
     done: int = 0
     started: float = field(default_factory=time.monotonic)
 
+    @property
+    def seconds(self) -> int:
+        """The seconds passed so far."""
+        return int(time.monotonic() - self.started)
+
     def say(self, title: str) -> None:
         """Announce the next step with the seconds passed so far."""
         self.done += 1
-        seconds = int(time.monotonic() - self.started)
         self.console.print(
-            f"\n[bold cyan]{self.done}/{self.total}[/] [bold]{title}[/] [dim]({seconds} s)[/]",
+            f"\n[bold cyan]{self.done}/{self.total}[/] [bold]{title}[/] [dim]({self.seconds} s)[/]",
         )
 
     def tell(self, text: str) -> None:

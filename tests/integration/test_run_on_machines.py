@@ -52,8 +52,9 @@ class Checkout:
     def commit(self, message: str) -> None:
         self.git("commit", "-q", "--allow-empty", "-m", message)
 
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        command = [str(BIN / "stackyard"), *arguments, "--site", str(self.path)]
+    def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        given = [f"{name}={value}" for name, value in environ.items()]
+        command = ["env", *given, str(BIN / "stackyard"), *arguments, "--site", str(self.path)]
         return self.lab.run(command, check=False, timeout=300)
 
     def tags(self, name: str) -> set[str]:
@@ -139,3 +140,25 @@ def test_a_commit_makes_a_cluster_and_a_second_run_is_quiet(checkout: Checkout) 
     assert lines.of(b"ansible-playbook")
     assert lines.of(b"k3s\0server")
     assert not any(lines.of(secret) for secret in secrets)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("VAULT_TOKEN", "wrong", "the token is wrong or may not do this"),
+        ("VAULT_ADDR", "https://192.168.1.8:8299", "no answer, is it running?"),
+    ],
+)
+def test_a_vault_that_refuses_or_is_down_is_one_sentence_and_the_rest_is_kept(
+    checkout: Checkout, variable: str, value: str, said: str
+) -> None:
+    checkout.commit("fix: the cluster again [ansible k8s-run]")
+    failed = checkout.run("run", "--commit", "HEAD", **{variable: value})
+    assert failed.returncode == 1
+    error = failed.stderr.splitlines()[-1]
+    assert error.startswith("error: plays/k3s.yml failed on k8s-run in 'k3s : Publish the kubec")
+    assert said in error
+    assert "; ready: k8s-run; not configured: k8s-run; run again with: stackyard run" in error
+    assert "Traceback" not in failed.stderr
+    shown = checkout.lab.run([str(BIN / "stackyard"), "kubeconfig", "list"])
+    assert "k8s-run" in shown.stdout

@@ -12,6 +12,7 @@ from typing import Any
 from nornir import InitNornir
 from nornir.core.filter import F
 
+from stackyard.cli.demo import without_context
 from stackyard.fleet import load_fleet
 
 ROOT = Path(__file__).parents[2]
@@ -64,6 +65,14 @@ def test_validate_from_the_checkout_without_any_setting() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "7 definitions, 3 nodes: no mistakes\n")
+
+
+def test_the_demo_asks_for_a_context_of_each_cluster() -> None:
+    definitions = {vm.name: vm for vm in load_fleet(ROOT).definitions}
+    clusters = ["k8s-home", "k8s-observability", "k8s-sandbox", "k8s-tools"]
+    assert without_context(definitions, ()) == clusters
+    assert without_context(definitions, {*clusters[1:], "other"}) == ["k8s-home"]
+    assert without_context(definitions, clusters) == []
 
 
 def test_the_schema_knows_the_nodes(tmp_path: Path) -> None:
