@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -192,10 +193,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Fill Ansible's inventory.
 
         Raises:
-            AnsibleParserError: with every mistake of the definitions.
+            AnsibleParserError: with every mistake of the definitions, or one of the source.
         """
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
+        self._refuse_unknown(self._read_config_data(path), path)
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
@@ -211,6 +212,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{path}: {error}") from error
         self._fill(desired)
         self._refuse_clashes(path)
+
+    def _refuse_unknown(self, given: dict, path: str) -> None:
+        """Refuse an option that there is not; Ansible itself would pass it over."""
+        for name in map(str, given.keys() - self.option_definitions.keys()):
+            near = difflib.get_close_matches(name, self.option_definitions, n=1)
+            hint = f", did you mean {near[0]}?" if near else ""
+            raise AnsibleParserError(f"{path}: there is no option {name}{hint}")
 
     def _desired(self, vms: Path, known_hosts: Path, cache: bool) -> Inventory:
         """Read the definitions, or take what the cache made of the very same ones."""

@@ -71,6 +71,10 @@ def test_the_examples_of_the_documentation_work(number: int, site: Path) -> None
     assert ("k8s-home" in hosts) == ("filters" not in source)
 
 
+def test_an_option_that_there_is_not_is_refused(site: Path) -> None:
+    assert "there is no option filter, did you mean filters?" in refused(site, "filter: [x]\n")
+
+
 def test_filters_leave_hosts_out(site: Path) -> None:
     data = listed(
         site,
