@@ -47,7 +47,10 @@ def read_ha(mapping: Mapping, report: Report) -> Ha | None:
 
 
 def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:
-    """Report what contradicts the rest of a definition; the power of a resource is its VM's."""
+    """Report what contradicts the rest of a definition; the power of a resource is its VM's.
+
+    What a VM's own file says wins over what all definitions of the site get.
+    """
     ha: Ha | None = values.get("ha")
     if ha is None:
         return
@@ -55,11 +58,16 @@ def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:
     if ha.state == NO_RESOURCE and ha != Ha(state=NO_RESOURCE):
         report.add(line, "ha has other keys beside state none, which takes the VM out: drop them")
     if values.get("template") and ha.state != NO_RESOURCE:
-        report.add(line, "ha is for VMs that run, and this is a template: take it out")
-    power = POWER_OF.get(ha.state or "")
-    if power is None:
+        values["ha"] = None
+        if HA.name in mapping:
+            report.add(line, "ha is for VMs that run, and this is a template: take it out")
         return
-    wanted = values.get("vm_state") or power
-    if wanted != power:
+    power, wanted = POWER_OF.get(ha.state or ""), values.get("vm_state")
+    if power is None or wanted == power:
+        return
+    if wanted is None or "vm_state" not in mapping:
+        values["vm_state"] = power
+    elif HA.name not in mapping:
+        values["ha"] = replace(ha, state=None)
+    else:
         report.add(line, f"ha has state {ha.state}, which contradicts vm_state {wanted}: drop one")
-    values["vm_state"] = power

@@ -18,6 +18,7 @@ from stackyard.definitions.device_keys import FAMILIES
 from stackyard.definitions.devices import size_in_bytes
 from stackyard.definitions.document import DocumentError, Problem, read_document
 from stackyard.definitions.files import DEFAULTS, list_files
+from stackyard.definitions.hardware import Ha
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS
 from stackyard.definitions.load import (
     DefinitionsError,
@@ -388,6 +389,26 @@ def test_the_state_of_ha_is_the_power_of_the_vm() -> None:
     assert power("ha: enabled\n") == power("ha: started\nvm_state: running\n") == "running"
     assert power("ha: disabled\n") == "stopped"
     assert power("ha: ignored\n") is power("ha: {max_restart: 2}\n") is None
+
+
+def test_what_a_vm_says_of_its_power_wins_over_the_defaults(tmp_path: Path) -> None:
+    site = vms(
+        tmp_path,
+        _defaults="target_node: n\nha: {state: started, max_restart: 2}\n",
+        a="name: a\nvm_state: stopped\n",
+        b="name: b\n",
+        c="name: c\ntemplate: true\n",
+        d="name: d\nha: null\n",
+        e="name: e\nha: disabled\n",
+    )
+    found = {d.name: (d.ha, d.vm_state) for d in load_definitions(site)}
+    assert found == {
+        "a": (Ha(max_restart=2), "stopped"),
+        "b": (Ha("started", max_restart=2), "running"),
+        "c": (None, None),
+        "d": (None, None),
+        "e": (Ha("disabled"), "stopped"),
+    }
 
 
 def test_the_committed_reference_is_the_table() -> None:
