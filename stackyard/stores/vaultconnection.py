@@ -142,8 +142,9 @@ def _may_be_vaults(response: requests.Response) -> bool:
     if response.status_code == HTTPStatus.NO_CONTENT:
         return True
     if response.headers.get("Content-Type", "").partition(";")[0] != "application/json":
-        # A proxy has no JSON to say that Vault is away.
-        return response.status_code >= HTTPStatus.TOO_MANY_REQUESTS
+        # A proxy has no JSON to say that Vault is away, or that it takes no more at once.
+        too_large = response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return too_large or response.status_code >= HTTPStatus.TOO_MANY_REQUESTS
     try:
         return response.ok or isinstance(response.json().get("errors", []), list)
     except (AttributeError, ValueError):
@@ -160,8 +161,8 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
         return _ForbiddenError(f"{name}: the token is wrong or may not do this")
     if isinstance(error, exceptions.VaultDown) and "sealed" in str(error):
         return _SealedError(f"{name}: Vault is sealed or in maintenance")
-    # Of raft's storage it is a 500, of the listener's limit a 400.
-    too_large = TOO_LARGE in str(error)
+    # Of raft's storage it is a 500, of the listener's limit a 400, of a proxy a 413.
+    too_large = TOO_LARGE in str(error).lower()
     if type(error) in BUSY and not too_large:
         return LostAnswerError(f"{name}: {BUSY[type(error)]}")
     said = "it is too large for this Vault's storage or requests" if too_large else _reasons(error)

@@ -284,9 +284,19 @@ def test_a_slow_write_that_takes_effect_is_not_done_again(
     assert vault.version(path) == 2
 
 
-def test_what_no_storage_takes_is_not_asked_again(store: Store, proxy: Proxy) -> None:
-    raft = "1 error occurred:\\n* put failed due to value being too large; max 1048576 bytes\\n"
-    proxy.writes.append(Fault(500, f'{{"errors": ["{raft}"]}}'))
+RAFT = "1 error occurred:\\n* put failed due to value being too large; max 1048576 bytes\\n"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(500, f'{{"errors": ["{RAFT}"]}}'),
+        Fault(400, '{"errors": ["http: request body too large"]}'),
+        Fault(413, "<html>413 Request Entity Too Large</html>", "text/html"),
+    ],
+)
+def test_what_is_too_large_is_not_asked_again(store: Store, proxy: Proxy, fault: Fault) -> None:
+    proxy.writes.append(fault)
     with pytest.raises(StoreError, match="it is too large for this Vault's storage") as caught:
         update(store, add)
     assert caught.value.exit_code == 1
