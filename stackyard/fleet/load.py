@@ -1,14 +1,16 @@
 """A site in, its fleet or all of its mistakes out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stackyard.definitions.document import Problem
 from stackyard.definitions.files import DEFAULTS
 from stackyard.definitions.load import DefinitionsError, read_vms
 from stackyard.definitions.model import Definition
 from stackyard.fleet.check import check_fleet
 from stackyard.fleet.site import Site, read_site
+from stackyard.inventory import ClashError, build_inventory
 
 KNOWN_HOSTS = "STACKYARD_KNOWN_HOSTS"
 
@@ -34,8 +36,16 @@ def load_fleet(site: Path) -> Fleet:
         wrong |= {vm.source.path for vm in definitions}
     problems = (*problems, *mistakes, *check_fleet(definitions, loaded, wrong))
     if problems:
-        raise DefinitionsError(problems)
+        raise DefinitionsError((*problems, *_clash(definitions)))
     return Fleet(loaded, definitions)
+
+
+def _clash(definitions: tuple[Definition, ...]) -> Iterator[Problem]:
+    """Yield why the definitions would make no inventory either; who needs one is told by it."""
+    try:
+        build_inventory(definitions)
+    except ClashError as error:
+        yield error.problem
 
 
 def load_checked_site(site: Path) -> Site:

@@ -5,6 +5,6 @@ One model for three readers: Ansible's plugin, Nornir's plugin and the commands.
 """
 
 from stackyard.inventory.build import build_inventory
-from stackyard.inventory.model import Group, Host, Inventory, InventoryError
+from stackyard.inventory.model import ClashError, Group, Host, Inventory, InventoryError
 
-__all__ = ["Group", "Host", "Inventory", "InventoryError", "build_inventory"]
+__all__ = ["ClashError", "Group", "Host", "Inventory", "InventoryError", "build_inventory"]

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.model import Definition
+from stackyard.definitions.model import Definition, Source
 from stackyard.inventory.clusters import cluster_groups
 from stackyard.inventory.describe import describe
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
-from stackyard.inventory.model import Group, Host, Inventory, InventoryError
+from stackyard.inventory.model import ClashError, Group, Host, Inventory
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
 ANSIBLES_OWN = ("all", "ungrouped")
@@ -24,7 +24,7 @@ def build_inventory(
     """Return the desired inventory; `known_hosts` is the file of pinned host keys.
 
     Raises:
-        InventoryError: a group has a host's name or one of Ansible's own, or two clusters make the
+        ClashError: a group has a host's name or one of Ansible's own, or two clusters make the
             same group.
     """
     vms = sorted(definitions, key=lambda vm: vm.name)
@@ -32,7 +32,7 @@ def build_inventory(
     groups = _groups(vms, hosts)
     for name in (*ANSIBLES_OWN, *groups):
         if name in hosts:
-            raise InventoryError(f"{_blame(vms, name)}: a group is named like the host {name}")
+            raise ClashError(*_blame(vms, name), f"a group is named like the host {name}")
     return Inventory(hosts, groups, _connection(known_hosts))
 
 
@@ -65,8 +65,8 @@ def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group
             members[group].append(vm.name)
     for name in ANSIBLES_OWN:
         if name in members:
-            place = _blame(vms, name)
-            raise InventoryError(f"{place}: the group {name} is Ansible's own: leave it out")
+            sentence = f"the group {name} is Ansible's own: leave it out"
+            raise ClashError(*_blame(vms, name), sentence)
     clusters = cluster_groups(vms, hosts)
     groups = {
         name: replace(clusters.get(name, Group(name)), hosts=tuple(names))
@@ -80,12 +80,12 @@ def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group
     return groups
 
 
-def _blame(vms: list[Definition], group: str) -> str:
-    """Return the place that names a group, or the host's where the group is a parent."""
+def _blame(vms: list[Definition], group: str) -> tuple[Source, str]:
+    """Return who names a group and the key, or the host's name where the group is a parent."""
     blamed = next((vm for vm in vms if group in groups_of(vm, role_of(vm.name))), None)
     if blamed:
-        return blamed.source.at("groups")
-    return next(vm.source.at() for vm in vms if vm.name == group)
+        return blamed.source, "groups"
+    return next((vm.source, "name") for vm in vms if vm.name == group)
 
 
 def _connection(known_hosts: Path | None) -> dict[str, Any]:

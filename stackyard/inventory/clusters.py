@@ -2,15 +2,15 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from stackyard.definitions.model import Definition
 from stackyard.inventory.groups import CONTROL_PLANE, cluster_group, part_group, role_of
-from stackyard.inventory.model import Group, Host, InventoryError
+from stackyard.inventory.model import ClashError, Group, Host
 
 
-def cluster_groups(vms: Iterable[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:
+def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:
     """Return each cluster's group: its parts as children and the variables roles need.
 
     `cluster_name` is the cluster, `cluster_members` its hosts, `cluster_endpoint` the fixed address
@@ -18,7 +18,7 @@ def cluster_groups(vms: Iterable[Definition], hosts: Mapping[str, Host]) -> dict
     Ansible puts above these.
 
     Raises:
-        InventoryError: two clusters make the same group.
+        ClashError: two clusters make the same group.
     """
     clusters: dict[str, str] = {}
     members: dict[str, list[str]] = defaultdict(list)
@@ -30,20 +30,20 @@ def cluster_groups(vms: Iterable[Definition], hosts: Mapping[str, Host]) -> dict
         group = cluster_group(role.cluster)
         other = clusters.setdefault(group, role.cluster)
         if other != role.cluster:
-            raise InventoryError(
-                f"{vm.source.at()}: the clusters {other} and {role.cluster} would share the group"
-                f" {group}: rename one"
-            )
+            sentence = f"the clusters {other} and {role.cluster} would share the group {group}"
+            raise ClashError(vm.source, "name", f"{sentence}: rename one")
         members[group].append(vm.name)
         parts[group][role.part].append(vm.name)
     groups = {}
     for name, cluster in clusters.items():
         children = tuple(part_group(cluster, part) for part in sorted(parts[name]))
         if taken := next((child for child in children if child in clusters), None):
-            raise InventoryError(
-                f"{hosts[members[taken][0]].name}: the cluster {clusters[taken]} would share the"
-                f" group {taken} with a part of the cluster {cluster}: rename one"
+            sentence = (
+                f"the cluster {clusters[taken]} would share the group {taken} with a part of the"
+                f" cluster {cluster}: rename one"
             )
+            blamed = next(vm for vm in vms if vm.name == members[taken][0])
+            raise ClashError(blamed.source, "name", sentence)
         variables = _variables(cluster, members[name], parts[name].get(CONTROL_PLANE, []), hosts)
         groups[name] = Group(name, (), children, variables)
     return groups

@@ -4,11 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stackyard.definitions.document import Problem
+from stackyard.definitions.model import Source
 from stackyard.errors import StackyardError
 
 
 class InventoryError(StackyardError):
     """The definitions make no inventory; the sentence says which host or group is in the way."""
+
+
+class ClashError(InventoryError):
+    """Two definitions want the same name for different things; `problem` says where."""
+
+    def __init__(self, source: Source, key: str, sentence: str) -> None:
+        self.problem = Problem(source.path, source.lines.get(key, 1), sentence)
+        super().__init__(str(self.problem))
 
 
 @dataclass(frozen=True, slots=True)

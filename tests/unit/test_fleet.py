@@ -171,6 +171,7 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
         "name: d\ntags: a: b\n",
         "name: e\ntarget_node: node02\ndisks: [{slot: scsi0, storage: data1, size: 1G}]\n",
         "target_node: node02\n",
+        "name: f\ngroups: [e]\n",
         text=BROKEN_SITE,
     )
     (path / "vms" / "_defaults.yaml").write_text("target_node: node01\nvmid: 100\ncoers: 2\n")
@@ -184,6 +185,7 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
         "vms/3.yaml:2: not valid YAML: mapping values are not allowed in this context",
         "vms/4.yaml:3: scsi0 is on data1, but node02 has data2",
         "vms/5.yaml:1: name is missing",
+        "vms/6.yaml:2: a group is named like the host e",
         "vms/_defaults.yaml:2: vmid belongs to one VM, not to the defaults",
         "vms/_defaults.yaml:3: unknown key 'coers', did you mean cores?",
     ]
