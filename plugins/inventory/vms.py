@@ -231,14 +231,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         made = build_inventory(load_vms(vms), known_hosts)
         # Read again: a file that changed meanwhile must not be kept under its old digest.
         if of and of == digest(vms, known_hosts):
-            self._keep(key, of, made)
-        return made
-
-    def _keep(self, key: str, of: str, made: Inventory) -> None:
-        try:
             self._cache[key] = {"digest": of, "inventory": to_json(made)}
-        except TypeError as error:
-            self.display.vv(f"the inventory is not cached, for a variable is no JSON: {error}")
+        return made
 
     def _observed(self, desired: Inventory, path: str, cache: bool) -> Inventory:
         """Lay what Proxmox knows over the definitions; only here a network is needed."""

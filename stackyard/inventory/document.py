@@ -4,13 +4,16 @@ The digest covers every byte that decides the result, this package's code too, s
 is asked with it can never answer with yesterday's hosts.
 """
 
+import datetime as dt
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from stackyard.definitions.files import list_files
 from stackyard.inventory.model import Group, Host, Inventory
 
+DATE = "__ansible_date"  # no definition has such a key
 PACKAGE = Path(__file__).parents[1]
 SOURCES = ("definitions", "inventory")
 
@@ -33,19 +36,16 @@ def digest(folder: Path, known_hosts: Path) -> str | None:
 
 
 def to_json(inventory: Inventory) -> str:
-    """Return the inventory as JSON.
-
-    Raises:
-        TypeError: a variable is no JSON value, a date say.
-    """
+    """Return the inventory as JSON, with dates marked."""
     hosts = [(h.name, h.address, h.variables, h.groups) for h in inventory.hosts.values()]
     groups = [(g.name, g.hosts, g.children, g.variables) for g in inventory.groups.values()]
-    return json.dumps((hosts, groups, inventory.variables), ensure_ascii=False)
+    document = (hosts, groups, inventory.variables)
+    return json.dumps(document, ensure_ascii=False, default=_marked)
 
 
 def from_json(text: str) -> Inventory:
     """Return the inventory that `to_json` was given."""
-    hosts, groups, variables = json.loads(text)
+    hosts, groups, variables = json.loads(text, object_hook=_unmarked)
     return Inventory(
         {name: Host(name, address, own, tuple(of)) for name, address, own, of in hosts},
         {
@@ -54,3 +54,15 @@ def from_json(text: str) -> Inventory:
         },
         variables,
     )
+
+
+def _marked(value: dt.date) -> dict[str, str]:
+    return {DATE: value.isoformat()}
+
+
+def _unmarked(document: dict[str, Any]) -> Any:
+    if DATE not in document:
+        return document
+    text = document[DATE]
+    kind = dt.datetime if "T" in text else dt.date
+    return kind.fromisoformat(text)

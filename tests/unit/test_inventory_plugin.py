@@ -145,9 +145,18 @@ def test_the_cache_never_answers_with_yesterdays_hosts(site: Path) -> None:
 
 
 def test_dates_are_variables_too(site: Path) -> None:
-    (site / "vms" / "a.yaml").write_text(
-        "name: a\ntarget_node: n\nvariables: {since: 2026-11-23}\n"
+    dates = {"day": "2026-11-23", "moment": "2026-11-23 10:00:00", "zone": "2026-11-23T10:00:00Z"}
+    variables = "".join(f"  {name}: {text}\n" for name, text in dates.items())
+    (site / "vms" / "a.yaml").write_text(f"name: a\ntarget_node: n\nvariables:\n{variables}")
+    kept = site / "cache"
+    options = (
+        f"cache: true\ncache_plugin: jsonfile\ncache_connection: {kept}\n"
+        "compose: {month: day.month, hour: moment.hour, offset: zone.utcoffset().seconds}\n"
     )
-    options = f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
-    for _ in range(2):
-        assert listed(site, options)["_meta"]["hostvars"]["a"]["since"] == "2026-11-23"
+    first = listed(site, options)["_meta"]["hostvars"]["a"]
+    (entry,) = kept.iterdir()
+    entry.write_text(entry.read_text().replace("11-23", "12-23"))
+    second = listed(site, options)["_meta"]["hostvars"]["a"]
+    assert [first[name] for name in ("month", "hour", "offset")] == [11, 10, 0]
+    assert [second[name] for name in ("month", "hour", "offset")] == [12, 10, 0]
+    assert first["day"] == "2026-11-23"
