@@ -1,17 +1,21 @@
 """Mistakes that only show when all definitions and the site are seen together."""
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sized
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
 
+from stackyard.definitions.document import Problem
 from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.fleet import ResolveError, known_hosts_of, load_fleet, resolve
 from stackyard.fleet.addresses import AddressError, free, next_free, taken
@@ -131,6 +135,52 @@ def test_a_site_that_is_no_file_to_read(
     make(path / "inventory" / "site.yml")
     (mistake,) = mistakes(path)
     assert mistake.startswith(f"inventory/site.yml:1: {says}")
+
+
+TEXTS = st.sampled_from([
+    *("10.0.0.1", "10.0.0.0/24", "10.0.0.2-10.0.0.9", "0.0.0.0/0", "fd00::1", "fd00::/64", "::/0"),
+    *("1.2", "10.0.0.9-10.0.0.2", "10.0.0.1-fd00::1", "fe80::1%eth0", "10.0.0.1/33", "-", "/", ""),
+])  # fmt: skip
+SCALARS = TEXTS | st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+NAMES = st.sampled_from([
+    *("nodes", "networks", "clusters", "pools", "vmid_range", "cidr", "gateway", "dns", "vips"),
+    *("ranges", "pods", "services", "first", "last", "block", "ttl", "store", "threads"),
+    *("memory", "storages", "node01", "lan"),
+])  # fmt: skip
+SITES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+NETWORKS = st.fixed_dictionaries({"cidr": TEXTS}, optional={"gateway": TEXTS,
+    "dns": TEXTS, "vips": st.dictionaries(NAMES, TEXTS, max_size=2),
+    "ranges": st.dictionaries(NAMES, TEXTS, max_size=2)})  # fmt: skip
+POOLS = st.fixed_dictionaries({"first": TEXTS, "last": TEXTS},
+    optional={"block": st.integers(-1, 5)})  # fmt: skip
+NEARLY_RIGHT = st.fixed_dictionaries({}, optional={
+    "nodes": st.just({"node01": {"threads": 1, "memory": 99999}}) | SITES,
+    "networks": st.dictionaries(NAMES, NETWORKS | SITES, max_size=3),
+    "pools": st.dictionaries(NAMES, POOLS | SITES, max_size=2),
+    "clusters": st.dictionaries(NAMES, st.dictionaries(NAMES, TEXTS, max_size=2), max_size=2),
+    "vmid_range": SITES,
+})  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(document=SITES | NEARLY_RIGHT, address=TEXTS)
+def test_any_site_is_a_fleet_or_mistakes_with_their_places(document: Any, address: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        config = json.dumps(f"ip6={address}" if ":" in address else f"ip={address}")
+        path = site(Path(name), vm("a", f"ipconfig0: {config}\n"), text=yaml.safe_dump(document))
+        problems: tuple[Problem, ...] = ()
+        try:
+            fleet = load_fleet(path)
+        except DefinitionsError as error:
+            problems = error.problems
+        assert all(one.line >= 1 and one.sentence and one.path for one in problems)
+        for network in () if problems else fleet.site.networks.values():
+            entries = taken(network, fleet.definitions, "site.yml")
+            assert all(gap.count > 0 for gap in free(network, entries))
 
 
 def test_a_stopped_vm_needs_no_memory(tmp_path: Path) -> None:
