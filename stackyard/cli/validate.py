@@ -1,5 +1,7 @@
 """`stackyard validate`: every mistake of every file, one a line."""
 
+from collections.abc import Sized
+
 import typer
 
 from stackyard.cli.options import HERE, Site
@@ -16,8 +18,11 @@ def validate(site: Site = HERE) -> None:
         build_inventory(fleet.definitions, known_hosts_of(site, {}))
     except DefinitionsError as error:
         typer.echo(str(error), err=True)
-        count = len(error.problems)
-        typer.echo(f"error: {count} mistake{'s' * (count != 1)}", err=True)
+        typer.echo(f"error: {_count(error.problems, 'mistake')}", err=True)
         raise typer.Exit(error.exit_code) from None
-    vms, nodes = len(fleet.definitions), len(fleet.site.nodes)
-    typer.echo(f"{vms} definitions, {nodes} nodes: no mistakes")
+    vms, nodes = _count(fleet.definitions, "definition"), _count(fleet.site.nodes, "node")
+    typer.echo(f"{vms}, {nodes}: no mistakes")
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
