@@ -53,6 +53,17 @@ def test_every_target_of_make_exists() -> None:
     assert named <= targets
 
 
+def test_every_debian_package_is_named() -> None:
+    makefile, readme = ((ROOT / name).read_text() for name in ("Makefile", "README.md"))
+    packages = {
+        package
+        for line in re.findall(r"\bPACKAGES *:?= *(.*?)(?:$|;)", makefile, re.MULTILINE)
+        for package in line.split()
+    }
+    assert packages >= {"python3-venv", "systemd-container", "mmdebstrap"}
+    assert {name for name in packages if f"`{name}`" not in readme} == set()
+
+
 def _assert_command(words: list[str]) -> None:
     commands = vars(typer.main.get_command(app))["commands"]
     for word in words:
