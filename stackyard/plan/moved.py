@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
-from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, ManageHa, Plan
+from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, ManageHa, Plan, Unlock
 
 
 def identity(observed: Observed) -> tuple[str, ...]:
@@ -64,6 +64,8 @@ def _reasons(action: Action, observed: Observed, made: set[int], freed: set[int]
     vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
     if action.verb == "create":
         yield from _not_to_be_there(action, vm, observed, freed)
+    elif isinstance(action.steps[0], Unlock):
+        yield from _locked_as_it_was(action.steps[0], vm)
     else:
         yield from _as_it_was(action, vm)
     for step in action.steps:
@@ -78,6 +80,12 @@ def _not_to_be_there(
         yield f"its VMID has been taken by {vm.name or 'another VM'} on {vm.node}"
     for other in observed.named(action.name):
         yield f"VM {other.vmid} on {other.node} has its name now"
+
+
+def _locked_as_it_was(step: Unlock, vm: ObservedVm | None) -> Iterator[str]:
+    """What is left of a making has no name; its digest is compared when its lock is taken off."""
+    if vm is None or vm.lock != step.lock:
+        yield f"it is not locked ({step.lock}) any more"
 
 
 def _as_it_was(action: Action, vm: ObservedVm | None) -> Iterator[str]:

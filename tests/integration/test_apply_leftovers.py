@@ -74,6 +74,27 @@ def test_root_removes_it_and_makes_the_vm(
     commands.finish(NAMES)
 
 
+@pytest.mark.parametrize("when", BROKEN_OFF)
+def test_a_kept_plan_removes_only_what_it_was_made_for(
+    commands: Commands, when: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vmid = leave(commands, BROKEN_OFF[when])
+    log_in_as_root(commands, monkeypatch)
+    kept = str(tmp_path / "plan.json")
+    assert commands.run("plan", "--out", kept).code == 2
+    left = commands.site.endpoint.endpoint.cluster.vms[vmid]
+    lock = left.config.pop("lock")
+    moved = commands.run("apply", kept, "--yes")
+    assert moved.code == 3
+    assert f"k8s-0 (VM {vmid} on node01) is left alone: it is not locked" in moved.out
+    assert commands.site.endpoint.endpoint.cluster.vms[vmid] is left
+    left.config["lock"] = lock
+    made = commands.run("apply", kept, "--yes")
+    assert made.code == 3  # for k8s-1, which is there by now
+    assert "replace: unlock, delete, clone" in made.out
+    commands.finish(NAMES)
+
+
 def test_a_clone_that_somebody_still_makes_is_waited_for(commands: Commands) -> None:
     endpoint = commands.site.endpoint
     vmid = leave(commands, BROKEN_OFF["before its first disk"])
