@@ -22,7 +22,6 @@ def change(site: Site, **keys: Any) -> int:
     path = f"/nodes/{row['node']}/qemu/{row['vmid']}"
     waiting = [r["key"] for r in site.endpoint.call("GET", f"{path}/pending") if "pending" in r]
     assert waiting == []
-    assert site.run("plan").returncode == 0
     return count
 
 
@@ -33,7 +32,6 @@ def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
     assert site.run("apply", "--yes").returncode == 0
     cards: dict[str, Any] = {"network": None, "networks": [{"bridge": "vmbr0"}] * 2}
 
-    assert change(site, **cards) == 0
     assert change(site, hotplug=[], **cards) == 0
     one_more = {"network": None, "networks": [{"bridge": "vmbr0"}] * 3}
     assert change(site, hotplug=[], **one_more) == 1
@@ -41,3 +39,4 @@ def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
     assert change(site, **plugged) == 1
     assert change(site, memory=2048, **plugged) == 0
     assert change(site, memory=1024, **plugged) == 1
+    assert site.run("plan").returncode == 0
