@@ -130,10 +130,12 @@ class _Change:
             for name in self.revert:
                 vm.pending.pop(name, None)
                 vm.pending_delete.discard(name)
-            for name in self.delete:
+            # What may be plugged is decided by the option as it was, so that comes last.
+            for name in sorted(self.delete, key=_is_hotplug):
                 self._delete(vm, name, running=running)
-            for name, value in self.options.items():
-                self._set(vm, name, self._final(vm, name, value), running=running)
+            for name in sorted(self.options, key=_is_hotplug):
+                value = self._final(vm, name, self.options[name])
+                self._set(vm, name, value, running=running)
 
     def _delete(self, vm: Vm, name: str, *, running: bool) -> None:
         vm.pending.pop(name, None)
@@ -171,6 +173,10 @@ class _Change:
             vm.pending[name] = value
         else:
             set_option(vm, self.call.cluster.volumes, name, value)
+
+
+def _is_hotplug(name: str) -> bool:
+    return name == "hotplug"
 
 
 def normal_value(name: str, value: str) -> str:
