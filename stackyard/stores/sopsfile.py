@@ -7,8 +7,9 @@ from typing import Any
 
 import yaml
 
-from stackyard.definitions.document import TEXTS
-from stackyard.definitions.nesting import Loader, NestingError, check_nesting
+from stackyard.definitions.document import TEXTS, DocumentError, read_document
+from stackyard.definitions.nesting import Loader, check_nesting
+from stackyard.definitions.values import plain
 from stackyard.secrets.metadata import METADATA, is_cipher_text
 from stackyard.stores.programs import Place, call, find_program
 from stackyard.stores.protocol import StoreError
@@ -81,11 +82,9 @@ def parse(path: Path, text: str) -> dict[str, Any]:
         StoreError: it is no YAML mapping, or has SOPS' own key.
     """
     try:
-        tree = load_yaml(text)
-    except NestingError as error:
-        raise StoreError(f"{path}: its content {error}") from None
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise StoreError(f"{path}: its content is not valid YAML") from None
+        tree = plain(read_document(text))
+    except DocumentError as error:  # its sentence may quote a secret
+        raise StoreError(f"{path}: its content is not valid YAML in line {error.line}") from None
     if not isinstance(tree, dict) or METADATA in tree:
         raise StoreError(f"{path}: its content is not a mapping without the key {METADATA}")
     return tree
