@@ -11,11 +11,15 @@ from typing import Any, ClassVar
 import yaml
 
 from stackyard.definitions import nesting
+from stackyard.definitions.document import NO_SUCH_VALUE
 from stackyard.definitions.nesting import NestingError, check_nesting
 
 TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
 BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{tag}" for tag in ("bool", "int", "float"))
+NULL, BINARY = (f"tag:yaml.org,2002:{tag}" for tag in ("null", "binary"))
 NUMBERS = frozenset([INT, FLOAT])
+# Others are no JSON, as which kubectl takes every YAML: a set, a date, pairs.
+SCALARS = frozenset([BOOL, INT, FLOAT, NULL, BINARY])
 ONLY_PYYAMLS = frozenset(["tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"])
 # Lists and mappings that aliases may blow a document up to; one of 1,000 clusters has 8,000.
 MOST_VALUES = 200_000
@@ -114,7 +118,15 @@ class _Reader:
             return self._mapping(node)
         if tag == LIST and isinstance(node, yaml.SequenceNode):
             return [self.value(one) for one in node.value]
-        return self.loader.construct_object(node, deep=True)
+        return self._scalar(node)
+
+    def _scalar(self, node: Any) -> Any:
+        try:
+            if node.tag in SCALARS:
+                return self.loader.construct_object(node)
+        except NO_SUCH_VALUE:  # a tag forced upon another value, which the exception may quote
+            pass
+        raise TextError(f"has a value in line {node.start_mark.line + 1} that is none of its tag")
 
     def _mapping(self, node: Any) -> dict[Any, Any]:
         made: dict[Any, Any] = {}

@@ -190,6 +190,14 @@ def test_what_goes_wrong_is_one_sentence(sops: Sops, tmp_path: Path) -> None:
     assert "is not valid YAML" in says()
 
 
+@pytest.mark.parametrize("value", [f"!!bool {SECRET}", f"!!timestamp {SECRET}", f"!!int {SECRET}"])
+def test_a_tag_that_is_not_the_values_is_one_sentence(sops: Sops, value: str) -> None:
+    whole = SopsFile(file(sops), sops.environ)
+    with pytest.raises(StoreError, match="its content is not valid YAML") as caught:
+        whole.differences("a: b", f"a: {value}")
+    assert SECRET not in str(caught.value)
+
+
 def test_a_rule_that_leaves_the_value_in_clear_is_refused(tmp_path: Path) -> None:
     sops = make_sops(tmp_path / "site", "encrypted_regex: ^data$")
     store = open_store(address(sops), sops.environ)

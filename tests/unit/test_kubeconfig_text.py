@@ -123,6 +123,18 @@ def test_what_is_refused(text: str) -> None:
         read_yaml(text)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("!!bool SECRET", "!!timestamp SECRET", "!!int SECRET", "!!float SECRET", "0x_"),
+        *("!!set {SECRET}", "!!omap [SECRET: 1]", "!!pairs [SECRET: 1]", "!!timestamp 2024-01-01"),
+    ],
+)
+def test_a_tag_that_is_not_the_values_is_one_sentence(value: str) -> None:
+    with pytest.raises(TextError, match=r"^has a value in line 2 that is none of its tag$"):
+        read_yaml(f"a: 1\nb: {value}\n")
+
+
 def test_kubectl_reads_the_same(tmp_path: Path) -> None:
     """Every odd word, as a name and as a credential, comes back from the real kubectl."""
     kubectl = shutil.which("kubectl", path=sysconfig.get_path("scripts"))
