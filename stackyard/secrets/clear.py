@@ -34,7 +34,8 @@ KIND = re.compile(rf"\bkind{QUOTE}\s*:\s*{QUOTE}Config\b")
 USERS = re.compile(rf"\busers{QUOTE}\s*:")
 # In a kubeconfig without a kind, which kubectl takes too, a `user` is still a mapping.
 USER = re.compile(rf"\buser{QUOTE}[^\S\n]*:[^\S\n]*(?:[&!]\S*+[^\S\n]*+)*+(?:\{{|(?:#.*)?\n)")
-ESCAPED = re.compile(r"\\+[nr]")
+# The look behind keeps a long run of backslashes from being tried from each of them.
+ESCAPED = re.compile(r"(?<!\\)\\+[nr]")
 DEEPEST = 5  # base64 in base64 in …
 
 
