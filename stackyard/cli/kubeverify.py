@@ -31,6 +31,7 @@ def verify(
     """
     from stackyard.kubeconfig import use
     from stackyard.kubeconfig.document import entries, names
+    from stackyard.kubeconfig.validate import check_current
     from stackyard.stores import clusters
     from stackyard.stores.kubeconfigs import read_clusters
 
@@ -46,6 +47,8 @@ def verify(
         signal.signal(signal.SIGTERM, before)
     for line in table(HEAD, [_row(result) for result in results]):
         typer.echo(line)
+    for finding in check_current(document):
+        typer.echo(f"warning: {finding}", err=True)
     failed = sum(bool(result.problem) for result in results)
     if failed or not results:
         said = f"{failed} of {len(results)} clusters fail" if results else "there is no context"

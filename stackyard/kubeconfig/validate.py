@@ -36,13 +36,18 @@ def validate(document: Kubeconfig, now: dt.datetime) -> list[Finding]:
 
     A certificate that ends later is no finding: `days_left` tells when.
     """
-    current = document.get("current-context")
-    found = []
-    if current and find(document, "contexts", str(current)) is None:
-        found.append(Finding("", f"the current context {current} is not there"))
+    found = check_current(document)
     for context in entries(document, "contexts"):
         found += [Finding(context["name"], said) for said in _context(document, context, now)]
     return found
+
+
+def check_current(document: Kubeconfig) -> list[Finding]:
+    """Return a finding where the current context is not one of the document's."""
+    current = document.get("current-context")
+    if not current or find(document, "contexts", str(current)) is not None:
+        return []
+    return [Finding("", f"the current context {current} is not there")]
 
 
 def days_left(document: Kubeconfig, context: str, now: dt.datetime) -> int | None:

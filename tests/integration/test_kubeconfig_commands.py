@@ -282,7 +282,9 @@ def test_verify_asks_every_cluster(command: Command, clusters: dict[str, KubeApi
     assert "the credentials are refused" in ill.stdout
     assert "nothing listens there" in ill.stdout
     assert "its tokenFile is a file, which others do not have" in ill.stdout
-    assert command("verify", "a").code == 0
+    Path("all").write_text(dump({**stored(), "current-context": "gone"}))
+    lost = command("verify", "a")
+    assert (lost.code, lost.stderr) == (0, "warning: the current context gone is not there\n")
     assert command("verify", "z").code == 1
     clusters["a"].page = "{}"
     assert "what answers there is no Kubernetes" in command("verify", "a").stdout
