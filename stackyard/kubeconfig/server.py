@@ -52,7 +52,9 @@ def shown(server: object) -> str:
 def _split(address: str) -> SplitResult | None:
     try:
         part = urlsplit(address)
-        usable = part.scheme in PORTS and part.hostname and part.port != 0
+        # urlsplit drops line ends and lets spaces be part of a host's name.
+        clean = address.isprintable() and " " not in address
+        usable = clean and part.scheme in PORTS and part.hostname and part.port != 0
     except ValueError:
         return None
     return part if usable else None
