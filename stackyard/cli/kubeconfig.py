@@ -86,9 +86,9 @@ def merge(
     """Merge kubeconfigs into the one of all clusters.
 
     Without --context every context of each file keeps its name; an only one that is called
-    `default` or `kubernetes-admin@kubernetes` is called as its file.
+    `default` or `kubernetes-admin@kubernetes` is called as its file; from a pipe it is refused.
     """
-    from stackyard.cli.kubefiles import read_file
+    from stackyard.cli.kubefiles import is_named, read_file
     from stackyard.kubeconfig import Incoming, Names, every_context, merge_all
     from stackyard.kubeconfig import use as make_current
     from stackyard.kubeconfig.diff import changed_contexts
@@ -103,7 +103,7 @@ def merge(
     for file in map(Path, files):
         document = read_file(file)
         if context is None:
-            incoming += every_context(document, file.stem)
+            incoming += every_context(document, file.stem if is_named(file) else None)
         else:
             incoming.append(Incoming(document, Names(context, cluster or context), server))
 

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 STDIN = Path("-")
 
 
+def is_named(file: Path) -> bool:
+    """Tell whether somebody chose the file's name: that of `-` or of a pipe says nothing."""
+    return file != STDIN and file.is_file()
+
+
 def read_file(file: Path) -> "Kubeconfig":
     """Return a file's kubeconfig, the certificates it names as files made part of it.
 

@@ -123,19 +123,24 @@ def use(existing: Kubeconfig, context: str) -> Kubeconfig:
     return {**existing, "current-context": context}
 
 
-def every_context(document: Kubeconfig, stem: str) -> list[Incoming]:
+def every_context(document: Kubeconfig, stem: str | None) -> list[Incoming]:
     """Return each context under its own names.
 
     An only context that its installer named as every other (`default`) is called as the file's
-    `stem`, and so are its cluster and user.
+    `stem`, None where it comes from no file, and so are its cluster and user.
 
     Raises:
-        KubeconfigError: there is no context, or one dangles.
+        KubeconfigError: there is no context, one dangles, or the only one has no name of its own.
     """
     found = names(entries(document, "contexts"))
     if not found:
-        raise KubeconfigError(f"the kubeconfig {stem} has no context")
+        raise KubeconfigError(f"the kubeconfig{f' {stem}' if stem else ''} has no context")
     if len(found) == 1 and found[0] in NAMELESS:
+        if stem is None:
+            raise KubeconfigError(
+                f"the only context is called {found[0]} as every installer's, and comes from no"
+                " file that could name it: give it a name"
+            )
         return [Incoming(select(document, found[0]), Names(stem, stem))]
     return [Incoming(select(document, name)) for name in found]
 

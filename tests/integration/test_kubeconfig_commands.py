@@ -170,11 +170,13 @@ def test_standard_input_and_certificate_files(
     assert stored()["clusters"][0]["cluster"]["certificate-authority-data"] == data
     for given, says in (
         (dump(cluster("b")).encode(), "b: merged\n"),
+        (dump(cluster("default")).encode(), "the only context is called default"),
         (b"", "standard input is empty"),
         (b"\xff", "standard input cannot be read: it is not UTF-8 text"),
     ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert says in command("merge", "-").stderr
+    assert "-" not in [entry["name"] for entry in stored()["contexts"]]
     assert command("merge", "gone").stderr == "error: gone: there is no such file\n"
     assert command("merge", ".").stderr == "error: . cannot be read: Is a directory\n"
 
