@@ -53,8 +53,13 @@ def sync(
         end(check and not plan.remembered)
         return
     names = (ours.name, theirs.name) if plan.taken is Side.STORE else (theirs.name, ours.name)
+    why = f"{names[0]} changed since"
+    if plan.before is None:
+        why = f"{names[1]} has none"
+    elif plan.overruled:
+        why = f"both changed since, and {names[0]} is preferred"
     word = "would be taken" if check else "was taken"
-    typer.echo(f"{names[0]} changed since: it {word} for {names[1]}", err=True)
+    typer.echo(f"{why}: {names[0]} {word} for {names[1]}", err=True)
     for name, change in changed_contexts(plan.before, plan.after).items():
         typer.echo(f"  {name}: {change}", err=True)
     end(check)

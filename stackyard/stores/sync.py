@@ -52,6 +52,11 @@ class SyncPlan:
         return self.agreed == _digest(self.after)
 
     @property
+    def overruled(self) -> bool:
+        """Tell whether what is to be replaced changed since, too."""
+        return self.before is not None and self.agreed != _digest(self.before)
+
+    @property
     def before(self) -> Kubeconfig | None:
         """What the side has that is to be replaced."""
         return self.documents[1 if self.taken is Side.STORE else 0]

@@ -364,7 +364,9 @@ def test_sync_says_which_side_changed(
     assert TOKEN not in checked.stdout
     assert not Path("site/KUBECONFIG.yaml").exists()
     first = sync()
-    assert (first.code, "all changed since: it was taken for" in first.stderr) == (0, True)
+    assert (first.code, ": all was taken for site/" in first.stderr) == (0, True)
+    assert first.stderr.startswith("site/KUBECONFIG.yaml#")
+    assert "KUBECONFIG has none: all was taken" in first.stderr
     before = Path("site/KUBECONFIG.yaml").read_bytes()
     assert sync().stderr == "both agree\n"
     assert Path("site/KUBECONFIG.yaml").read_bytes() == before
@@ -380,6 +382,7 @@ def test_sync_says_which_side_changed(
     command("merge", write("b.yaml", cluster("b", "10.0.0.2")), store=twin)
     theirs = sync()
     assert theirs.stderr.startswith("site/KUBECONFIG.yaml")
+    assert "KUBECONFIG changed since: site/" in theirs.stderr
     assert "  b: added\n" in theirs.stderr
     assert len(stored()["contexts"]) == 2
     # Both change.
@@ -391,10 +394,12 @@ def test_sync_says_which_side_changed(
     assert command("list", store=twin).stdout.count("\n") == 3
     solved = sync("--prefer", "store")
     assert (solved.code, "  a: removed\n" in solved.stderr) == (0, True)
+    assert solved.stderr.startswith("both changed since, and all is preferred: all was taken for")
     assert command("list", store=twin).stdout == "b\thttps://10.0.0.2:6443\n"
     # A side that is lost is filled again.
     Path("all").unlink()
-    assert sync().code == 0
+    filled = sync()
+    assert (filled.code, filled.stderr.startswith("all has none: site/")) == (0, True)
     assert len(stored()["contexts"]) == 1
     assert TOKEN.encode() not in Path("site/KUBECONFIG.yaml").read_bytes()
 
