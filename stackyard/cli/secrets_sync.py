@@ -1,7 +1,7 @@
 """`stackyard secrets sync`: Vault gets what the files have."""
 
 import os
-from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +9,8 @@ import typer
 from stackyard.cli.options import HERE, Site
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from stackyard.secrets.tree import Entry
 
 CHANGES = 2
@@ -31,15 +33,16 @@ def sync(
     from stackyard.stores.vaultsettings import VaultSettings
 
     files = find_files(site)
+    writers = _writers(site)
     entries = decrypt_entries(files, os.environ)
     for file in sorted({str(file) for file in files} - {entry.file for entry in entries}):
         typer.echo(f"{file}: has no secret below `vault`, left out", err=True)
-    wanted = secrets.desired(_ours(entries))
+    wanted = secrets.desired(_ours(entries, writers))
     settings = VaultSettings.from_environment(os.environ)
     places = set(wanted)
     if prune:
         listed = list_beside(wanted, settings)
-        places |= {place for place in listed if not _is_kubeconfigs(str(place))}
+        places |= {place for place in listed if str(place) not in writers}
     observed = observe(places, settings)
     changes = secrets.plan(wanted, observed.secrets)
     if not prune:
@@ -58,22 +61,35 @@ def sync(
         typer.echo("nothing to do", err=True)
 
 
-def _ours(entries: "Iterable[Entry]") -> "list[Entry]":
-    """Check that nothing collides, and leave the kubeconfigs to their own command."""
+def _ours(entries: "Iterable[Entry]", writers: "Mapping[str, str]") -> "list[Entry]":
+    """Check that nothing collides, and leave what other commands write to them."""
     from stackyard.secrets.tree import check_defined_once, shared_keys
 
     found = list(entries)
     check_defined_once(found)
     for sentence in shared_keys(found):
         typer.echo(f"warning: {sentence}", err=True)
-    ours = [entry for entry in found if not _is_kubeconfigs(str(entry.place))]
-    if len(ours) < len(found):
-        typer.echo("left to stackyard kubeconfig sync: the kubeconfig of all clusters", err=True)
-    return ours
+    places = {str(entry.place) for entry in found}
+    for place in sorted(places & writers.keys()):
+        typer.echo(f"left to stackyard {writers[place]}: {place}", err=True)
+    return [entry for entry in found if str(entry.place) not in writers]
 
 
-def _is_kubeconfigs(place: str) -> bool:
+def _writers(site: Path) -> dict[str, str]:
+    """Return the secrets that other commands write at any time, so that a file's may be older.
+
+    Roles write the kubeconfig, and a pool's addresses would be given away twice.
+    """
+    from stackyard.fleet import load_site
+    from stackyard.fleet.pools import STORE
     from stackyard.stores.open import KUBECONFIGS
 
-    # Every cluster's role writes it into Vault: the file's may be the older one.
-    return f"vault:{place}" == KUBECONFIGS
+    pools = (pool.store for pool in load_site(site).pools.values())
+    return {_secret(store): "pool" for store in (STORE, *pools)} | {
+        _secret(KUBECONFIGS): "kubeconfig sync"
+    }
+
+
+def _secret(store: str) -> str:
+    """Return the secret of a store's address, as a `Place` writes it."""
+    return store.removeprefix("vault:").partition("#")[0].replace("//", "/")

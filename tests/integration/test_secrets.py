@@ -462,6 +462,24 @@ def test_sync_writes_differences_and_nothing_else(sops: Sops, vault: Vault) -> N
     assert sync(sops, vault, "--prune", "--check").returncode == 0
 
 
+def test_what_other_commands_write_is_never_pruned(sops: Sops, vault: Vault) -> None:
+    taken = {"192.168.1.140": "a"}
+    pools = ("ephemeral-clusters/ip-allocations", "ephemeral-clusters/of-the-site")
+    for path in pools:
+        vault.call("POST", f"kv/data/{path}", {"data": taken})
+    (sops.folder / "inventory").mkdir(exist_ok=True)
+    (sops.folder / "inventory" / "site.yml").write_text(
+        "networks: {lan: {cidr: 192.168.1.0/24}}\npools: {p: {first: 192.168.1.140,"
+        f" last: 192.168.1.149, store: 'vault:kv/{pools[1]}#KEY'}}}}\n"
+    )
+    new(sops, "common/ephemeral-clusters/BESIDE", KEY=SECRET)
+    new(sops, f"common/{pools[0]}", OLD="x")
+    done = sync(sops, vault, "--prune")
+    assert (done.returncode, done.stdout) == (0, "+ kv/ephemeral-clusters/BESIDE KEY\n")
+    assert f"left to stackyard pool: kv/{pools[0]}" in done.stderr
+    assert [vault.secret(path) for path in pools] == [taken, taken]
+
+
 @pytest.mark.parametrize("after", [{}, {"KEY": "of the files"}])
 def test_what_was_written_since_the_plan_stays(vault: Vault, after: dict[str, str]) -> None:
     path = f"since/{len(after)}"
