@@ -120,7 +120,8 @@ def _read(keys: list[str]) -> list[str]:
         text.encode()
     except UnicodeError:
         raise typer.BadParameter("standard input is no text in UTF-8") from None
-    values = [text] if len(keys) == 1 else text.split("\n")
+    lines = (line.removesuffix("\r") for line in text.split("\n"))
+    values = [text] if len(keys) == 1 else list(lines)
     if len(values) != len(keys) or not all(values):
         raise typer.BadParameter(
             f"standard input has {len(values) if text else 0} values for {len(keys)} keys"

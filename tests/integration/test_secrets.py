@@ -399,6 +399,12 @@ def test_standard_input_that_is_no_text(sops: Sops) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_values_a_line_each_with_windows_line_ends(sops: Sops) -> None:
+    assert run(sops, "new", "common/x", "A", "B", given="one\r\ntwo\r\n").returncode == 0
+    shown = yaml.safe_load(run(sops, "show", "common/x").stdout)
+    assert shown == {"vault": {"kv": {"x": {"A": "one", "B": "two"}}}}
+
+
 def versions(vault: Vault, *names: str) -> dict[str, int]:
     return {
         name: vault.call("GET", f"kv/data/{STORED}/{name}")["data"]["metadata"]["version"]
