@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".new"
+MADE = "[a-z0-9_]{8}"  # what mkstemp puts between
 
 
 @contextmanager
@@ -73,8 +75,9 @@ def kept_mode(path: Path) -> int:
 
 def _sweep(path: Path) -> None:
     """Remove what a writer left that was killed; nobody else writes while we hold the lock."""
+    ours = re.compile(re.escape(_prefix(path)) + MADE + re.escape(SUFFIX))
     for left in path.parent.iterdir():
-        if left.name.startswith(_prefix(path)) and left.name.endswith(SUFFIX):
+        if ours.fullmatch(left.name) and left.is_file():
             left.unlink(missing_ok=True)
 
 

@@ -158,10 +158,14 @@ def test_who_gets_no_turn_writes_all_the_same(
 def test_a_link_stays_one_and_remains_of_the_killed_are_swept(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real/document")
-    (tmp_path / "real" / ".document.abc.new").write_text("left by a killed writer")
+    (tmp_path / "real" / ".document.a1_b2c3d.new").write_text("left by a killed writer")
+    somebodys = [".document.new", ".document.backup.new", ".document.of-mine-.new"]
+    for name in somebodys:
+        (tmp_path / "real" / name).touch()
     assert update(FileStore(tmp_path / "link"), lambda _: "new")
     assert (tmp_path / "link").is_symlink()
-    assert [path.name for path in (tmp_path / "real").iterdir()] == ["document"]
+    left = sorted(path.name for path in (tmp_path / "real").iterdir())
+    assert left == sorted(["document", *somebodys])
     assert (tmp_path / "real" / "document").read_text() == "new"
 
 
