@@ -4,6 +4,7 @@ API: https://developer.hashicorp.com/vault/api-docs#http-status-codes
 """
 
 import os
+import re
 import weakref
 from collections.abc import Callable
 from http import HTTPStatus
@@ -21,6 +22,7 @@ CAS_MISMATCH = "check-and-set"
 # With 400, and not 503, KV v2 says that its mount was made just now.
 STARTING = "will resume service shortly"
 TOO_LARGE = "too large"
+NO_PEM = re.compile(r"\[(X509|PEM)|PEM lib")  # OpenSSL's, of a file that it cannot use
 LONGEST_REASON = 200
 NO_VAULT = "what answers there is no Vault"
 BUSY = {
@@ -181,6 +183,8 @@ def _passing(name: str, error: exceptions.InvalidRequest) -> Exception | None:
 def _no_answer(name: str, error: requests.exceptions.RequestException) -> StoreError:
     if isinstance(error, requests.exceptions.SSLError) and "VERIFY_FAILED" in str(error):
         return StoreError(f"{name}: its certificate does not verify: set VAULT_CACERT to its CA")
+    if isinstance(error, requests.exceptions.SSLError) and NO_PEM.search(str(error)):
+        return StoreError(f"{name}: the file of VAULT_CACERT has no certificate in PEM")
     if isinstance(error, _NoVaultError):
         return StoreError(f"{name}: {NO_VAULT}")
     lost = requests.exceptions.ConnectionError | requests.exceptions.Timeout

@@ -131,7 +131,7 @@ def test_a_token_needs_three_rights_on_one_path(vault: Vault) -> None:
         open_store("vault:kv/limited/L", environ).read()
 
 
-def test_what_goes_wrong_is_one_sentence(vault: Vault) -> None:
+def test_what_goes_wrong_is_one_sentence(vault: Vault, tmp_path: Path) -> None:
     def says(address: str = "vault:kv/x/K", **change: str) -> str:
         store = open_store(address, vault.environ | change)
         with pytest.raises(StoreError) as caught:
@@ -144,6 +144,12 @@ def test_what_goes_wrong_is_one_sentence(vault: Vault) -> None:
     assert "the token is wrong or may not do this" in says("vault:other/x")
     assert "no handler for route" in says("vault:other/x", VAULT_TOKEN=vault.root)
     assert "its certificate does not verify: set VAULT_CACERT" in says(VAULT_CACERT="")
+    bad = tmp_path / "ca.pem"
+    begin, end = (f"-----{word} CERTIFICATE-----" for word in ("BEGIN", "END"))
+    for content in ("no PEM", f"{begin}\n%%%\n{end}\n", f"{begin}\nQUJD\n{end}\n"):
+        bad.write_text(content)
+        assert "the file of VAULT_CACERT has no certificate" in says(VAULT_CACERT=str(bad))
+    assert "the file of VAULT_CACERT cannot be read" in says(VAULT_CACERT=f"{bad}.gone")
     assert "no answer, is it running?" in says(VAULT_ADDR="https://127.0.0.1:1")
 
 
