@@ -74,7 +74,7 @@ def _is_covered(path: Path, known: dict[Path, Sources]) -> bool:
 
 
 def _is_secret(path: Path) -> bool:
-    return FOLDER in path.parent.parts and path.name.endswith(tuple(CHECKS))
+    return FOLDER in path.parent.parts and path.name.lower().endswith(tuple(CHECKS))
 
 
 def _sources(folder: Path) -> Iterator[tuple[Path, rules.Rules]]:

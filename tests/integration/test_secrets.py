@@ -141,6 +141,8 @@ def test_the_guard_as_a_command(sops: Sops) -> None:
     lines = done.stderr.splitlines()
     assert "id:1: has a private key in clear" in lines
     assert "secrets/bad.yaml:2: password is not encrypted" in lines
+    (sops.folder / "secrets" / "BAD.YAML").write_text(f"password: {SECRET}\n")
+    assert run(sops, "guard", "secrets/BAD.YAML").returncode == 1
     # No rule is for it, but it says that it is encrypted.
     assert "values.json:1: a is not encrypted" in lines
     assert lines[-1] == "error: 3 files refused"
