@@ -1,10 +1,10 @@
 """What a plan takes from storages and gives back to them, read from its steps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from stackyard.definitions.model import Disk
-from stackyard.plan.observed import Config, Observed
+from stackyard.plan.observed import Observed
 from stackyard.plan.values import (
     Action,
     Clone,
@@ -32,15 +32,22 @@ class Allocation:
 
 def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
     """Return all of them, in the order of the plan; volumes given back before others are taken."""
-    return tuple(part for action in plan.actions for part in _of_action(action, observed))
+    disks = {vm.vmid: vm.config.disks() for vm in observed.vms if vm.config}
+    parts: list[Allocation] = []
+    for action in plan.actions:
+        there = {} if action.verb == "create" else dict(disks.get(action.vmid, {}))
+        parts += _of_action(action, there, disks)
+        disks[action.vmid] = there  # a template is made before its clones
+    return tuple(parts)
 
 
-def _of_action(action: Action, observed: Observed) -> Iterator[Allocation]:
-    vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
-    there = dict((vm.config or Config()).disks()) if vm and action.verb != "create" else {}
+def _of_action(
+    action: Action, there: dict[str, Disk], disks: Mapping[int, dict[str, Disk]]
+) -> Iterator[Allocation]:
+    """Yield what an action takes; `there` becomes the disks that the VM has after it."""
     node = action.node
     for step in action.steps:
-        for slot, storage, size in _of_step(step, there, observed):
+        for slot, storage, size in _of_step(step, there, disks):
             yield Allocation(action.name, node, storage, size)
             _note(step, slot, storage, size, there)
         if isinstance(step, Migrate):
@@ -48,16 +55,17 @@ def _of_action(action: Action, observed: Observed) -> Iterator[Allocation]:
             for storage, size in _moved(step, there):
                 yield Allocation(action.name, node, storage, size)
         elif isinstance(step, Delete):
-            node, there = action.target or node, {}
+            node = action.target or node
+            there.clear()
 
 
 def _of_step(
-    step: Step, there: dict[str, Disk], observed: Observed
+    step: Step, there: dict[str, Disk], disks: Mapping[int, dict[str, Disk]]
 ) -> Iterator[tuple[str, str, int]]:
     """Yield slot, storage and bytes of what a step takes."""
     match step:
         case Clone(full=True):
-            for slot, disk in _template(step, observed).items():
+            for slot, disk in disks.get(step.template_vmid, {}).items():
                 yield slot, step.storage or disk.storage or "", disk.size_bytes or 0
         case Create() | Configure():
             yield from (
@@ -82,15 +90,12 @@ def _new_bytes(disk: Disk) -> int:
     return 0 if disk.import_from else disk.size_bytes or 0
 
 
-def _template(step: Clone, observed: Observed) -> dict[str, Disk]:
-    found = next((vm for vm in observed.vms if vm.vmid == step.template_vmid), None)
-    return found.config.disks() if found and found.config else {}
-
-
 def _note(step: Step, slot: str, storage: str, size: int, there: dict[str, Disk]) -> None:
     """Remember where a disk is now, for the steps after this one."""
     if isinstance(step, Clone | Create | Configure | MoveDisk):
         there[slot] = Disk(slot, "disk", storage=storage, size_bytes=size)
+    elif isinstance(step, Grow):
+        there[slot] = Disk(slot, "disk", storage=storage, size_bytes=step.size_bytes)
 
 
 def _moved(step: Migrate, there: dict[str, Disk]) -> Iterator[tuple[str, int]]:

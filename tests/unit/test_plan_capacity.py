@@ -113,6 +113,13 @@ def test_an_imported_disk_takes_what_it_grows_to() -> None:
     assert "asks for 20 GiB" in problems(world(old, pool=room(free=10)), added)
 
 
+def test_clones_of_a_template_that_the_same_plan_makes_are_counted() -> None:
+    made = {"name": "gold", "template": True, "disks": [disk("4G")]}
+    clone = {"name": "a", "clone": "gold", "full_clone": True, "disks": [disk("20G")]}
+    assert problems(world(pool=room(free=25)), made, clone) == ""
+    assert "asks for 24 GiB" in problems(world(pool=room(free=23)), made, clone)
+
+
 def test_a_vm_that_the_cluster_is_to_start_takes_memory() -> None:
     big = {"name": "a", "memory_mib": 15000, "vm_state": "running", "ha": {"state": "started"}}
     others = [ours(number) for number in (101, 102, 103)]
