@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan import Observed, Plan, make_plan, render_text
+from stackyard.plan.errors import PlanError
 from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.values import ManageHa
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
@@ -57,7 +58,7 @@ def apply_and_look(
     reached = with_fresh_vmids(client, reached, fleet, site, terms)
     try:
         return _look(client, plan, reached, fleet, site)
-    except ProxmoxError as error:
+    except (PlanError, ProxmoxError) as error:
         return Outcome(plan, reached, Observed({}), f"nobody could look what is there now: {error}")
 
 
@@ -69,7 +70,7 @@ def _look(
     site: Site,
 ) -> Outcome:
     names = {action.name for action in plan.actions}
-    kept = {action.name for action in plan.actions if action.verb != "destroy"}
+    kept = {action.name for action in reached if action.verb != "destroy" and not action.error}
     concerned = tuple(d for d in fleet if d.name in kept and d.managed)
     observed = observe_scope(client, concerned, site, Scope(names=frozenset(names), patience=0))
     left = make_plan(concerned, observed, site)

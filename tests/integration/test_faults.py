@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apply_site import make_site, vm
+import yaml
+from apply_site import SITE, make_site, vm
 from fault_site import Commands
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
 
@@ -204,6 +205,26 @@ def test_three_rivals_take_the_vmids_first(commands: Commands) -> None:
     (ours,) = (vm.vmid for vm in cluster.vms.values() if vm.label == "k8s-0")
     assert ours == int(planned[1]) + 3
     assert len([v for v in cluster.vms.values() if v.config == {"name": f"rival-{v.vmid}"}]) == 3
+
+
+def test_the_last_vmid_is_lost_and_the_others_are_told_of(commands: Commands) -> None:
+    site = commands.site
+    few = {"first": 700, "last": 699 + len(NAMES)}
+    (site.path / "inventory" / "site.yml").write_text(yaml.safe_dump({**SITE, "vmid_range": few}))
+    planned = re.search(r"k8s-0 *create on node01 as (\d+)", commands.run("plan").out)
+    assert planned
+    cluster, vmid = site.endpoint.endpoint.cluster, int(planned[1])
+
+    def rival() -> None:
+        cluster.vms[vmid] = Vm(vmid, "node01", {"name": "rival"})
+
+    site.endpoint.set_fault("POST", "/node01/.*/clone", meanwhile=rival)
+    lost = commands.apply()
+    assert lost.code == 1
+    assert re.search(r"k8s-1 .*create: clone, configure", lost.out)
+    assert "no VMID between 700 and 701 is free for k8s-0" in lost.text
+    del cluster.vms[vmid]
+    commands.finish(NAMES)
 
 
 def test_a_vmid_of_the_definition_is_not_exchanged(commands: Commands) -> None:
