@@ -86,6 +86,7 @@ def compare(
         changes += [Change(disk.slot, disk, None) for disk in leaving]
     touched = {change.key for change in (*changes, *work.released)}
     touched |= {disk.slot for disk in leaving}
+    ours = wanted.keys() if extra == "keep" else wanted.keys() | _left(config)
     return Difference(
         released=tuple(work.released),
         changes=tuple(changes),
@@ -94,7 +95,7 @@ def compare(
         erased=tuple(Erase(disk.slot, disk) for disk in leaving if extra == "erase"),
         problems=(*work.problems, *problems),
         notes=tuple(_left_alone(wanted, config, touched)),
-        waiting=tuple(sorted((config.pending & wanted.keys()) - touched)),
+        waiting=tuple(sorted((config.pending & ours) - touched)),
     )
 
 
@@ -108,6 +109,12 @@ def _change(key: str, wanted: Value, config: Config) -> Change | None:
 
 def _boot(wanted: dict[str, Value], config: Config) -> str:
     return f"{wanted.get('boot', '')};{config.values.get('boot', '')}"
+
+
+def _left(config: Config) -> set[str]:
+    """Return the slots whose disks a restart takes out."""
+    disks = {slot for slot, value in config.running.items() if isinstance(value, Disk)}
+    return disks - config.values.keys()
 
 
 def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> list[str]:

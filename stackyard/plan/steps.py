@@ -116,8 +116,9 @@ def after_move(config: Config, mapped: dict[str, str]) -> Config:
 
 def restart_is_due(difference: Difference, config: Config) -> bool:
     """Tell whether a running VM is as wanted only after a restart."""
+    erased = (Change(erase.slot, erase.disk, None) for erase in difference.erased)
     return (
-        any(needs_restart(change, config) for change in difference.changes)
+        any(needs_restart(change, config) for change in (*difference.changes, *erased))
         or bool(difference.waiting)
         or RESTART in _tags(config)
     )

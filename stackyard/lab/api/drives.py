@@ -143,11 +143,12 @@ def apply_pending(vm: Vm, volumes: Volumes) -> None:
     """Let pending changes hold: when the VM has stopped, and when it starts."""
     if not vm.pending and not vm.pending_delete:
         return
-    for name in vm.pending_delete & set(vm.config):
-        remove_option(vm, volumes, name)
+    for name, is_forced in vm.pending_delete.items():
+        if name in vm.config:
+            (erase_option if is_forced else remove_option)(vm, volumes, name)
     for name, value in vm.pending.items():
         set_option(vm, volumes, name, value)
-    vm.pending, vm.pending_delete = {}, set()
+    vm.pending, vm.pending_delete = {}, {}
     vm.changed()
 
 
@@ -157,6 +158,14 @@ def remove_option(vm: Vm, volumes: Volumes, name: str) -> None:
         detach(vm, volumes, name)
     else:
         vm.config.pop(name, None)
+
+
+def erase_option(vm: Vm, volumes: Volumes, name: str) -> None:
+    """Take an option out, and delete the disk that would be kept as unusedN."""
+    kept = {slot for slot, _ in vm.unused()}
+    remove_option(vm, volumes, name)
+    for slot in {slot for slot, _ in vm.unused()} - kept:
+        remove_option(vm, volumes, slot)
 
 
 def set_option(vm: Vm, volumes: Volumes, name: str, value: str) -> None:

@@ -8,6 +8,7 @@ from stackyard.lab.api.call import Call
 from stackyard.lab.api.drives import (
     Place,
     check_drive,
+    erase_option,
     make_drive,
     remove_option,
     set_option,
@@ -129,7 +130,7 @@ class _Change:
             vm.changed()  # also when a disk of several cannot be made: what came before stays
             for name in self.revert:
                 vm.pending.pop(name, None)
-                vm.pending_delete.discard(name)
+                vm.pending_delete.pop(name, None)
             # What may be plugged is decided by the option as it was, so that comes last.
             for name in sorted(self.delete, key=_is_hotplug):
                 self._delete(vm, name, running=running)
@@ -144,19 +145,11 @@ class _Change:
         if drive_table(name) and vm.config.get("protection") == "1":
             kind = "unused disk" if name.startswith("unused") else "drive"
             raise ApiError(f"can't remove {kind} '{name}' - protection mode enabled")
+        is_forced = self.call.flag("force")
         if running and not at_once(vm, name, None):
-            vm.pending_delete.add(name)
+            vm.pending_delete[name] = is_forced
         else:
-            self._remove(vm, name)
-
-    def _remove(self, vm: Vm, name: str) -> None:
-        """Take an option out; `force` deletes the disk that would be kept as unusedN."""
-        volumes = self.call.cluster.volumes
-        kept = {slot for slot, _ in vm.unused()}
-        remove_option(vm, volumes, name)
-        if self.call.flag("force"):
-            for slot in {slot for slot, _ in vm.unused()} - kept:
-                remove_option(vm, volumes, slot)
+            (erase_option if is_forced else remove_option)(vm, self.call.cluster.volumes, name)
 
     def _final(self, vm: Vm, name: str, value: str) -> str:
         """Return the value as the configuration keeps it; makes the volume of a new disk."""
@@ -165,7 +158,7 @@ class _Change:
         return normal_value(name, value)
 
     def _set(self, vm: Vm, name: str, value: str, *, running: bool) -> None:
-        vm.pending_delete.discard(name)
+        vm.pending_delete.pop(name, None)
         vm.pending.pop(name, None)
         if vm.config.get(name) == value:
             return

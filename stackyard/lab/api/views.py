@@ -103,7 +103,7 @@ def pending(vm: Vm) -> list[Mapping[str, object]]:
         if name in vm.pending:
             entry["pending"] = typed(name, vm.pending[name])
         if name in vm.pending_delete:
-            entry["delete"] = 1
+            entry["delete"] = 2 if vm.pending_delete[name] else 1
         found.append(entry)
     return [*found, {"key": "digest", "value": vm.digest}]
 

@@ -29,7 +29,7 @@ class Vm:
     node: str
     config: dict[str, str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
-    pending_delete: set[str] = field(default_factory=set)
+    pending_delete: dict[str, bool] = field(default_factory=dict)  # True: with the disk itself
     written: dict[str, str] = field(default_factory=dict)  # cloud-init options on the drive
     started: float | None = None  # when, by the clock; None: not started, or seen to be off
     paused: bool = False
@@ -64,7 +64,8 @@ class Vm:
                 text += "[PENDING]\n" + "".join(
                     f"{k}: {v}\n" for k, v in sorted(self.pending.items())
                 )
-                text += f"delete: {','.join(sorted(self.pending_delete))}\n"
+                gone = ("!" * forced + k for k, forced in sorted(self.pending_delete.items()))
+                text += f"delete: {','.join(gone)}\n"
             self._digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
         return self._digest
 
