@@ -66,6 +66,8 @@ def _apply_kept(file: Path, site: Path, yes: bool, verbose: bool, audit: Path | 
         planned = from_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"{file} cannot be read: {error}") from error
+    except PlanError as error:
+        raise PlanError(f"{file}: {error}") from error
     vms.show_plan(planned)
     if planned.is_empty:
         return

@@ -92,8 +92,8 @@ def from_json(text: str) -> Plan:
             wanted=document["wanted"],
             cluster=tuple(document["cluster"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PlanError(f"this is not a plan ({error!r}): make one with `plan --json`") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise PlanError("this is not a plan: make one with `stackyard plan --out`") from error
 
 
 def _checksum(document: dict[str, Any]) -> str:

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from apply_site import Site, make_site, vm
+from in_process import run_here
 from proxmox_lab import StartEndpoint
 
 
@@ -91,6 +93,18 @@ def test_a_kept_plan_that_was_edited_is_refused(
     assert site.writes() == []
 
 
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "[" * 100_000, "name: k8s-0"])
+def test_what_is_no_plan_is_told_by_its_file(tmp_path: Path, text: str) -> None:
+    kept = tmp_path / "plan.json"
+    kept.write_text(text)
+
+    applied = run_here(tmp_path, "apply", str(kept), "--yes", environ={})
+
+    assert applied.returncode == 1
+    said = f"error: {kept}: this is not a plan: make one with `stackyard plan --out`\n"
+    assert (applied.stdout, applied.stderr) == ("", said)
+
+
 def test_a_lock_that_comes_and_goes_does_not_spoil_a_kept_plan(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
@@ -173,6 +187,31 @@ def test_vms_move_and_disks_move_and_leave(proxmox_endpoint: StartEndpoint, tmp_
     assert erased.returncode == 0, erased.stdout + erased.stderr
     content = site.endpoint.call("GET", "/nodes/node03/storage/data2/content")
     assert lost not in {volume["volid"] for volume in content}
+    assert_nothing_is_left(site, "--allow-data-loss")
+
+
+def test_a_disk_that_cannot_be_unplugged_is_deleted_with_a_reboot(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    more = ("scsi0", "local-lvm", "8G"), ("sata1", "local-lvm", "2G")
+    site.define({**vm(0), "disks": disks(*more)})
+    site_of = (site.path, "apply", "--yes", "--site", str(site.path))
+    environ = site.endpoint.environ
+    assert run_here(*site_of, environ=environ).returncode == 0
+    volume = site.config("k8s-0")["sata1"].partition(",")[0]
+    site.define({**vm(0), "automatic_reboot": False})
+
+    held = run_here(*site_of, "--allow-data-loss", environ=environ)
+
+    assert held.returncode == 0, held.stdout + held.stderr
+    assert "k8s-0: changes wait for a restart" in held.stdout
+    site.define(vm(0))
+    done = run_here(*site_of, "--allow-data-loss", environ=environ)
+    assert "sata1 is pending already, reboot" in done.stdout
+    content = site.endpoint.call("GET", "/nodes/node01/storage/local-lvm/content")
+    assert volume not in {row["volid"] for row in content}
+    assert volume not in site.config("k8s-0").values()
     assert_nothing_is_left(site, "--allow-data-loss")
 
 
