@@ -31,8 +31,8 @@ def read_commit(site: Path, revision: str) -> Commit:
     """
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise GitError(f"{revision!a} is no revision: name a commit, a branch or a tag")
-    identity = _git(site, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
-    commit = identity.strip()
+    named = ("--end-of-options", f"{revision}^{{commit}}")
+    commit = _git(site, "rev-parse", "--verify", "--quiet", *named).strip()
     message = _git(
         site, "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%B", commit, "--"
     )
@@ -57,7 +57,10 @@ def _git(site: Path, *arguments: str) -> str:
         raise GitError(f"git did not answer in {_SECONDS:.0f} s in {site}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = said[-1].removeprefix("fatal: ") if said else f"exit code {done.returncode}"
+        silent = (
+            "there is no such commit" if done.returncode == 1 else f"exit code {done.returncode}"
+        )
+        reason = said[-1].removeprefix("fatal: ") if said else silent
         raise GitError(f"git in {site.resolve()}: {_plain(reason)}")
     return done.stdout.decode(errors="replace")
 

@@ -58,6 +58,11 @@ def test_a_bad_revision_is_refused_in_a_sentence(repository: Path, revision: str
     assert [path.name for path in repository.iterdir()] == [".git"]
 
 
+def test_an_unknown_commit_is_called_so(repository: Path) -> None:
+    with pytest.raises(GitError, match="there is no such commit"):
+        read_commit(repository, "no-such")
+
+
 def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(GitError, match="not a git repository"):
