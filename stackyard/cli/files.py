@@ -14,7 +14,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file for its owner alone (0600), in place of one that is there.
 
     Raises:
-        FileError: it may not be written, or is no regular file.
+        FileError: it may not be written, is no regular file, or is named -.
     """
     _replace(path, text, lambda _: 0o600)
 
@@ -23,7 +23,7 @@ def write_public(path: Path, text: str) -> None:
     """Write a file that others may read (0644), or whose mode was chosen before.
 
     Raises:
-        FileError: it may not be written, or is no regular file.
+        FileError: it may not be written, is no regular file, or is named -.
     """
     from stackyard.stores.replace import kept_mode
 
@@ -34,8 +34,9 @@ def write_new(path: Path, text: str) -> None:
     """Write a file that must not be there yet.
 
     Raises:
-        FileError: it is there, or its folder is missing or may not be written.
+        FileError: it is there, is named -, or its folder is missing or may not be written.
     """
+    _check_name(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -49,9 +50,15 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
     from stackyard.stores.file import reason
     from stackyard.stores.replace import locked, replace
 
+    _check_name(path)
     try:
         target = path.resolve()
         with locked(target):
             replace(target, text.encode(), mode(target))
     except (OSError, RuntimeError) as error:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
+
+
+def _check_name(path: Path) -> None:
+    if path == Path("-"):  # elsewhere it means standard output, which is what the commands print to
+        raise FileError("- is no name of a file here: name one, or leave the option out")

@@ -62,6 +62,16 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_no_file_is_called_as_standard_output_is_elsewhere(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    refused = stackyard("export", "--site", site, "--output", "-", code=1)
+    assert refused.stderr.startswith("error: - is no name of a file here")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize(("form", "ending"), [("yaml", "yml"), ("json", "json"), ("ini", "ini")])
 def test_ansible_reads_an_export_as_the_same(form: str, ending: str, site: Path) -> None:
     output = site / "inventory" / f"static.{ending}"
