@@ -53,7 +53,9 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
     except typer.TyperException as error:
-        typer.echo(f"error: {error.format_message()} (see stackyard --help)", err=True)
+        said = error.format_message()
+        is_help = said.startswith("Usage: ")  # nothing was asked for, which is no mistake to name
+        typer.echo(said if is_help else f"error: {said} (see stackyard --help)", err=True)
         sys.exit(USAGE)
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED

@@ -47,6 +47,33 @@ def test_an_error_is_told_even_if_nothing_can_be_printed(tmp_path: Path) -> None
     assert "vms:1: cannot be read" in done.stderr
 
 
+def stackyard(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", *arguments],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("group", [[], ["inventory"]])
+def test_who_asks_for_nothing_is_shown_what_there_is(group: list[str]) -> None:
+    done = stackyard(*group)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert done.stderr.startswith("Usage: ")
+    assert "error" not in done.stderr
+
+
+def test_a_clash_of_groups_is_counted_as_every_other_mistake(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    definition = tmp_path / "vms" / "web.yaml"
+    definition.write_text("name: web\ntarget_node: node01\ngroups: [web]\n")
+    done = stackyard("validate", "--site", str(tmp_path))
+    said = f"{definition}:3: a group is named like the host web\nerror: 1 mistake\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
 def test_a_terminal_without_a_cursor_gets_a_line_for_each_step(
     term: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
