@@ -10,6 +10,7 @@ import sysconfig
 import tempfile
 import time
 from pathlib import Path
+from statistics import quantiles
 
 from report import Section, Target
 
@@ -88,7 +89,7 @@ def _writers(folder: Path) -> tuple[list[list[str]], list[Target]]:
     from vault_lab import running_vault
 
     steps = [[("merge", f"k8s-{number}")] for number in range(WRITERS)]
-    figures: dict[str, list[float]] = {}
+    figures: dict[str, list[list[float]]] = {}
     with running_vault(folder / "lab") as vault:
         for who, apart in (("plain check-and-set, full jitter", folder), ("stackyard", None)):
             rounds = []
@@ -99,13 +100,16 @@ def _writers(folder: Path) -> tuple[list[list[str]], list[Target]]:
                     raise SystemExit("a merge was lost, or done twice")
                 # The last to end began with all others.
                 rounds.append(sorted(step["seconds"] for step in done))
-            figures[who] = min(rounds, key=lambda seconds: seconds[-1])
-    rows = [
-        [f"{WRITERS} writers, one key", who, f"{seconds[-1]:.2f}", "",
-         f"{WRITERS / seconds[-1]:.0f}"]
-        for who, seconds in figures.items()
-    ]  # fmt: skip
-    return rows, [Target(f"{WRITERS} writers, the slowest, seconds", figures["stackyard"][-1], 5.0)]
+            figures[who] = rounds
+    rows = []
+    for who, rounds in figures.items():
+        best = min(seconds[-1] for seconds in rounds)
+        rows.append(
+            [f"{WRITERS} writers, one key", who, f"{best:.2f}", "", f"{WRITERS / best:.0f}"]
+        )
+    # Of all rounds, not of the best one.
+    p99 = quantiles((one for seconds in figures["stackyard"] for one in seconds), n=100)[98]
+    return rows, [Target(f"{WRITERS} writers, {ROUNDS} times: p99, seconds", p99, 5.0)]
 
 
 def _kubeconfigs(folder: Path) -> list[str]:
