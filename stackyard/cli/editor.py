@@ -58,7 +58,7 @@ def edited(copy: Copy) -> str:
     """Open a copy in $SOPS_EDITOR or $EDITOR; return its text.
 
     Raises:
-        SecretsError: the editor could not be used, or ended with an error.
+        SecretsError: the editor could not be used, ended with an error, or left no text.
     """
     from stackyard.secrets.errors import SecretsError
 
@@ -67,11 +67,14 @@ def edited(copy: Copy) -> str:
         with _terminal_kept():
             command = [*shlex.split(editor), str(copy.path)]
             code = subprocess.run(command, check=False, pass_fds=(copy.lock,)).returncode
-        if code:
-            raise SecretsError(f"{editor} ended with {code}: nothing is written")
-        return copy.path.read_text(encoding="utf-8")
     except (OSError, ValueError):
         raise SecretsError(f"{editor} could not be used: set EDITOR") from None
+    if code:
+        raise SecretsError(f"{editor} ended with {code}: nothing is written")
+    try:
+        return copy.path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise SecretsError(f"{editor} left no text in UTF-8: nothing is written") from None
 
 
 @contextmanager

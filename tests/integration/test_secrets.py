@@ -213,6 +213,9 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     assert run(sops, "edit", GRAFANA, EDITOR="false").returncode == 1
     broken = run(sops, "edit", GRAFANA, EDITOR="sh -c 'echo \"a: b: c\" >> $0'")
     assert (broken.returncode, "is not valid YAML" in broken.stderr) == (1, True)
+    for no_text in ('printf "\\377" > $0', "rm $0"):
+        left = run(sops, "edit", GRAFANA, EDITOR=f"sh -c '{no_text}'")
+        assert (left.returncode, "left no text in UTF-8" in left.stderr) == (1, True)
     assert file.read_text() == before
     assert run(sops, "edit", GRAFANA, EDITOR=editor).returncode == 0
     assert run(sops, "show", GRAFANA, "USER").stdout == "root\n"
