@@ -18,6 +18,8 @@ from typing import NoReturn
 
 import typer
 
+from stackyard.cli.terminal import can_ask
+
 MOUNTS = Path("/proc/self/mounts")
 SHARED_MEMORY = str(Path("/dev", "shm"))
 IN_MEMORY = {"tmpfs", "ramfs"}
@@ -124,7 +126,7 @@ def _memory() -> Path:
 @contextmanager
 def _terminal_kept() -> Iterator[None]:
     """Give the terminal its settings back: an editor that is ended leaves its own."""
-    if not sys.stdin.isatty():
+    if not can_ask():
         yield
         return
     before = termios.tcgetattr(sys.stdin)

@@ -34,7 +34,11 @@ def read_file(file: Path) -> "Kubeconfig":
             raise KubeconfigError(f"{file} names {path}: {error.strerror}") from None
 
     name = "standard input" if file == STDIN else str(file)
-    found = sys.stdin.buffer.read() if file == STDIN else read_bytes(file)
+    found = _given() if file == STDIN else read_bytes(file)
     if found is None:
         raise KubeconfigError(f"{name}: there is no such file")
     return inline(parse(decoded(name, found), name), read)
+
+
+def _given() -> bytes:
+    return sys.stdin.buffer.read() if sys.stdin is not None else b""

@@ -9,6 +9,7 @@ import typer
 
 from stackyard.cli import secrets_edit, secrets_external, secrets_sync
 from stackyard.cli.options import HERE, Site
+from stackyard.cli.terminal import can_ask
 
 app = typer.Typer(help="Secrets in Git, encrypted by SOPS, and in Vault.", no_args_is_help=True)
 app.command("edit")(secrets_edit.edit)
@@ -79,7 +80,7 @@ def new(
 
     file = file_of(site, name)
     place = check_new(name, mount, keys, find_names(site))
-    values = _ask(keys) if sys.stdin and sys.stdin.isatty() else _read(keys)
+    values = _ask(keys) if can_ask() else _read(keys)
 
     def create(before: str | None) -> str:
         if before is not None:

@@ -1,12 +1,12 @@
 """`stackyard secrets edit`: what an editor makes of a secret, encrypted anew where it differs."""
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stackyard.cli.options import HERE, Site
+from stackyard.cli.terminal import can_ask
 
 if TYPE_CHECKING:
     from stackyard.cli.editor import Copy
@@ -65,7 +65,7 @@ def _edit_once(store: "SopsFile", before: str, version: str | None, copy: "Copy"
 
 def _offer(error: Exception) -> None:
     """Ask whether to go on with an edit that could not be written; raise its error if not."""
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise error
     typer.echo(f"error: {error}", err=True)
     if not typer.confirm("edit again? Without it your edit is lost", default=True, err=True):

@@ -1,7 +1,12 @@
-"""Whether what is written on stderr can be overwritten there."""
+"""Whether somebody sits before a terminal: to be asked, and to see what is overwritten there."""
 
 import os
 import sys
+
+
+def can_ask() -> bool:
+    """Tell whether standard input is a terminal; a process may also have been given none."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def is_live() -> bool:

@@ -176,6 +176,8 @@ def test_standard_input_and_certificate_files(
     ):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         assert says in command("merge", "-").stderr
+    monkeypatch.setattr(sys, "stdin", None)
+    assert "standard input is empty" in command("merge", "-").stderr
     assert "-" not in [entry["name"] for entry in stored()["contexts"]]
     assert command("merge", "gone").stderr == "error: gone: there is no such file\n"
     assert command("merge", ".").stderr == "error: . cannot be read: Is a directory\n"

@@ -404,6 +404,23 @@ def test_standard_input_that_is_no_text(sops: Sops) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+def test_an_edit_without_standard_input(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    program = f"{SCRIPTS}/stackyard secrets edit {GRAFANA} <&-"
+    environ = os.environ | sops.environ
+    for editor, code, says in (("true", 0, "as it was"), ("false", 1, "false ended with 1")):
+        done = subprocess.run(
+            ["/bin/sh", "-c", program],
+            cwd=sops.folder,
+            env=environ | {"SOPS_EDITOR": editor},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+        assert says in done.stderr
+
+
 def test_values_a_line_each_with_windows_line_ends(sops: Sops) -> None:
     assert run(sops, "new", "common/x", "A", "B", given="one\r\ntwo\r\n").returncode == 0
     shown = yaml.safe_load(run(sops, "show", "common/x").stdout)
