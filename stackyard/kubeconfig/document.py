@@ -64,6 +64,12 @@ def content(kind: str, entry: Entry | None) -> dict[str, Any]:
     return found
 
 
+def dangling(kind: str, name: object) -> str:
+    """Say of a context that what it names is not there, or that it names nothing."""
+    what = KINDS[kind]
+    return f"names no {what}" if name is None else f"names the {what} {name}, which is not there"
+
+
 def _check_entries(document: Kubeconfig, kind: str, what: str) -> None:
     found = document.get(kind)
     if found is None:

@@ -13,6 +13,7 @@ from stackyard.kubeconfig.document import (
     Kubeconfig,
     KubeconfigError,
     content,
+    dangling,
     entries,
     find,
     names,
@@ -160,9 +161,7 @@ def _parts(document: Kubeconfig) -> dict[str, Entry]:
         name = content("contexts", found).get(KINDS[kind])
         entry = find(document, kind, str(name))
         if entry is None:
-            raise KubeconfigError(
-                f"the context {found['name']} names the {KINDS[kind]} {name}, which is not there"
-            )
+            raise KubeconfigError(f"the context {found['name']} {dangling(kind, name)}")
         parts[kind] = entry
     return {**parts, "contexts": found}
 

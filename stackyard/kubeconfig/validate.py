@@ -11,6 +11,7 @@ from stackyard.kubeconfig.document import (
     Kubeconfig,
     KubeconfigError,
     content,
+    dangling,
     entries,
     find,
 )
@@ -71,7 +72,7 @@ def _context(document: Kubeconfig, context: Entry, now: dt.datetime) -> Iterator
         parts[kind] = _part(document, context["name"], kind)
         if parts[kind] is None:
             name = content("contexts", context).get(KINDS[kind])
-            yield f"it names the {KINDS[kind]} {name}, which is not there"
+            yield f"it {dangling(kind, name)}"
             continue
         for file in FILES:
             if content(kind, parts[kind]).get(file):

@@ -229,6 +229,7 @@ INPUTS: dict[str, tuple[str | bytes, int, str]] = {
                                "clusters of in.yaml is not a list"),
     "all null": ("clusters: null\nusers: null\ncontexts: null\n", 1, "has no context"),
     "user dangles": (GOOD.replace("user: default", "user: other"), 1, "names the user other"),
+    "no user": (GOOD.replace("    user: default\n", ""), 1, "the context default names no user"),
     "cluster is null": (GOOD.replace("  cluster:\n    server:", "  cluster: null\n  x:"), 1,
                         "is not an address as https://host"),
     "no server": (GOOD.replace("server:", "x:"), 1, "is not an address as https://host"),

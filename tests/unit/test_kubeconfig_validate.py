@@ -87,4 +87,4 @@ def test_what_dangles() -> None:
         "a: it names the user u, which is not there",
     ]
     empty = whole | {"contexts": [{"name": "a", "context": None}]}
-    assert found(empty)[0] == "a: it names the cluster None, which is not there"
+    assert found(empty)[0] == "a: it names no cluster"
