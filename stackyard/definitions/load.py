@@ -42,10 +42,14 @@ SHAPES: dict[str, tuple[Callable[[Mapping, Report], Any], frozenset[str]]] = {
     "ha": (read_ha, frozenset({HA.name})),
 }
 REQUIRED_KEYS = tuple(key for key in VM_KEYS if key.default is REQUIRED)
+NO_DEFINITION = "a definition is a mapping with at least name and target_node"
+NO_DEFAULTS = "remove the file if all VMs have nothing in common"
 OF_ONE_VM = ("name", "vmid")
-INHERITABLE = frozenset({"target_node"})  # a VM must have it, and may have it from the defaults
+# What a VM must have or is measured by, and may have from the defaults.
+INHERITABLE = frozenset({"target_node", "memory"})
 # What one form says replaces what the defaults say in the other.
 RIVALS = (("disks", "nested_disks"), ("network", "networks"))
+BALLOONING = frozenset({"memory", "balloon"})
 
 
 class Defaults(Mapping):
@@ -144,9 +148,11 @@ def _defaults(path: Path) -> tuple[Defaults, list[Problem]]:
     """Read and check the defaults on their own, so that their mistakes are named once."""
     report = Report(str(path))
     text = read_text(path, report)
-    document = read_mapping(text, report) if text is not None else None
+    document = read_mapping(text, report, NO_DEFAULTS) if text is not None else None
     if document is None:
         return Defaults(1, lost=INHERITABLE), report.problems
+    for name in [name for name, value in document.items() if value is None]:
+        del document[name]
     for name in OF_ONE_VM:
         if name in document:
             report.add(
@@ -168,7 +174,7 @@ def _defaults(path: Path) -> tuple[Defaults, list[Problem]]:
 def _mistakes(document: Mapping, path: str) -> list[Problem]:
     report = Report(path)
     check_keys(document, NAMES, report, numbered=NUMBERED)
-    _values(document, Defaults(1, lost={"name", "target_node"}), report)
+    _values(document, Defaults(1, lost={"name", *INHERITABLE}), report)
     return report.problems
 
 
@@ -203,7 +209,7 @@ def _definition(path: Path, defaults: Defaults, report: Report) -> Definition | 
 
 
 def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
-    document = read_mapping(text, report)
+    document = read_mapping(text, report, NO_DEFINITION)
     if document is None:
         return None
     check_keys(document, NAMES, report, numbered=NUMBERED)
@@ -236,11 +242,22 @@ def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
         line = own.lines.get("vm_state", own.line)
         report.add(line, "vm_state running is not for a template, which never runs: drop one")
     check_ha(values, own, report)
+    _check_balloon(values, own, defaults, report)
+    return {name: value for name, value in values.items() if name in FIELDS}
+
+
+def _check_balloon(
+    values: dict[str, Any], own: Mapping, defaults: Defaults, report: Report
+) -> None:
     memory, balloon = values.get("memory_mib", KEYS["memory"].default), values.get("balloon_mib")
-    if balloon and memory < balloon:
+    if not balloon or balloon <= memory:
+        return
+    is_lost = "memory" in defaults.lost and "memory" not in own
+    is_wrong = own.get("memory") not in (None, memory)
+    is_inherited = own.keys().isdisjoint(BALLOONING) and defaults.keys() >= BALLOONING
+    if not (is_lost or is_wrong or is_inherited):  # those are told already, with the memory
         line = own.lines.get("balloon", own.line)
         report.add(line, f"balloon must be at most memory, {memory}, not {balloon}")
-    return {name: value for name, value in values.items() if name in FIELDS}
 
 
 def _taken(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:

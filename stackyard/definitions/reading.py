@@ -39,15 +39,18 @@ def read_text(path: Path, report: Report) -> str | None:
         return None
 
 
-def read_mapping(text: str, report: Report) -> Mapping | None:
-    """Return the mapping that a text is; None where it is none, which is reported."""
+def read_mapping(text: str, report: Report, expected: str) -> Mapping | None:
+    """Return the mapping that a text is; None where it is none, which is reported.
+
+    `expected` ends the sentence about a text without any content.
+    """
     try:
         document = read_document(text)
     except DocumentError as error:
         report.add(error.line, str(error))
         return None
     if document is None:
-        report.add(1, "is empty: a definition is a mapping with at least name and target_node")
+        report.add(1, f"is empty: {expected}")
         return None
     if not isinstance(document, Mapping):
         report.add(1, f"must be a mapping of keys, not {shown(document)}")

@@ -157,6 +157,47 @@ def test_a_mistake_in_the_defaults_is_said_once(tmp_path: Path) -> None:
     ]
 
 
+def test_balloon_is_measured_by_the_memory_it_goes_with(tmp_path: Path) -> None:
+    site = vms(
+        tmp_path,
+        _defaults="target_node: n\nballoon: 2048\n",
+        a="name: a\nmemory: 4096\n",
+        b="name: b\n",
+        c="name: c\nmemory: null\n",
+    )
+    sentence = "balloon must be at most memory, 1024, not 2048"
+    assert mistakes(site) == [f"b.yaml:1: {sentence}", f"c.yaml:1: {sentence}"]
+    (site / "vms" / DEFAULTS).write_text("target_node: n\nballoon: 2048\nmemory: 1024\n")
+    (site / "vms" / "c.yaml").write_text("name: c\nballoon: 512\n")
+    assert mistakes(site) == [f"{DEFAULTS}:2: {sentence}"]
+    (site / "vms" / DEFAULTS).write_text("target_node: n\nballoon: 2048\nmemory: 4\n")
+    assert mistakes(site) == [f"{DEFAULTS}:3: memory must be at least 16, not 4"]
+
+
+def test_empty_defaults_are_asked_for_no_name(tmp_path: Path) -> None:
+    site = vms(tmp_path, _defaults="# cores: 2\n", a="name: a\n")
+    assert mistakes(site) == [
+        "_defaults.yaml:1: is empty: remove the file if all VMs have nothing in common"
+    ]
+
+
+def test_null_in_the_defaults_is_a_key_left_out(tmp_path: Path) -> None:
+    nulls = "target_node: null\ndisks: null\nvariables: null\nmemory: null\nha: null\n"
+    site = vms(tmp_path, _defaults=nulls, a="name: a\ntarget_node: n\n", b="name: b\n")
+    assert mistakes(site) == ["b.yaml:1: target_node is missing"]
+    (site / "vms" / "b.yaml").unlink()
+    (definition,) = load_definitions(site)
+    assert definition == parse_vm("name: a\ntarget_node: n\n")
+    assert definition.source.given == {"name", "target_node"}
+
+
+def test_null_in_a_file_takes_back_what_the_defaults_say(tmp_path: Path) -> None:
+    own = "name: a\ntarget_node: n\nmemory: null\nha: null\nvariables: null\nnetwork: null\n"
+    defaults = "memory: 4096\nha: started\nvariables: {x: 1}\nnetwork: {bridge: vmbr0}\n"
+    site = vms(tmp_path, _defaults=defaults, a=own)
+    assert load_definitions(site) == (parse_vm("name: a\ntarget_node: n\n"),)
+
+
 def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
     site = vms(tmp_path, bom="\ufeffname: bom\r\ntarget_node: n\r\n")
     assert load_definitions(site)[0].name == "bom"
@@ -204,6 +245,19 @@ def test_what_looks_like_a_definition_is_never_passed_over(tmp_path: Path) -> No
         "self.yaml:1: cannot be read: a link that leads to itself",
         "shout.YAML:1: ends in .YAML: write .yaml",
     ]
+
+
+def test_an_editor_that_has_a_file_open_is_in_nobodys_way(tmp_path: Path) -> None:
+    """Emacs marks it by a link to the editor, Vim by a swap file, and both keep copies."""
+    site = vms(tmp_path, a="name: a\ntarget_node: n\n", **{".hidden": "name: b\n"})
+    folder = site / "vms"
+    (folder / ".#a.yaml").symlink_to("me@here.4711:1764180000")
+    for name in (".a.yaml.swp", "a.yaml~", "#a.yaml#", "4913"):
+        (folder / name).write_bytes(b"b0VIM\0\xff")
+    # A hidden file that is a definition by its name is read like any other.
+    assert mistakes(site) == [".hidden.yaml:1: target_node is missing"]
+    (folder / ".hidden.yaml").unlink()
+    assert [vm.name for vm in load_definitions(site)] == ["a"]
 
 
 def test_a_link_inside_the_site_is_followed(tmp_path: Path) -> None:
