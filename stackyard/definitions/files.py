@@ -7,18 +7,19 @@ from stackyard.definitions.document import Problem
 
 DEFAULTS = "_defaults.yaml"
 ENDINGS = (".yaml", ".yml")
+LOCK = ".#"  # Emacs marks what it has open by a link of this name, which leads nowhere
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     """Return the definition files of a folder and the defaults, by name, and every mistake."""
     try:
         with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+            entries = [entry for entry in found if not entry.name.startswith(LOCK)]
     except OSError as error:
         return [], [Problem(str(folder), 1, f"cannot be read: {error.strerror}")]
     tree = folder.resolve().parent
     paths, problems = [], []
-    for entry in entries:
+    for entry in sorted(entries, key=lambda entry: entry.name):
         path = folder / entry.name
         mistake = _mistake(entry, path, tree)
         if not entry.name.isprintable():
