@@ -1,8 +1,10 @@
 """A document in a plain file: private, locked while it is replaced, and replaced whole."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from stackyard.stores.protocol import Conflict, StoreError, Versioned
 from stackyard.stores.replace import locked, replace
@@ -52,6 +54,21 @@ def read_bytes(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from None
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return every file below a folder in order, also links that lead nowhere.
+
+    Raises:
+        StoreError: a folder there cannot be read: what is in it would count as absent.
+    """
+
+    def refuse(error: OSError) -> NoReturn:
+        raise StoreError(f"{error.filename} cannot be read: {reason(error)}") from None
+
+    return sorted(
+        Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names
+    )
 
 
 def decoded(name: str, content: bytes) -> str:

@@ -8,6 +8,7 @@ from stackyard.definitions.document import Problem
 from stackyard.secrets import rules
 from stackyard.secrets.clear import find_clear
 from stackyard.secrets.encrypted import CHECKS, check_encrypted
+from stackyard.stores.file import files_below
 from stackyard.stores.protocol import StoreError
 from stackyard.stores.secretfiles import FOLDER
 
@@ -36,9 +37,9 @@ def guard(paths: Iterable[Path]) -> list[Problem]:
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from sorted(
-                one for one in path.rglob("*") if one.is_file() and ".git" not in one.parts
-            )
+            for one in files_below(path):
+                if one.is_file() and ".git" not in one.parts:
+                    yield one
         else:
             yield path
 

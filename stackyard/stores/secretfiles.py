@@ -7,6 +7,7 @@ from pathlib import Path
 from stackyard.errors import StackyardError
 from stackyard.secrets.errors import SecretsError
 from stackyard.secrets.tree import Entry, read_entries
+from stackyard.stores.file import files_below
 from stackyard.stores.protocol import StoreError
 from stackyard.stores.sops import SopsFile
 
@@ -20,6 +21,7 @@ def find_files(site: Path) -> tuple[Path, ...]:
 
     Raises:
         SecretsError: there is none.
+        StoreError: a folder cannot be read.
     """
     found = _found(site)
     if not found:
@@ -32,6 +34,7 @@ def find_names(site: Path) -> tuple[Entry, ...]:
 
     Raises:
         SecretsError: with what is wrong with each file.
+        StoreError: a folder cannot be read.
     """
     return read_names(_found(site))
 
@@ -94,10 +97,14 @@ def read_secret(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _found(site: Path) -> tuple[Path, ...]:
+    folder = site / FOLDER
     return tuple(
         path
-        for path in sorted((site / FOLDER).rglob("*"))
-        if path.suffix in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        for path in (files_below(folder) if folder.exists() else ())
+        # Who reads a link that leads nowhere is told so; left out, its secrets would be pruned.
+        if path.suffix in SUFFIXES
+        and (path.is_file() or path.is_symlink())
+        and not path.name.startswith(".")
     )
 
 

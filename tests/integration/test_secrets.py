@@ -553,6 +553,10 @@ def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:
     refused("secrets/common/whole/secrets/B.yaml: it is not encrypted by SOPS")
     path.write_text("a: b: c\n")
     refused("secrets/common/whole/secrets/B.yaml: ")
+    path.unlink()
+    path.symlink_to("gone")
+    refused("secrets/common/whole/secrets/B.yaml is not there")
+    path.unlink()
     path.write_text(good)
     other = sops.folder / "secrets" / "B-again.yaml"
     other.write_text(good)

@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stackyard.stores import Conflict, StoreError, Versioned, open_store, update
 from stackyard.stores.file import FileStore
+from stackyard.stores.guard import guard
 from stackyard.stores.replace import locked, replace
+from stackyard.stores.secretfiles import find_files
 from stackyard.stores.turns import turn
 from stackyard.stores.vault import VaultSettings, VaultStore
 
@@ -78,6 +81,26 @@ def test_a_file_that_cannot_be_read_is_not_empty(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match=says):
             FileStore(path).read()
     assert FileStore(tmp_path / "absent").read().document is None
+
+
+def test_a_folder_that_cannot_be_read_is_not_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = tmp_path / "secrets" / "closed"
+    closed.mkdir(parents=True)
+    (tmp_path / "secrets" / "a.yaml").touch()
+    assert find_files(tmp_path) == (tmp_path / "secrets" / "a.yaml",)
+    found = os.scandir
+
+    def scandir(place: str) -> Any:
+        if Path(place) == closed:
+            raise PermissionError(13, "Permission denied", place)
+        return found(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for read in (find_files, lambda site: guard([site])):
+        with pytest.raises(StoreError, match="closed cannot be read: Permission denied"):
+            read(tmp_path)
 
 
 def test_a_rival_in_a_file_is_a_conflict(tmp_path: Path) -> None:
