@@ -1,6 +1,6 @@
 """What is decided about one definition: an action, or why there is none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
@@ -12,7 +12,7 @@ from stackyard.plan.consent import Consent
 from stackyard.plan.desired import desired_values, is_empty
 from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
-from stackyard.plan.observed import TAG, UNCONFIGURED, Config, Observed, ObservedVm
+from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.steps import (
     after_move,
     finish,
@@ -23,17 +23,7 @@ from stackyard.plan.steps import (
 )
 from stackyard.plan.templates import template_for
 from stackyard.plan.values import Action, Change, Create, Step, Verb
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a decision is made from, beside the definition."""
-
-    fleet: tuple[Definition, ...]
-    observed: Observed
-    vmids: Mapping[str, int]  # by name of a managed definition
-    consent: Consent
-    freed: frozenset[int]  # VMIDs that VMs to be removed give up
+from stackyard.plan.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +154,7 @@ def _making(definition: Definition, world: World) -> _Making:
 
 
 def _from_template(definition: Definition, world: World, name: str) -> _Making:
-    found = template_for(definition, name, world.fleet, world.observed, world.vmids)
+    found = template_for(definition, name, world)
     if isinstance(found, str):
         return _Making(problems=(f"{definition.source.at('clone')}: {found}",))
     clone = clone_of(found, definition)

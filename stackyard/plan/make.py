@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan.consent import NOTHING, Consent
-from stackyard.plan.decide import World, decide
+from stackyard.plan.decide import decide
 from stackyard.plan.errors import PlanError
 from stackyard.plan.moved import identity
 from stackyard.plan.observed import Observed
@@ -18,6 +18,7 @@ from stackyard.plan.prune import prune
 from stackyard.plan.values import Plan
 from stackyard.plan.vmids import assign_vmids
 from stackyard.plan.waves import in_waves
+from stackyard.plan.world import World
 
 
 def make_plan(

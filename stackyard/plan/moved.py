@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
-from stackyard.plan.values import Action, Clone, Delete, MakeTemplate, ManageHa, Plan, Unlock
+from stackyard.plan.values import Action, Clone, Delete, ManageHa, Plan, Unlock
 
 
 def identity(observed: Observed) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def check_cluster(plan: Plan, observed: Observed) -> None:
 
 def moved_since(plan: Plan, observed: Observed) -> dict[str, str]:
     """Return a sentence for each VM that is not as the plan found it, by the VM's name."""
-    made = {a.vmid for a in plan.actions if any(isinstance(s, MakeTemplate) for s in a.steps)}
+    made = {action.vmid for action in plan.actions if action.verb != "destroy"}
     freed = {a.vmid for a in plan.actions if any(isinstance(s, Delete) for s in a.steps)}
     refused: dict[str, str] = {}
     for action in plan.actions:

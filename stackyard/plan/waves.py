@@ -1,12 +1,12 @@
 """Which actions may run side by side: what one VM frees and another takes is freed first.
 
-Freed and taken are addresses and VMIDs; a template is there before its clones.
+Freed and taken are addresses and VMIDs; a template is there before its clones, and goes after them.
 """
 
 from collections.abc import Iterator, Sequence
 
 from stackyard.definitions.model import IpConfig
-from stackyard.plan.values import Action, Change, Clone, Configure, Create, MakeTemplate, Value
+from stackyard.plan.values import Action, Change, Clone, Configure, Create, Value
 
 
 def in_waves(actions: Sequence[Action]) -> tuple[tuple[Action, ...], ...]:
@@ -26,7 +26,7 @@ def waits_for(action: Action, other: Action) -> bool:
     return (
         bool(taken_by(action) & freed_by(other))
         or _takes_vmid(action, other)
-        or _clones(action, other)
+        or _needs_template(action, other)
     )
 
 
@@ -34,10 +34,15 @@ def _takes_vmid(action: Action, other: Action) -> bool:
     return action.verb == "create" and other.verb == "destroy" and action.vmid == other.vmid
 
 
-def _clones(action: Action, other: Action) -> bool:
-    makes = any(isinstance(step, MakeTemplate) for step in other.steps)
-    clones = (step for step in action.steps if isinstance(step, Clone))
-    return makes and any(step.template_vmid == other.vmid for step in clones)
+def _needs_template(action: Action, other: Action) -> bool:
+    """A template is as it is going to be before it is cloned, and goes after that."""
+    if action.verb == "destroy":
+        return action.vmid in _cloned(other)
+    return other.verb != "destroy" and other.vmid in _cloned(action)
+
+
+def _cloned(action: Action) -> set[int]:
+    return {step.template_vmid for step in action.steps if isinstance(step, Clone)}
 
 
 def taken_by(action: Action) -> set[str]:

@@ -33,6 +33,18 @@ def test_an_unmoved_world_refuses_nothing() -> None:
     assert moved_since(plan(), WORLD) == {}
 
 
+def test_a_template_that_the_plan_moves_is_not_missed_where_it_goes() -> None:
+    base = {"vmid": 900, "node": "node01", "name": "base", "template": True, "config": OURS}
+    world = observed_of({"nodes": {"node01": True, "node02": True}, "vms": [base]})
+    fleet = [
+        definition_of({"name": "base", "target_node": "node02", "template": True}),
+        definition_of({"name": "b", "target_node": "node02", "clone": "base"}),
+    ]
+    kept = make_plan(fleet, world, SITE)
+    assert [action.name for action in kept.actions] == ["base", "b"]
+    assert moved_since(kept, world) == {}
+
+
 VM, SOURCE = WORLD.vms
 CONFIG = VM.config
 assert CONFIG is not None
