@@ -74,10 +74,11 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
-    """Report a node whose VMs, but for those wanted stopped, ask for more memory than it has."""
+    """Report a node whose VMs, but for those that will not run, ask for more than it has."""
     running: dict[str, list[Definition]] = defaultdict(list)
     for vm in vms:
-        if vm.managed and vm.vm_state != "stopped" and vm.target_node in site.nodes:
+        runs = vm.vm_state != "stopped" and not vm.template
+        if vm.managed and runs and vm.target_node in site.nodes:
             running[vm.target_node].append(vm)
     for name, members in running.items():
         has, asked = site.nodes[name].memory_mib, sum(vm.memory_mib for vm in members)

@@ -2,8 +2,8 @@
 
 Ansible works on each value of each host many times over, and most on those inside others: ten
 thousand hosts with every default and every device as a mapping take it more than ten seconds. So
-what nobody gives is absent, and a device is one text under its slot, as Proxmox writes it and as
-`ipconfig0` is written in a definition.
+what nobody gives is absent, and a device is one text under its slot, of the model's fields, written
+as `ipconfig0` is in a definition.
 """
 
 from collections.abc import Iterator

@@ -183,9 +183,9 @@ def test_any_site_is_a_fleet_or_mistakes_with_their_places(document: Any, addres
             assert all(gap.count > 0 for gap in free(network, entries))
 
 
-def test_a_stopped_vm_needs_no_memory(tmp_path: Path) -> None:
-    stopped = "memory: 9000\nvm_state: stopped\n"
-    fleet = load_fleet(site(tmp_path, vm("a", stopped), vm("b", "memory: 9000\n")))
+@pytest.mark.parametrize("idle", ["vm_state: stopped\n", "template: true\n"])
+def test_what_does_not_run_needs_no_memory(idle: str, tmp_path: Path) -> None:
+    fleet = load_fleet(site(tmp_path, vm("a", f"memory: 9000\n{idle}"), vm("b", "memory: 9000\n")))
     assert fleet.site.vmid_range == range(500, 600)
 
 
