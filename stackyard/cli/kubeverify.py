@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackyard.cli.kubeoptions import DEFAULT_STORE, StoreOption, opened
+from stackyard.cli.options import check_seconds
 from stackyard.cli.ready import table
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def verify(
         typer.Argument(metavar="[NAME]…", help="These contexts.", show_default="all"),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(help="For each request.", metavar="SECONDS", min=0.1)
+        float,
+        typer.Option(help="For each request.", metavar="SECONDS", min=0.1, callback=check_seconds),
     ] = 10.0,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:

@@ -15,3 +15,15 @@ Site = Annotated[
     ),
 ]
 HERE = Path()
+LONGEST_SECONDS = 86_400.0
+
+
+def check_seconds(value: float) -> float:
+    """Return a timeout that a system call takes; typer's `min` lets `nan` and `inf` pass.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if not value <= LONGEST_SECONDS:
+        raise typer.BadParameter(f"{value:g} is not a number of seconds up to {LONGEST_SECONDS:g}")
+    return value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import HERE, Site, check_seconds
 
 if TYPE_CHECKING:
     from stackyard.proxmox.client import Client
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from stackyard.run.target import Readiness
 
 Timeout = Annotated[
-    float, typer.Option("--timeout", help="How long to wait.", metavar="SECONDS", min=0)
+    float,
+    typer.Option(
+        "--timeout", help="How long to wait.", metavar="SECONDS", min=0, callback=check_seconds
+    ),
 ]
 
 

@@ -296,6 +296,14 @@ def test_verify_asks_every_cluster(command: Command, clusters: dict[str, KubeApi
     assert TOKEN not in ill.stdout + ill.stderr
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e30", "0"])
+def test_a_timeout_is_a_number_of_seconds(command: Command, seconds: str) -> None:
+    command("merge", write("a.yaml", cluster("a")))
+    done = command("verify", "--timeout", seconds)
+    assert (done.code, done.stdout, len(done.stderr.splitlines())) == (64, "", 1)
+    assert "Invalid value for '--timeout'" in done.stderr
+
+
 @pytest.fixture
 def hung(command: Command, tmp_path: Path) -> Path:
     """A context in the store whose exec plugin never ends, and a file of its processes."""
