@@ -23,6 +23,7 @@ from stackyard.run.folder import open_private
 CALLBACKS = Path(__file__).parent / "callbacks"
 _EVENTS = "stackyard_events"
 _TEXT = "stackyard_text"
+_ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR!) (.+)(?:\nOrigin: (.+))?", re.MULTILINE)
 _HOSTS = re.compile(r"^ {4}hosts \(\d+\):$")
 _LONGEST = 400  # characters of a message in a sentence
 
@@ -142,8 +143,7 @@ def play_hosts(controller: Controller, play: str) -> tuple[str, ...]:
         check=False,
     )
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise PlayError(f"{play} cannot be read: {_short(said[0]) if said else 'no reason given'}")
+        raise PlayError(f"{play} cannot be read: {_reason(done.stderr.strip() or done.stdout)}")
     found: set[str] = set()
     listing = False
     for line in done.stdout.splitlines():
@@ -210,6 +210,15 @@ def _event(event: Mapping[str, Any]) -> PlayEvent:
         event.get("task", event.get("play", "")),
         _short(event.get("msg", "")),
     )
+
+
+def _reason(said: str) -> str:
+    """Return the error among what Ansible said, and where it is; warnings may stand before it."""
+    found = _ERROR.search(said)
+    if not found:
+        return _short(said) or "no reason given"
+    error, place = found.groups()
+    return f"{_short(error)} ({place})" if place else _short(error)
 
 
 def _short(text: str) -> str:

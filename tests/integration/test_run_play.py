@@ -214,9 +214,14 @@ def test_the_sites_own_callbacks_stay(site: Path) -> None:
 def test_the_hosts_of_a_play_are_asked_from_ansible(site: Path) -> None:
     controller = Controller(site, os.environ)
     assert play_hosts(controller, "plays/good.yml") == ("one", "two")
-    (site / "plays/broken.yml").write_text("- tasks: []\n")
-    with pytest.raises(PlayError, match=r"plays/broken\.yml cannot be read: "):
-        play_hosts(controller, "plays/broken.yml")
+
+
+def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(site: Path) -> None:
+    (site / "ansible.cfg").write_text("[defaults]\ninventory = missing.yml,hosts.yml\n")
+    (site / "plays/broken.yml").write_text("- hosts: all\n  tasks: [\n")
+    place = rf"\({site}/plays/broken\.yml:3:1\)$"
+    with pytest.raises(PlayError, match=rf"plays/broken\.yml cannot be read: YAML.*{place}"):
+        play_hosts(Controller(site, os.environ), "plays/broken.yml")
 
 
 def test_the_callback_is_silent_without_a_reader(site: Path) -> None:
