@@ -19,11 +19,15 @@ from stackyard.stores.programs import find_program
 from stackyard.stores.protocol import StoreError
 
 AT_ONCE = 16
+PROMPT = b"Please enter Username"  # kubectl asks whom the kubeconfig gives nothing to log in with
 REASONS = {
     "Unauthorized": "the credentials are refused",
     "Forbidden": "the user may not ask this",
     "x509": "its certificate does not verify",
     "tls:": "its certificate does not verify",
+    "failed with exit code": "its exec plugin failed",
+    "interactive mode": "its exec plugin wants a terminal",
+    "fork/exec": "its exec plugin cannot be run",
     "executable": "its exec plugin cannot be run",
     "exec:": "its exec plugin failed",
     "refused": "nothing listens there",
@@ -113,6 +117,8 @@ def _ask(document: Kubeconfig, context: str, environ: Mapping[str, str], timeout
 def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> dict[str, Any]:
     command = [f"--kubeconfig=/proc/self/fd/{handle}", "get", "--raw", path]
     done = kubectl(command, environ, timeout, passing=[handle])
+    if done.returncode and PROMPT in done.stdout:
+        raise StoreError("its user has no credentials")
     if done.returncode:
         said = done.stderr.decode(errors="replace")
         short = [sentence for word, sentence in REASONS.items() if word in said]

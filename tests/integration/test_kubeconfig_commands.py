@@ -296,6 +296,34 @@ def test_verify_asks_every_cluster(command: Command, clusters: dict[str, KubeApi
     assert TOKEN not in ill.stdout + ill.stderr
 
 
+@pytest.mark.parametrize(
+    ("user", "says"),
+    [
+        ({}, "its user has no credentials"),
+        ({"exec": ["false", "Never"]}, "its exec plugin failed"),
+        ({"exec": ["/nonexistent/plugin", "Never"]}, "its exec plugin cannot be run"),
+        ({"exec": ["no-such-plugin", "Never"]}, "its exec plugin cannot be run"),
+        ({"exec": ["true", "Always"]}, "its exec plugin wants a terminal"),
+    ],
+)
+def test_verify_says_why_nobody_can_log_in(
+    command: Command, user: dict[str, list[str]], says: str
+) -> None:
+    document = cluster("a", "127.0.0.1")
+    document["users"][0]["user"] = {
+        kind: {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": plugin,
+            "interactiveMode": mode,
+        }
+        for kind, (plugin, mode) in user.items()
+    }
+    command("merge", write("a.yaml", document))
+    done = command("verify", "--timeout", "2")
+    assert done.code == 1
+    assert done.stdout.rstrip().endswith(says), done.stdout
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "1e30", "0"])
 def test_a_timeout_is_a_number_of_seconds(command: Command, seconds: str) -> None:
     command("merge", write("a.yaml", cluster("a")))
