@@ -70,7 +70,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         site, key = Path(self.get_option("site")), self.get_option("key")
         try:
-            return [_secret(file_of(site, str.__str__(term)), key) for term in terms]
+            return [_secret(file_of(site, str.__str__(str(term))), key) for term in terms]
         except StackyardError as error:
             raise AnsibleLookupError(str(error)) from None
 

@@ -599,6 +599,10 @@ PLAY = """\
           - whole == dict(USER='admin', PASSWORD=password)
           - "'x' ~ password == 'x' ~ lookup('env', 'EXPECTED')"
       no_log: true
+    - name: Ask for a number
+      ansible.builtin.debug:
+        msg: "{{ lookup('secret', 5, site=SITE) }}"
+      ignore_errors: true
     - name: Ask for a key that is not there
       ansible.builtin.debug:
         msg: "{{ lookup('secret', name, site=SITE, key='NONE') }}"
@@ -622,7 +626,8 @@ def test_plays_have_secrets_in_memory(sops: Sops, tmp_path: Path) -> None:
         check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
-    assert "ok=1" in done.stdout, said
+    assert "ok=2" in done.stdout, said
+    assert "secrets/5.yaml is not there" in said
     assert f"{GRAFANA}.yaml has no key NONE: it has USER, PASSWORD" in said
     assert SECRET not in said
     assert in_clear(sops) == []
