@@ -173,7 +173,8 @@ def _text(value: Value) -> str:
         return ";".join(value) or "none"
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "nothing" if value is None else str(value)
+    text = "nothing" if value is None else str(value)
+    return text if text.isprintable() else repr(text)  # a description must not look like a plan
 
 
 def _device(value: Disk | Nic | IpConfig | Device) -> str:
