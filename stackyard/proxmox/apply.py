@@ -87,7 +87,7 @@ def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
     failed: list[Action] = []
     reached: list[Reached] = []
     for wave in plan.waves:
-        stopped = {a.name: why for a in wave if (why := _why_not(a, failed, terms))}
+        stopped = _stopped(wave, failed, terms)
         begun = tuple(action for action in wave if action.name not in stopped)
         results = _run(client, begun, terms, jobs, secrets) if begun else {}
         ends = [_reached(action, results.get(action.name), stopped) for action in wave]
@@ -96,11 +96,23 @@ def apply_plan(client: Client, plan: Plan, terms: Terms) -> tuple[Reached, ...]:
     return tuple(reached)
 
 
+def _stopped(wave: tuple[Action, ...], failed: list[Action], terms: Terms) -> dict[str, str]:
+    """Return what of a wave is not begun, and why; VMs that wait for each other stop together."""
+    stopped: dict[str, str] = {}
+    while True:
+        lost = [*failed, *(action for action in wave if action.name in stopped)]
+        rest = [action for action in wave if action.name not in stopped]
+        more = {action.name: why for action in rest if (why := _why_not(action, lost, terms))}
+        if not more:
+            return stopped
+        stopped |= more
+
+
 def _why_not(action: Action, failed: list[Action], terms: Terms) -> str:
     if action.name in terms.refused:
         return terms.refused[action.name]
     needed = [other.name for other in failed if waits_for(action, other)]
-    return f"not begun: {', '.join(needed)} failed before it" if needed else ""
+    return f"not begun: {', '.join(needed)} did not get there" if needed else ""
 
 
 def carry_out(task: Task, jobs: Jobs, halt: Halt, secrets: Secrets) -> Result:

@@ -190,6 +190,26 @@ def test_vms_move_and_disks_move_and_leave(proxmox_endpoint: StartEndpoint, tmp_
     assert_nothing_is_left(site, "--allow-data-loss")
 
 
+def test_addresses_are_not_exchanged_with_a_vm_that_is_left_alone(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site, kept = make_site(tmp_path / "site", proxmox_endpoint(), count=2), tmp_path / "plan.json"
+    of_site, environ = ("--site", str(site.path)), site.endpoint.environ
+    made = run_here(site.path, "apply", "--yes", *of_site, environ=environ)
+    assert made.returncode == 0, made.stdout + made.stderr
+    one, other = vm(0)["ipconfig0"], vm(1)["ipconfig0"]
+    site.define({**vm(0), "ipconfig0": other}, {**vm(1), "ipconfig0": one})
+    planned = run_here(site.path, "plan", "--out", str(kept), *of_site, environ=environ)
+    assert planned.returncode == 2
+    site.endpoint.call("PUT", f"{path_of(site, 'k8s-0')}/config", description="somebody's")
+
+    applied = run_here(site.path, "apply", str(kept), "--yes", *of_site, environ=environ)
+
+    assert "not begun: k8s-0 did not get there" in applied.stdout
+    assert applied.returncode != 0
+    assert [site.config(name)["ipconfig0"] for name in ("k8s-0", "k8s-1")] == [one, other]
+
+
 def test_a_disk_that_cannot_be_unplugged_is_deleted_with_a_reboot(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
