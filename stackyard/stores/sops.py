@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stackyard.secrets.metadata import METADATA
 from stackyard.stores import sopsfile
 from stackyard.stores.file import digest, read_bytes, reason
 from stackyard.stores.protocol import Conflict, StoreError, Versioned
@@ -67,6 +68,8 @@ class SopsFile:
         """
         if not changes:
             return
+        if any(change.keys[0] == METADATA for change in changes):
+            raise StoreError(f"{self.path}: the key {METADATA} is SOPS' own: use another one")
         try:
             path = self.path.resolve()
             with locked(path):

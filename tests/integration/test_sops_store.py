@@ -190,6 +190,17 @@ def test_what_goes_wrong_is_one_sentence(sops: Sops, tmp_path: Path) -> None:
     assert "is not valid YAML" in says()
 
 
+def test_the_metadata_of_sops_is_no_place(sops: Sops) -> None:
+    place = address(sops)
+    update(open_store(place, sops.environ), lambda _: OLD)
+    before = file(sops).read_bytes()
+    for keys in ("sops", "sops.x", "sops.mac"):
+        inside = open_store(f"{place}#{keys}", sops.environ)
+        with pytest.raises(StoreError, match="the key sops is SOPS' own"):
+            inside.write(NEW, open_store(place, sops.environ).read().version)
+    assert file(sops).read_bytes() == before
+
+
 @pytest.mark.parametrize("value", [f"!!bool {SECRET}", f"!!timestamp {SECRET}", f"!!int {SECRET}"])
 def test_a_tag_that_is_not_the_values_is_one_sentence(sops: Sops, value: str) -> None:
     whole = SopsFile(file(sops), sops.environ)
