@@ -41,6 +41,7 @@ from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
 from stackyard.inventory.document import digest, from_json, to_json
 from stackyard.inventory.templates import is_template, with_texts
+from stackyard.inventory.view import groups_over, parents_of
 
 DOCUMENTATION = r"""
 name: vms
@@ -287,11 +288,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in desired.groups.values():
             for child in group.children:
                 self.inventory.add_child(group.name, child)
-        filters = self.get_option("filters")
+        filters, parents = self.get_option("filters"), parents_of(desired)
         constructed = [self.get_option(name) for name in ("compose", "groups", "keyed_groups")]
         for host in desired.hosts.values():
             variables = with_texts(dict(host.variables), _marked)
-            if not filters or self._wanted(host, variables, filters):
+            groups = groups_over(host, parents) if filters else ()
+            if self._wanted(host, variables, groups, filters):
                 self._add(host, variables)
                 if any(constructed):
                     self._construct(host.name, *constructed)
@@ -310,8 +312,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group_name in host.groups:
             self.inventory.add_child(group_name, host.name)
 
-    def _wanted(self, host, variables: dict, filters: list) -> bool:
-        named = {"inventory_hostname": host.name, "group_names": list(host.groups)}
+    def _wanted(self, host, variables: dict, groups, filters: list) -> bool:
+        named = {"inventory_hostname": host.name, "group_names": sorted(groups)}
         given = named | variables
         for expression in filters:
             try:

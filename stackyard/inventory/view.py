@@ -2,7 +2,7 @@
 
 import difflib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackyard.inventory.model import Host, Inventory, InventoryError
@@ -43,7 +43,7 @@ def variables_of(inventory: Inventory, name: str) -> dict[str, Any]:
     """
     host = find_host(inventory, name)
     variables = dict(inventory.variables)
-    for group in _ancestors(inventory, host):
+    for group in groups_over(host, parents_of(inventory)):
         variables |= inventory.groups[group].variables or {}
     return variables | dict(host.variables)
 
@@ -61,6 +61,29 @@ def find_host(inventory: Inventory, name: str) -> Host:
     raise InventoryError(f"there is no host {name}{hint}")
 
 
+def parents_of(inventory: Inventory) -> dict[str, list[str]]:
+    """Return the groups that each group is a child of."""
+    parents: dict[str, list[str]] = defaultdict(list)
+    for group in inventory.groups.values():
+        for child in group.children:
+            parents[child].append(group.name)
+    return parents
+
+
+def groups_over(host: Host, parents: Mapping[str, list[str]]) -> list[str]:
+    """Return all of a host's groups in the order in which Ansible lays them over each other."""
+
+    def depth(name: str) -> int:
+        return 1 + max((depth(parent) for parent in parents.get(name, ())), default=0)
+
+    found, queue = set(host.groups), list(host.groups)
+    while queue:
+        above = [name for name in parents.get(queue.pop(), ()) if name not in found]
+        found.update(above)
+        queue += above
+    return sorted(found, key=lambda name: (depth(name), name))
+
+
 def _top(inventory: Inventory) -> list[str]:
     children = {child for group in inventory.groups.values() for child in group.children}
     return sorted(inventory.groups.keys() - children)
@@ -74,21 +97,3 @@ def _branch(inventory: Inventory, name: str, margin: str) -> Iterator[str]:
         yield from _branch(inventory, child, deeper)
     for host in group.hosts:
         yield f"{deeper}{host}"
-
-
-def _ancestors(inventory: Inventory, host: Host) -> list[str]:
-    """Return a host's groups in the order in which Ansible lays them over each other."""
-    parents: dict[str, list[str]] = defaultdict(list)
-    for group in inventory.groups.values():
-        for child in group.children:
-            parents[child].append(group.name)
-
-    def depth(name: str) -> int:
-        return 1 + max((depth(parent) for parent in parents[name]), default=0)
-
-    found, queue = set(host.groups), list(host.groups)
-    while queue:
-        above = [name for name in parents[queue.pop()] if name not in found]
-        found.update(above)
-        queue += above
-    return sorted(found, key=lambda name: (depth(name), name))

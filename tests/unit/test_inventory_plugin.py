@@ -84,6 +84,13 @@ def test_filters_leave_hosts_out(site: Path) -> None:
     assert "node_n1" not in data
 
 
+def test_filters_see_every_group_that_ansible_puts_a_host_in(site: Path) -> None:
+    for name in ("k8s-dev-cp1", "k8s-dev-w1", "talos-x-cp1"):
+        (site / "vms" / f"{name}.yaml").write_text(f"name: {name}\ntarget_node: n1\n")
+    data = listed(site, "filters: [\"'kubeadm' in group_names\"]\n")
+    assert set(data["_meta"]["hostvars"]) == {"k8s-dev-cp1", "k8s-dev-w1"}
+
+
 def test_a_filter_that_fails_is_a_warning_or_strictly_an_error(site: Path) -> None:
     options = "filters: [nothing.at.all > 1]\n"
     done = run(site, options)
