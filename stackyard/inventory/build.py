@@ -16,6 +16,7 @@ from stackyard.inventory.model import ClashError, Group, Host, Inventory
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
 ANSIBLES_OWN = ("all", "ungrouped")
+DEFINITION = "stackyard_definition"
 
 
 def build_inventory(
@@ -24,8 +25,8 @@ def build_inventory(
     """Return the desired inventory; `known_hosts` is the file of pinned host keys.
 
     Raises:
-        ClashError: a group has a host's name or one of Ansible's own, or two clusters make the
-            same group.
+        ClashError: a group has a host's name or one of Ansible's own, two clusters make the same
+            group, or a definition sets the variable that holds it.
     """
     vms = sorted(definitions, key=lambda vm: vm.name)
     hosts = {vm.name: _host(vm) for vm in vms}
@@ -47,7 +48,10 @@ def _host(vm: Definition) -> Host:
             variables["ansible_host"] = address
         if vm.ciuser:
             variables["ansible_user"] = vm.ciuser
-    variables |= {**vm.variables, "stackyard_definition": describe(vm)}
+    if DEFINITION in vm.variables:
+        sentence = f"{DEFINITION} in variables is the definition itself: choose another name"
+        raise ClashError(vm.source, "variables", sentence)
+    variables |= {**vm.variables, DEFINITION: describe(vm)}
     return Host(vm.name, address, variables, groups_of(vm, role))
 
 

@@ -169,6 +169,11 @@ def test_ansibles_own_groups_are_left_alone(group: str) -> None:
         inventory(vm(group))
 
 
+def test_no_variable_takes_the_place_of_the_definition() -> None:
+    with pytest.raises(InventoryError, match=r"^0\.yaml:3: stackyard_definition in variables is"):
+        inventory(vm("a", "variables: {stackyard_definition: mine}\n"))
+
+
 def test_a_group_of_ones_own_may_be_a_clusters() -> None:
     made = inventory(vm("k8s-dev-cp1"), vm("storage", "groups: [cluster_dev]\n"))
     assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "storage")
