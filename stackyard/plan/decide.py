@@ -72,6 +72,8 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
         config = after_move(config, storages_of_move(definition, vm))
     difference = compare(definition, config, extra=consent.extra_disks)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
+    if is_protected(vm) and not vm.is_half_made:
+        problems += _held_by_protection(definition, difference)
     if problems:
         return Decision(problems=tuple(problems))
     notes = _notes(definition, difference, vm, config)
@@ -179,6 +181,14 @@ def _cold_only(definition: Definition, difference: Difference, vm: ObservedVm) -
         yield (
             f"{definition.source.at(slot)}: the cloud-init drive of the running {definition.name} "
             f"cannot leave {slot}: shut the VM down and apply again"
+        )
+
+
+def _held_by_protection(definition: Definition, difference: Difference) -> Iterator[str]:
+    for slot in difference.leaving:
+        yield (
+            f"{definition.source.at(slot)}: {slot} cannot leave {definition.name}, which is "
+            "protected: set protection: false and apply that first"
         )
 
 

@@ -62,6 +62,13 @@ class Difference:
     notes: tuple[str, ...]
     waiting: tuple[str, ...]  # keys that are as wanted as soon as the VM restarts
 
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """The slots whose drives go, which Proxmox refuses while the VM is protected."""
+        changes = (*self.released, *self.changes)
+        gone = [c.key for c in changes if c.after is None and isinstance(c.before, Disk)]
+        return (*gone, *(erase.slot for erase in self.erased))
+
 
 def compare(
     definition: Definition, config: Config, linked: bool = False, extra: ExtraDisks = "keep"

@@ -32,7 +32,13 @@ def steps_of_new(
     changes.append(Change("tags", before, _sorted({*definition.tags, TAG, UNCONFIGURED})))
     if "description" not in {change.key for change in changes}:
         changes.append(Change("description", config.values.get("description"), None))
-    steps = _write(definition, difference, tuple(changes), vm, online=False)
+    steps: list[Step] = []
+    if difference.leaving and config.values.get("protection") is True:  # its template's
+        steps.append(Configure((Change("protection", True, False),)))
+        wanted = next((c.after for c in changes if c.key == "protection"), True)
+        changes = [change for change in changes if change.key != "protection"]
+        changes += [Change("protection", False, True)] if wanted is True else []
+    steps += _write(definition, difference, tuple(changes), vm, online=False)
     steps += _disk_steps(difference)
     return steps + finish(definition, power_steps(definition, vm.ha if vm else None, "stopped"))
 

@@ -210,6 +210,24 @@ def test_addresses_are_not_exchanged_with_a_vm_that_is_left_alone(
     assert [site.config(name)["ipconfig0"] for name in ("k8s-0", "k8s-1")] == [one, other]
 
 
+def test_a_clone_of_a_protected_template_gets_its_own_drives(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    row = next(r for r in site.endpoint.call("GET", "/nodes/node01/qemu") if r.get("template"))
+    template = f"/nodes/node01/qemu/{row['vmid']}/config"
+    site.endpoint.call("PUT", template, protection=1)
+    of_site, environ = ("--site", str(site.path)), site.endpoint.environ
+
+    made = run_here(site.path, "apply", "--yes", *of_site, environ=environ)
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    config = site.config("k8s-0")
+    assert "cloudinit" in config["ide1"]
+    assert config["protection"] == 1
+    assert run_here(site.path, "plan", *of_site, environ=environ).returncode == 0
+
+
 def test_a_disk_that_cannot_be_unplugged_is_deleted_with_a_reboot(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
