@@ -82,7 +82,7 @@ options:
   known_hosts:
     description:
       - The file of pinned host keys, relative to the source file.
-      - The environment variable E(STACKYARD_KNOWN_HOSTS) replaces it.
+      - The environment variable E(STACKYARD_KNOWN_HOSTS) replaces it, relative to the same.
     type: str
     default: known_hosts
   verify:

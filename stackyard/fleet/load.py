@@ -63,5 +63,5 @@ def load_checked_site(site: Path) -> Site:
 
 
 def known_hosts_of(site: Path, environ: Mapping[str, str]) -> Path:
-    """Return the file of a site's pinned host keys."""
-    return Path(environ.get(KNOWN_HOSTS) or site / "inventory" / "known_hosts").absolute()
+    """Return the file of a site's pinned host keys, the one that Ansible's plugin names."""
+    return (site / "inventory" / (environ.get(KNOWN_HOSTS) or "known_hosts")).absolute()

@@ -297,6 +297,9 @@ def test_a_private_key_in_the_environment_goes_nowhere(tmp_path: Path) -> None:
 def test_where_host_keys_are_pinned(tmp_path: Path) -> None:
     assert known_hosts_of(tmp_path, {}) == tmp_path / "inventory" / "known_hosts"
     assert known_hosts_of(tmp_path, {"STACKYARD_KNOWN_HOSTS": "/x/y"}) == Path("/x/y")
+    # As Ansible's plugin takes it, whatever the working folder of either is.
+    relative = known_hosts_of(tmp_path, {"STACKYARD_KNOWN_HOSTS": "lab_hosts"})
+    assert relative == tmp_path / "inventory" / "lab_hosts"
 
 
 @pytest.mark.parametrize(

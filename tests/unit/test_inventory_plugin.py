@@ -130,6 +130,12 @@ def test_a_constructed_group_named_like_a_host_is_refused(site: Path) -> None:
     assert "a group is named like the host" in refused(site, options)
 
 
+def test_the_environment_names_host_keys_from_the_source_on(site: Path) -> None:
+    data = listed(site, STACKYARD_KNOWN_HOSTS="lab_hosts")
+    arguments = data["_meta"]["hostvars"]["a"]["ansible_ssh_common_args"]
+    assert f"UserKnownHostsFile={site}/inventory/lab_hosts" in arguments
+
+
 def test_the_cache_never_answers_with_yesterdays_hosts(site: Path) -> None:
     kept = site / "cache"
     options = (
