@@ -19,8 +19,8 @@ class Change:
 
     @property
     def index(self) -> str:
-        """The keys as `sops set` takes them."""
-        return "".join(f"[{json.dumps(key)}]" for key in self.keys)
+        """The keys as `sops set` takes them, which knows no escapes."""
+        return "".join(f"[{json.dumps(key, ensure_ascii=False)}]" for key in self.keys)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:

@@ -190,6 +190,15 @@ def test_what_goes_wrong_is_one_sentence(sops: Sops, tmp_path: Path) -> None:
     assert "is not valid YAML" in says()
 
 
+@pytest.mark.parametrize("key", ["é", "a 'b", "-1"])
+def test_a_key_of_any_letters_is_the_same_when_it_is_written_again(sops: Sops, key: str) -> None:
+    store = open_store(f"{address(sops)}#a.{key}", sops.environ)
+    assert update(store, lambda _: OLD)
+    assert update(store, lambda _: NEW)
+    whole = SopsFile(file(sops), sops.environ).read().document
+    assert yaml.safe_load(whole or "") == {"a": {key: NEW}}
+
+
 def test_the_metadata_of_sops_is_no_place(sops: Sops) -> None:
     place = address(sops)
     update(open_store(place, sops.environ), lambda _: OLD)
