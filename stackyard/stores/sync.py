@@ -95,6 +95,8 @@ def plan_sync(store: Store, sops: SopsStore, prefer: Side | None) -> SyncPlan:
         KubeconfigError: one of the documents cannot be used.
         StoreError: a store could not be read, or neither has a document.
     """
+    if sops.keys[0] == AGREED[0]:
+        raise StoreError(f"{sops.name} is where sync remembers what both had: use another key")
     agreed = SopsStore(sops.file, AGREED).read().document
     found = store.read(), sops.read()
     texts = found[0].document, found[1].document

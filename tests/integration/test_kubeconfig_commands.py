@@ -423,6 +423,9 @@ def test_sync_says_which_side_changed(
     assert theirs.stderr.startswith("site/KUBECONFIG.yaml")
     assert "KUBECONFIG changed since: site/" in theirs.stderr
     assert "  b: added\n" in theirs.stderr
+    for keys in ("stackyard", "stackyard.synced", "stackyard.x"):
+        own = command("sync", "--with", f"{twin}#{keys}")
+        assert (own.code, "is where sync remembers what both had" in own.stderr) == (1, True)
     assert len(stored()["contexts"]) == 2
     # Both change.
     command("merge", write("c.yaml", cluster("c", "10.0.0.3")), store=twin)
