@@ -238,9 +238,11 @@ def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
         if tag.startswith(OUR_TAGS):
             line = own.lines.get("tags", own.line)
             report.add(line, f"{tag} in tags is set and removed by stackyard itself: leave it out")
-    if values.get("template") and own.get("vm_state") == "running":
-        line = own.lines.get("vm_state", own.line)
-        report.add(line, "vm_state running is not for a template, which never runs: drop one")
+    if values.get("template") and values.get("vm_state") == "running":
+        values["vm_state"] = "stopped"  # what the defaults say is for what can run
+        if "vm_state" in own:
+            line = own.lines.get("vm_state", own.line)
+            report.add(line, "vm_state running is not for a template, which never runs: drop one")
     check_ha(values, own, report)
     _check_balloon(values, own, defaults, report)
     return {name: value for name, value in values.items() if name in FIELDS}

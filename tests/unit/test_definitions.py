@@ -148,6 +148,20 @@ def test_what_the_defaults_imply_is_no_mistake_of_a_file(tmp_path: Path) -> None
     assert (b.vm_state, b.balloon_mib, b.serials) == ("stopped", None, ("socket",))
 
 
+def test_a_template_does_not_run_whatever_the_defaults_say(tmp_path: Path) -> None:
+    site = vms(
+        tmp_path,
+        _defaults="target_node: n\nvm_state: running\n",
+        a="name: a\n",
+        t="name: t\ntemplate: true\n",
+    )
+    assert [vm.vm_state for vm in load_definitions(site)] == ["running", "stopped"]
+    (site / "vms" / "t.yaml").write_text("name: t\ntemplate: true\nvm_state: running\n")
+    assert mistakes(site) == [
+        "t.yaml:3: vm_state running is not for a template, which never runs: drop one"
+    ]
+
+
 def test_a_mistake_in_the_defaults_is_said_once(tmp_path: Path) -> None:
     one = "target_node: n\nname: "
     site = vms(tmp_path, _defaults="name: x\nmemory: 1\n", a=one + "a\n", b=one + "b\n")
