@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from stackyard.definitions.model import Definition
+    from stackyard.inventory import Host
 
 CHANGES = 2  # the exit code of a plan that is not empty
 STORE = "kv/cluster-secret-store/secrets/KUBECONFIG"
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 LOG_WIDTH = 120  # columns where no terminal says how many there are
 CLUSTER = "k3s"
-ROLES = (CLUSTER, "haproxy_servers")
+LOAD_BALANCERS = "haproxy_servers"
+ROLES = (CLUSTER, LOAD_BALANCERS)
 
 
 def demo(
@@ -109,7 +111,8 @@ def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> "T
     """Ask each cluster for its nodes, directly and through HAProxy; return what answered."""
     from rich.table import Table
 
-    proxies = _load_balancers(definitions)
+    clusters = to_run(definitions, CLUSTER)
+    proxies = [host.address for host in to_run(definitions, LOAD_BALANCERS).values()]
     table = Table("context", "the cluster's API", "through HAProxy", title="Contexts in Vault")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "kubeconfig")
@@ -119,11 +122,11 @@ def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> "T
         servers = {c["name"]: c["cluster"]["server"] for c in view["clusters"]}
         contexts = {c["name"]: servers[c["context"]["cluster"]] for c in view["contexts"]}
         for context in contexts:
-            if context in definitions:  # others may be in Vault as well
+            if context in clusters:  # others may be in Vault as well
                 steps.run("kubectl", "--context", context, "get", "nodes")
         for context, server in contexts.items():
-            vm = definitions.get(context)
-            port = vm.variables.get("k3s_api_frontend_port") if vm else None
+            variables = definitions[context].variables if context in clusters else {}
+            port = variables.get("k3s_api_frontend_port")
             through = [f"https://{proxy}:{port}" for proxy in proxies if port]
             for url in through:
                 command = ("kubectl", "--context", context, "--server", url)
@@ -137,23 +140,18 @@ def _prove_clusters(steps: Steps, definitions: "Mapping[str, Definition]") -> "T
 
 def without_context(definitions: "Mapping[str, Definition]", contexts: Container[str]) -> list[str]:
     """Return the clusters that are to run and are not among the contexts."""
+    return [name for name in to_run(definitions, CLUSTER) if name not in contexts]
+
+
+def to_run(definitions: "Mapping[str, Definition]", group: str) -> "dict[str, Host]":
+    """Return the hosts of a group that are to run: one that is stopped cannot answer."""
     from stackyard.inventory import build_inventory
     from stackyard.routing import unfit
 
     hosts = build_inventory(definitions.values()).hosts
-    return [
-        name
-        for name, vm in definitions.items()
-        if CLUSTER in hosts[name].groups and not unfit(vm) and name not in contexts
-    ]
-
-
-def _load_balancers(definitions: "Mapping[str, Definition]") -> list[str]:
-    from stackyard.inventory import build_inventory
-    from stackyard.inventory.groups import LOAD_BALANCERS
-
-    hosts = build_inventory(definitions.values()).hosts.values()
-    return [str(host.address) for host in hosts if LOAD_BALANCERS in host.groups]
+    return {
+        n: hosts[n] for n, vm in definitions.items() if group in hosts[n].groups and not unfit(vm)
+    }
 
 
 def _prove_second_plan(steps: Steps) -> None:

@@ -6,13 +6,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nornir import InitNornir
 from nornir.core.filter import F
 
-from stackyard.cli.demo import without_context
+from stackyard.cli.demo import CLUSTER, LOAD_BALANCERS, to_run, without_context
 from stackyard.fleet import load_fleet
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +74,15 @@ def test_the_demo_asks_for_a_context_of_each_cluster() -> None:
     assert without_context(definitions, ()) == clusters
     assert without_context(definitions, {*clusters[1:], "other"}) == ["k8s-home"]
     assert without_context(definitions, clusters) == []
+
+
+def test_the_demo_asks_nothing_that_is_stopped() -> None:
+    definitions = {vm.name: vm for vm in load_fleet(ROOT).definitions}
+    assert list(to_run(definitions, LOAD_BALANCERS)) == ["haproxy"]
+    for name in ("k8s-home", "haproxy"):
+        definitions[name] = replace(definitions[name], vm_state="stopped")
+    assert list(to_run(definitions, CLUSTER)) == ["k8s-observability", "k8s-sandbox", "k8s-tools"]
+    assert not to_run(definitions, LOAD_BALANCERS)
 
 
 def test_the_schema_knows_the_nodes(tmp_path: Path) -> None:
