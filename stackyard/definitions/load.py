@@ -59,8 +59,9 @@ class Defaults(Mapping):
     each file for every key, takes seconds.
     """
 
-    def __init__(self, line: int, lost: Collection[str] = frozenset()) -> None:
+    def __init__(self, line: int, lost: Collection[str] = frozenset(), path: str = "") -> None:
         super().__init__(line)
+        self.path = path
         self.lost = lost
         self.checked: dict[str, Any] = {}
 
@@ -164,7 +165,7 @@ def _defaults(path: Path) -> tuple[Defaults, list[Problem]]:
         for name in document
         if report.problems and (name in OF_ONE_VM or _mistakes(_part(document, name), report.path))
     }
-    defaults = Defaults(document.line, lost=INHERITABLE & wrong)
+    defaults = Defaults(document.line, INHERITABLE & wrong, report.path)
     defaults.update({name: value for name, value in document.items() if name not in wrong})
     defaults.lines = document.lines
     defaults.checked = _taken(defaults, defaults, Report(report.path))
@@ -255,11 +256,14 @@ def _check_balloon(
     if not balloon or balloon <= memory:
         return
     is_lost = "memory" in defaults.lost and "memory" not in own
-    is_wrong = own.get("memory") not in (None, memory)
-    is_inherited = own.keys().isdisjoint(BALLOONING) and defaults.keys() >= BALLOONING
-    if not (is_lost or is_wrong or is_inherited):  # those are told already, with the memory
-        line = own.lines.get("balloon", own.line)
-        report.add(line, f"balloon must be at most memory, {memory}, not {balloon}")
+    if is_lost or own.get("memory") not in (None, memory):  # what it should be is not known
+        return
+    sentence = f"balloon must be at most memory, {memory}, not {balloon}"
+    if own.keys().isdisjoint(BALLOONING):  # of all that inherit both, and said once
+        line = defaults.lines.get("balloon", defaults.line)
+        report.problems.append(Problem(defaults.path, line, sentence))
+    else:
+        report.add(own.lines.get("balloon", own.line), sentence)
 
 
 def _taken(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:

@@ -180,7 +180,8 @@ def test_balloon_is_measured_by_the_memory_it_goes_with(tmp_path: Path) -> None:
         c="name: c\nmemory: null\n",
     )
     sentence = "balloon must be at most memory, 1024, not 2048"
-    assert mistakes(site) == [f"b.yaml:1: {sentence}", f"c.yaml:1: {sentence}"]
+    (site / "vms" / "d.yaml").write_text("name: d\n")
+    assert mistakes(site) == [f"{DEFAULTS}:2: {sentence}", f"c.yaml:1: {sentence}"]
     (site / "vms" / DEFAULTS).write_text("target_node: n\nballoon: 2048\nmemory: 1024\n")
     (site / "vms" / "c.yaml").write_text("name: c\nballoon: 512\n")
     assert mistakes(site) == [f"{DEFAULTS}:2: {sentence}"]
