@@ -24,8 +24,11 @@ def ansible_venv(*requirements: str) -> Path:
 
 
 def bare_environment(**more: str) -> dict[str, str]:
-    """Return what a container gives: no settings of this shell, and a home of no one's."""
-    return {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"} | more
+    """Return what a container gives: no settings of this shell, and a home of no one's.
+
+    Ansible makes a folder in it, as root wherever it is.
+    """
+    return {"PATH": "/usr/bin:/bin", "HOME": str(CACHE / "home"), "LC_ALL": "C.UTF-8"} | more
 
 
 def checkout(folder: Path) -> Path:
