@@ -94,6 +94,26 @@ def test_its_live_half_is_complete_and_light(collections: Path) -> None:
     assert shown.split() == [str(root / "stackyard" / "proxmox" / "live.py"), "[]"]
 
 
+def test_each_of_its_modules_finds_all_it_calls(collections: Path) -> None:
+    root = collections / "ansible_collections" / "fullstack" / "stackyard"
+    modules = [
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted(root.glob("stackyard/**/*.py"))
+    ]
+    script = (
+        "import importlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "for name in sys.argv[2:]: print(importlib.import_module(name).__file__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(root), *modules],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert all(line.startswith(str(root)) for line in done.stdout.splitlines())
+
+
 def test_its_documentation_is_complete(bare: Path, collections: Path) -> None:
     shown = run(bare, "ansible-doc", "--type", "inventory", "--json", NAME, collections=collections)
     (plugin,) = json.loads(shown).values()
