@@ -7,6 +7,7 @@ a sync changed, 64 a command line that makes no sense, 130 interrupted.
 """
 
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -47,21 +48,30 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a `StackyardError` becomes its sentence and its exit code."""
     try:
+        said, code = _run()
+        if said:
+            with suppress(OSError):  # nobody can be told more than the exit code
+                typer.echo(said, err=True)
+    finally:
+        output.drop_unwritten_errors()
+    sys.exit(code)
+
+
+def _run() -> tuple[str, int]:
+    """Return what is to be said at the end, and the exit code."""
+    try:
         with output.told():
             code = app(standalone_mode=False)
     except StackyardError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
+        return f"error: {error}", error.exit_code
     except typer.TyperException as error:
         said = error.format_message()
         is_help = said.startswith("Usage: ")  # nothing was asked for, which is no mistake to name
-        typer.echo(said if is_help else f"error: {said} (see stackyard --help)", err=True)
-        sys.exit(USAGE)
+        return (said if is_help else f"error: {said} (see stackyard --help)"), USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    if code == INTERRUPTED:  # typer makes this of a KeyboardInterrupt
-        typer.echo("interrupted", err=True)
-    sys.exit(code or 0)
+    # typer makes this code of a KeyboardInterrupt
+    return ("interrupted" if code == INTERRUPTED else ""), code or 0
 
 
 @app.callback()

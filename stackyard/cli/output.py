@@ -1,4 +1,4 @@
-"""Standard output whose troubles are told as every other error is: a disk that is full, say."""
+"""The streams of the process: what cannot be written to one is told as every other error is."""
 
 import errno
 import io
@@ -48,6 +48,16 @@ def told() -> Iterator[None]:
         sys.stdout.flush()
     finally:
         _empty(sys.stdout, stream.fileno())
+
+
+def drop_unwritten_errors() -> None:
+    """Leave nothing in standard error that Python would write at its end, and exit with 120 for."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _empty(stream: TextIO, descriptor: int) -> None:

@@ -97,9 +97,11 @@ def test_what_was_reached_is_told_though_nobody_can_look_afterwards(
 
 def shell(site: Site, line: str) -> tuple[int, str]:
     """Run a line of bash in which $APPLY is the apply; return its code and what was left to say."""
+    # Most shells have no PYTHONUNBUFFERED, and what is buffered is written at the very end.
+    usual = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         ["/bin/bash", "-c", f"set -o pipefail; {line}"],
-        env={**os.environ, **site.endpoint.environ, "APPLY": " ".join(site.command("apply"))},
+        env={**usual, **site.endpoint.environ, "APPLY": " ".join(site.command("apply"))},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

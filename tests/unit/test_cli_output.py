@@ -47,6 +47,23 @@ def test_an_error_is_told_even_if_nothing_can_be_printed(tmp_path: Path) -> None
     assert "vms:1: cannot be read" in done.stderr
 
 
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("environ", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize(("option", "code"), [("--site=gone", 1), ("--no-such-option", 64)])
+def test_the_exit_code_tells_when_no_error_can_be_printed(
+    option: str, code: int, environ: dict[str, str], tmp_path: Path
+) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "stackyard.cli.main", "plan", option],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], **environ},
+            stderr=full,
+            check=False,
+        )
+    assert done.returncode == code
+
+
 def stackyard(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", *arguments],
