@@ -42,8 +42,9 @@ demo: setup packages
 demo-down: setup
 	@$(BIN)/stackyard lab down
 
+# Many tests wait for machines, tasks and servers: two processes take half the time.
 test: setup packages
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # All benchmarks, or `make bench ONLY="create inventory"`.
 bench: setup

@@ -1,5 +1,6 @@
 """Virtual environments with ansible-core and nothing else, as a stock AWX has; made once."""
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -15,11 +16,14 @@ def ansible_venv(*requirements: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(requirements)).strip("-.")
     venv = CACHE / name
     complete = venv / ".complete"
-    if not complete.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--disable-pip-version-check", *requirements], check=True)
-        complete.touch()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+            pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+            subprocess.run([*pip, "--disable-pip-version-check", *requirements], check=True)
+            complete.touch()
     return venv / "bin"
 
 
