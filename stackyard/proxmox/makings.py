@@ -14,6 +14,8 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.pauses import growing
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.2, 3.0
+# Proxmox locks the new VM first and begins the task afterwards, so one look proves nothing.
+WITHOUT_TASK_SECONDS = 2.0
 _CLONING = "qmclone"  # a task has the VMID of its source
 _MAKING = frozenset({"qmcreate", "qmrestore"})
 
@@ -26,7 +28,7 @@ def when_made(
 ) -> Observed:
     """Look until no VM that concerns us is being made any more, for `patience` seconds at most.
 
-    Those whose lock no task holds any more come back as abandoned.
+    Those whose lock no task has held for `WITHOUT_TASK_SECONDS` come back as abandoned.
 
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
@@ -37,9 +39,12 @@ def when_made(
 
     deadline, pauses = time.monotonic() + patience, growing(FIRST_SECONDS, LONGEST_SECONDS)
     observed = look()
+    since: dict[int, float] = {}  # when each was first seen without a task
     while locked := being_made(observed):
-        tasks = _running(client, observed)
-        left = {vmid for vmid in locked if not any(_makes(task, vmid) for task in tasks)}
+        tasks, now = _running(client, observed), time.monotonic()
+        idle = {vmid for vmid in locked if not any(_makes(task, vmid) for task in tasks)}
+        since = {vmid: since.get(vmid, now) for vmid in idle}
+        left = {vmid for vmid, first in since.items() if now - first >= WITHOUT_TASK_SECONDS}
         observed = _with_abandoned(look(), left)  # after the tasks, which may have just ended
         if not being_made(observed) or time.monotonic() > deadline:
             break

@@ -19,7 +19,7 @@ from stackyard.proxmox.errors import ApiError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
 from stackyard.proxmox.pools import observe_pools
-from stackyard.proxmox.taken import observe_taken
+from stackyard.proxmox.taken import with_taken
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
@@ -74,8 +74,10 @@ def observe_scope(
         def concerns(observed: Observed, vm: ObservedVm) -> bool:
             return vm.name in wanted if vm.name else vm.vmid in assigned(observed)
 
-        observed = when_made(client, lambda: _lists(client, pool), concerns, scope.patience)
-        observed = observe_taken(client, observed, assigned)
+        def look() -> Observed:
+            return when_made(client, lambda: _lists(client, pool), concerns, scope.patience)
+
+        observed = with_taken(client, look, assigned)
         concerned = _concerned(observed, selected, wanted, scope)
         read = pool.map(lambda vm: _read(client, vm), concerned)
         details = {vm.vmid: vm for vm in read if vm is not None}
@@ -199,7 +201,10 @@ def _templates(
 
 def _read(client: Client, vm: ObservedVm) -> ObservedVm | None:
     config = read_config(client, vm.node, vm.vmid)
-    return None if config is None else replace(vm, config=config)
+    if config is None:
+        return None
+    tags = config.values.get("tags")  # newer than the list's; what is ours is told by both
+    return replace(vm, config=config, tags=tags if isinstance(tags, tuple) else ())
 
 
 def read_config(client: Client, node: str, vmid: int) -> Config | None:

@@ -11,20 +11,29 @@ from stackyard.plan.observed import Observed
 from stackyard.proxmox.client import Client
 
 
-def observe_taken(
-    client: Client, observed: Observed, assigned: Callable[[Observed], set[int]]
+def with_taken(
+    client: Client, look: Callable[[], Observed], assigned: Callable[[Observed], set[int]]
 ) -> Observed:
-    """Add the VMIDs of all that is there, where new VMs are going to be made.
+    """Look, and add the VMIDs of all that is there, where new VMs are going to be made.
 
     One call: `GET /cluster/resources` is late with names, but has each VMID at once. It leaves out
     what the token may not see; who is assigned such a VMID loses it and is given another one.
+
+    A VMID that the lists did not show may have been taken after they were read: by another apply,
+    which makes the very VM that it is assigned to. Only a second look tells the two apart.
 
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
         PlanError: no VMID is free.
     """
-    known = {vm.vmid for vm in observed.vms}
-    if assigned(observed) <= known:
+    observed = look()
+    if assigned(observed) <= _listed(observed):
         return observed
     there = {int(row["vmid"]) for row in client.get("/cluster/resources", type="vm")}
-    return replace(observed, taken=frozenset(there - known))
+    if assigned(observed) & (there - _listed(observed)):
+        observed = look()
+    return replace(observed, taken=frozenset(there - _listed(observed)))
+
+
+def _listed(observed: Observed) -> set[int]:
+    return {vm.vmid for vm in observed.vms}
