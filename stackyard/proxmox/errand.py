@@ -6,7 +6,7 @@ from typing import Any
 from stackyard.plan.observed import marker
 from stackyard.plan.values import Action
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import WorldMovedError
+from stackyard.proxmox.errors import ProxmoxError, WorldMovedError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
@@ -74,16 +74,25 @@ class Errand:
     def put(self, path: str, digest: str | None, **form: str | float | bool | None) -> Any:
         """Write the configuration or a part of it, which is the same if it is written twice.
 
-        After a broken connection it is written again, unless the digest tells that it was applied.
+        After a broken connection it is written again, unless the digest tells that it was applied;
+        a VM that still has the mark of being made is nobody else's, and is written all the same.
 
         Raises:
             ProxmoxError: it was refused, or nobody knows whether it was applied.
         """
+        now: dict[str, Any] = {"digest": digest}
 
         def is_as_before() -> bool:
-            return digest is None or self.read()["digest"] == digest
+            if digest is not None:
+                now.update(self.read())
+            return bool(now["digest"] == digest)
 
-        return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
+        try:
+            return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
+        except ProxmoxError:
+            if now["digest"] == digest or not self._is_being_made(now):
+                raise
+        return self.client.repeat("PUT", path, is_as_before, digest=now["digest"], **form)
 
     def read(self) -> dict[str, Any]:
         """Return the VM's configuration as it is now."""
@@ -97,10 +106,14 @@ class Errand:
             WorldMovedError: a VM that is being made is not marked as ours any more.
         """
         config = self.read()
-        is_marked = config.get("description") == marker(self.action.name)
-        if self.is_new and (not is_marked or "lock" in config):
+        if self.is_new and not self._is_being_made(config):
             raise self.moved("somebody else works on it")
         return str(config["digest"])
+
+    def _is_being_made(self, config: dict[str, Any]) -> bool:
+        """Tell whether it is still marked as a VM that this action makes, and its alone."""
+        is_marked = config.get("description") == marker(self.action.name)
+        return self.is_new and is_marked and "lock" not in config
 
     def renew(self) -> bool:
         """Take the digest of a configuration in which a lock alone came or went since the plan.
@@ -114,9 +127,13 @@ class Errand:
         return True
 
     def take_digest(self) -> str | None:
-        """Return the known digest for a write that makes it out of date."""
+        """Return the digest for a write that makes it out of date, read where it is not known.
+
+        None for a VM that this action has just made and configured: to read its digest once more
+        would be an eleventh request, and a disk that somebody enlarged meanwhile cannot shrink.
+        """
         digest, self.digest = self.digest, None
-        return digest
+        return digest or (None if self.is_new else self.fresh_digest())
 
     def what(self, verb: str) -> str:
         """Name a task for people."""

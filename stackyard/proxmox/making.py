@@ -47,11 +47,7 @@ def configure(errand: Errand, step: Configure) -> None:
 
 
 def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
-    only_removes = all(change.after is None for change in changes)
-    if errand.is_new and errand.digest is None and only_removes:
-        digest = None  # a drive of a fresh clone is in the way; the next write looks first
-    else:
-        digest = errand.digest or errand.fresh_digest()
+    digest = errand.digest or errand.fresh_digest()
     form = wire.parameters(changes)
     errand.put(f"{errand.vm}/config", digest, **form)
     errand.digest = None
