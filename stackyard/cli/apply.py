@@ -64,8 +64,10 @@ def _apply_kept(file: Path, site: Path, yes: bool, verbose: bool, audit: Path | 
 
     try:
         planned = from_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"{file} cannot be read: {error}") from error
+    except OSError as error:
+        raise PlanError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise PlanError(f"{file} is no plan: it is no text") from error
     except PlanError as error:
         raise PlanError(f"{file}: {error}") from error
     vms.show_plan(planned)

@@ -7,7 +7,7 @@ them, so that playbooks written for its inventory plugin go on working.
 import ipaddress
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 ABSENT = "absent"  # the power state of a VM that is defined and not in Proxmox
@@ -63,12 +63,19 @@ class Facts:
 
 def to_json(facts: Mapping[str, Facts]) -> str:
     """Return facts by host as JSON, for caches."""
-    return json.dumps({name: asdict(one) for name, one in facts.items()})
+    return json.dumps({"form": _form(), "hosts": {name: asdict(f) for name, f in facts.items()}})
 
 
-def from_json(text: str) -> dict[str, Facts]:
-    """Return the facts that `to_json` was given."""
-    return {name: _from_document(one) for name, one in json.loads(text).items()}
+def from_json(text: str) -> dict[str, Facts] | None:
+    """Return the facts that `to_json` was given; None where a release with other facts wrote it."""
+    document = json.loads(text)
+    if document.get("form") != _form():
+        return None
+    return {name: _from_document(one) for name, one in document["hosts"].items()}
+
+
+def _form() -> list[str]:
+    return [field.name for field in fields(Facts)]
 
 
 def _from_document(document: Mapping[str, Any]) -> Facts:

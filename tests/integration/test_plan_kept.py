@@ -105,6 +105,17 @@ def test_what_is_no_plan_is_told_by_its_file(tmp_path: Path, text: str) -> None:
     assert (applied.stdout, applied.stderr) == ("", said)
 
 
+def test_a_plan_that_cannot_be_read_is_told_with_the_reason(tmp_path: Path) -> None:
+    reasons = {"missing.json": "cannot be read: No such file or directory"}
+    reasons |= {"folder": "cannot be read: Is a directory", "image": "is no plan: it is no text"}
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "image").write_bytes(b"\xff\xd8\xff")
+    for name, reason in reasons.items():
+        applied = run_here(tmp_path, "apply", str(tmp_path / name), "--yes", environ={})
+        assert (applied.returncode, applied.stdout) == (1, "")
+        assert applied.stderr == f"error: {tmp_path / name} {reason}\n"
+
+
 def test_a_lock_that_comes_and_goes_does_not_spoil_a_kept_plan(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """What Proxmox knows, laid over the desired inventory."""
 
+import json
 from typing import Any
 
 import pytest
@@ -247,3 +248,10 @@ def test_the_definitions_are_only_added_to(vms: list[Facts]) -> None:
 @given(st.dictionaries(names, observed))
 def test_facts_survive_the_cache(found: dict[str, Facts]) -> None:
     assert from_json(to_json(found)) == found
+
+
+def test_facts_of_another_release_are_no_facts() -> None:
+    kept = json.loads(to_json({"web": facts(101, "web")}))
+    kept["form"].remove("pool")
+    assert from_json(json.dumps(kept)) is None
+    assert from_json(json.dumps(kept["hosts"])) is None  # as they were kept before they had a form
