@@ -1,6 +1,7 @@
 """Fixtures of the integration tests."""
 
 import gc
+import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,11 @@ from vault_lab import own_vault, proxy, vault
 from stackyard.lab.machine import Machines, Simulated
 from stackyard.lab.platform_file import EXAMPLE
 from stackyard.lab.tls import make_authority, make_server
+
+# Under nohup, or in a shell's background, signals are ignored, and so would all be that is started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 __all__ = ["lab", "lab_certificate", "own_vault", "proxmox_endpoint", "proxy", "vault"]
 
