@@ -63,6 +63,7 @@ def _write(
     from stackyard.cli import vms
     from stackyard.cli.files import write_new
     from stackyard.proxmox.adopt import add_tag, check_adopted
+    from stackyard.proxmox.errors import ApiError
 
     write_new(path, text)
     if path.absolute().parent != (site / "vms").absolute():
@@ -72,9 +73,14 @@ def _write(
         vm = observed.vms[0]
         definition = next(d for d in definitions if d.name == vm.name)
         check_adopted(definition, observed, fleet_site)
-        return add_tag(client, vm)
     except BaseException:
         path.unlink()
+        raise
+    try:
+        return add_tag(client, vm)
+    except ApiError as error:
+        if error.is_refusal:  # else it may have the tag: without its file a prune would remove it
+            path.unlink()
         raise
 
 

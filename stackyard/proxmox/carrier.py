@@ -27,13 +27,12 @@ from stackyard.plan.values import (
 )
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errand import Errand
+from stackyard.proxmox.errand import CHANGED, Errand
 from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError
 from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 
-_CHANGED = "it changed since the plan was made"
 _DOERS: Final[Mapping[type[Step], Callable[[Errand, Any], None]]] = {
     Clone: making.clone,
     Create: making.create,
@@ -75,10 +74,8 @@ class Carrier:
             WorldMovedError: the VM is gone or has changed.
         """
         errand = self._errand
-        if errand.digest is None or isinstance(errand.action.steps[0], Configure | Grow):
-            return
-        if errand.read()["digest"] != errand.digest and not errand.renew():
-            raise errand.moved(_CHANGED)
+        if errand.digest is not None and not _says_digest(errand.action.steps[0]):
+            errand.check()
 
     def carry_out(self, step: Step) -> None:
         """Do one step and wait for its end.
@@ -94,7 +91,7 @@ class Carrier:
         except (ApiError, TaskError) as error:
             makes = isinstance(step, Clone | Create)
             if error.is_stale:
-                raise errand.moved(_CHANGED) from error
+                raise errand.moved(CHANGED) from error
             if error.is_gone and not makes:
                 raise errand.moved("it is not there any more, or on another node") from error
             if error.says_taken and makes:
@@ -110,6 +107,13 @@ class Carrier:
             if not error.is_stale or not errand.renew():
                 raise
             _DOERS[type(step)](errand, step)
+
+
+def _says_digest(step: Step) -> bool:
+    """Tell whether Proxmox itself compares the digest; the write of a pool has none."""
+    if isinstance(step, Configure):
+        return any(change.key != "pool" for change in step.changes)
+    return isinstance(step, Grow)
 
 
 def _taken(errand: Errand) -> VmidTakenError:

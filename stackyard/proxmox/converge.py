@@ -16,7 +16,7 @@ from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe, observe_scope
 from stackyard.proxmox.planning import plan_fleet
 from stackyard.proxmox.rivals import with_fresh_vmids
-from stackyard.proxmox.wire import decode
+from stackyard.proxmox.wire import tags_of
 
 _TAG_ATTEMPTS = 5
 
@@ -74,7 +74,8 @@ def _look(
     concerned = tuple(d for d in fleet if d.name in kept and d.managed)
     observed = observe_scope(client, concerned, site, Scope(names=frozenset(names), patience=0))
     left = make_plan(concerned, observed, site)
-    return Outcome(plan, tuple(_seen(action, observed, left) for action in reached), observed)
+    seen = tuple(_seen(action, observed, left) for action in reached)
+    return Outcome(plan, seen, observed, unseen="; ".join(left.problems))
 
 
 def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
@@ -121,9 +122,8 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
     path = f"/nodes/{node}/qemu/{vmid}/config"
     for _ in range(_TAG_ATTEMPTS):
         config = client.get(path)
-        decoded = decode("tags", config.get("tags", ""))
-        tags = decoded[1][0] if decoded else ()
-        if not isinstance(tags, tuple) or tag not in tags:
+        tags = tags_of(config)
+        if tag not in tags:
             return False
         rest = ";".join(other for other in tags if other != tag)
         change = {"tags": rest} if rest else {"delete": "tags"}

@@ -3,13 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from stackyard.plan.observed import marker
-from stackyard.plan.values import Action
+from stackyard.plan.observed import TAG, marker
+from stackyard.plan.values import Action, Unlock
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ProxmoxError, WorldMovedError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
+from stackyard.proxmox.wire import tags_of
+
+_IDENTITY = ("smbios1", "meta")  # given to each VM when it is made, and to no other one
+
+
+CHANGED = "it changed since the plan was made"
 
 
 class Errand:
@@ -28,6 +34,7 @@ class Errand:
         self.upids: list[str] = []
         self.warning = ""
         self.halt = halt
+        self._checked: dict[str, Any] = {}  # the configuration of the VM that was checked
 
     @property
     def vms(self) -> str:
@@ -98,6 +105,33 @@ class Errand:
         """Return the VM's configuration as it is now."""
         config: dict[str, Any] = self.client.get(f"{self.vm}/config")
         return config
+
+    def check(self) -> None:
+        """Refuse a VM that is not the one of the plan, and remember it.
+
+        Raises:
+            WorldMovedError: it has another configuration.
+        """
+        config = self.read()
+        if config["digest"] != self.digest and not self.renew():
+            raise self.moved(CHANGED)
+        self._checked = config
+
+    def check_ours(self) -> None:
+        """Refuse to remove a VM that is not the checked one any more, or was taken from us.
+
+        A removal takes no digest, and a VMID that is free is soon given to somebody else's VM.
+
+        Raises:
+            WorldMovedError: it is another one, or has neither our tag nor our mark.
+        """
+        config = self.read()
+        is_marked = config.get("description") == marker(str(config.get("name")))
+        is_leftover = isinstance(self.action.steps[0], Unlock) and "name" not in config
+        if any(config.get(key) != self._checked.get(key) for key in _IDENTITY):
+            raise self.moved("another VM has its VMID by now")
+        if not (TAG in tags_of(config) or is_marked or is_leftover):
+            raise self.moved(f"its tag {TAG} was taken off")
 
     def fresh_digest(self) -> str:
         """Return the digest of the configuration as it is now.

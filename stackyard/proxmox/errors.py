@@ -36,6 +36,11 @@ class ApiError(ProxmoxError):
         super().__init__(f"Proxmox refused {request}: {text}")
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether nothing was done; a gateway's error leaves that open."""
+        return self.status <= HTTPStatus.NOT_IMPLEMENTED
+
+    @property
     def is_locked(self) -> bool:
         """Whether a lock kept the request from doing anything, so that it can be tried again."""
         return is_lock(self.reason)

@@ -1,10 +1,12 @@
 """Steps that make a VM and write its configuration."""
 
+from stackyard.plan.differ import is_for_guest
 from stackyard.plan.observed import marker
 from stackyard.plan.values import Change, Clone, Configure, Create
 from stackyard.proxmox import wire
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.pools import put_into_pool
+from stackyard.proxmox.power import is_running
 
 
 def clone(errand: Errand, step: Clone) -> None:
@@ -47,6 +49,9 @@ def configure(errand: Errand, step: Configure) -> None:
 
 
 def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
+    is_for_start = errand.action.status == "stopped" and any(map(is_for_guest, changes))
+    if is_for_start and not errand.is_new and is_running(errand):
+        raise errand.moved("it was started since the plan was made")
     digest = errand.digest or errand.fresh_digest()
     form = wire.parameters(changes)
     errand.put(f"{errand.vm}/config", digest, **form)

@@ -25,6 +25,7 @@ from stackyard.proxmox.wire import decode_pending
 
 MAKING_PATIENCE_SECONDS = 600.0
 _UNREACHABLE = range(595, 600)
+_LOOKS = 3  # until the lists and what is read after them agree
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +69,22 @@ def observe_scope(
     fleet = tuple(definitions)
     selected = select(fleet, scope.limit) if fleet else ()
     wanted = {*(definition.name for definition in selected), *scope.names}
+    assign = _assigning(fleet, site)
+    concerns = _concerning(wanted, site, assign)
     with ThreadPoolExecutor(POOL_SIZE) as pool:
-        assigned = _assigned(fleet, site, wanted)
-
-        def concerns(observed: Observed, vm: ObservedVm) -> bool:
-            return vm.name in wanted if vm.name else vm.vmid in assigned(observed)
 
         def look() -> Observed:
             return when_made(client, lambda: _lists(client, pool), concerns, scope.patience)
 
-        observed = with_taken(client, look, assigned)
-        concerned = _concerned(observed, selected, wanted, scope)
-        read = pool.map(lambda vm: _read(client, vm), concerned)
+        def assigned(observed: Observed) -> set[int]:
+            return {vmid for name, vmid in assign(observed).items() if name in wanted}
+
+        for _ in range(_LOOKS):
+            observed = with_taken(client, look, assigned)
+            concerned = _concerned(observed, selected, wanted, scope)
+            read = tuple(pool.map(lambda vm: _read(client, vm), concerned))
+            if [vm and vm.name for vm in read] == [vm.name for vm in concerned]:
+                break  # none was renamed, moved or removed meanwhile
         details = {vm.vmid: vm for vm in read if vm is not None}
         gone = {vm.vmid for vm in concerned} - details.keys()
     vms = tuple(details.get(vm.vmid, vm) for vm in observed.vms if vm.vmid not in gone)
@@ -106,16 +111,25 @@ def observe_rest(client: Client, observed: Observed) -> Observed:
     return replace(observed, vms=tuple(read.get(vm.vmid, vm) for vm in observed.vms))
 
 
-def _assigned(
-    fleet: tuple[Definition, ...], site: Site, wanted: set[str]
-) -> Callable[[Observed], set[int]]:
-    """Return what tells the VMIDs of the wanted ones, those that are going to be made too."""
+def _assigning(fleet: tuple[Definition, ...], site: Site) -> Callable[[Observed], dict[str, int]]:
+    return lambda observed: assign_vmids(fleet, observed, site.vmid_range)
 
-    def assigned(observed: Observed) -> set[int]:
-        vmids = assign_vmids(fleet, observed, site.vmid_range)
-        return {vmid for name, vmid in vmids.items() if name in wanted}
 
-    return assigned
+def _concerning(
+    wanted: set[str], site: Site, assign: Callable[[Observed], dict[str, int]]
+) -> Callable[[Observed, ObservedVm], bool]:
+    """Return what tells whether a VM, which may have no name yet, is or becomes a wanted one."""
+
+    def concerns(observed: Observed, vm: ObservedVm) -> bool:
+        if vm.name:
+            return vm.name in wanted
+        meant = [name for name, vmid in assign(observed).items() if vmid == vm.vmid]
+        if meant:
+            return meant[0] in wanted
+        # A VM that is replaced keeps its VMID, which may be another than the rule gives it.
+        return vm.vmid in site.vmid_range and bool(wanted - {vm.name for vm in observed.vms})
+
+    return concerns
 
 
 def _concerned(
@@ -203,8 +217,10 @@ def _read(client: Client, vm: ObservedVm) -> ObservedVm | None:
     config = read_config(client, vm.node, vm.vmid)
     if config is None:
         return None
-    tags = config.values.get("tags")  # newer than the list's; what is ours is told by both
-    return replace(vm, config=config, tags=tags if isinstance(tags, tuple) else ())
+    # Name and tags say whose it is, and must be those that the digest is for.
+    name, tags = config.values.get("name"), config.values.get("tags")
+    own = str(name) if name else None
+    return replace(vm, name=own, config=config, tags=tags if isinstance(tags, tuple) else ())
 
 
 def read_config(client: Client, node: str, vmid: int) -> Config | None:

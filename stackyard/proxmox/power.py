@@ -1,6 +1,7 @@
 """Steps on the whole VM: its power, becoming a template, and its end."""
 
 import time
+from typing import Any
 
 from stackyard.definitions.model import PowerState
 from stackyard.plan.values import Unlock
@@ -52,6 +53,11 @@ def until(errand: Errand, power: PowerState) -> None:
     raise TaskError(errand.what("switch of the power"), f"the VM is not {power} after all")
 
 
+def is_running(errand: Errand) -> bool:
+    """Tell whether the VM runs now, which no digest does."""
+    return bool(errand.client.get(f"{errand.vm}/status/current")["status"] != "stopped")
+
+
 def shutdown(errand: Errand) -> None:
     """Shut the guest down, by force once its time is over."""
     _status(errand, "shutdown", timeout=GUEST_SECONDS, forceStop=True)
@@ -82,7 +88,12 @@ def unlock(errand: Errand, step: Unlock) -> None:
 def delete(errand: Errand) -> None:
     """Remove the VM with all its disks; one that follows it may be on another node."""
     query = {"purge": True, "destroy-unreferenced-disks": True}
-    errand.run("destroy", lambda: errand.client.delete(errand.vm, **query))
+
+    def begin() -> Any:
+        errand.check_ours()  # each time: it may have waited for the guest, or for a lock
+        return errand.client.delete(errand.vm, **query)
+
+    errand.run("destroy", begin)
     errand.node, errand.digest = errand.action.target or errand.node, None
 
 

@@ -29,6 +29,8 @@ def with_fresh_vmids(
         names = ",".join(sorted(lost))
         try:
             observed = observe(client, fleet, site, names)
+            if any(vm.vmid in lost.values() and not vm.name for vm in observed.vms):
+                break  # still being made: it may well be the very VM
             observed = replace(observed, taken=observed.taken | frozenset(lost.values()))
             plan = make_plan(fleet, observed, site, names)
         except StackyardError as error:

@@ -20,7 +20,8 @@ def with_taken(
     what the token may not see; who is assigned such a VMID loses it and is given another one.
 
     A VMID that the lists did not show may have been taken after they were read: by another apply,
-    which makes the very VM that it is assigned to. Only a second look tells the two apart.
+    which makes the very VM that it is assigned to. A VM that no list has may have moved from one
+    node to another between them. A second look tells.
 
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
@@ -29,8 +30,10 @@ def with_taken(
     observed = look()
     if assigned(observed) <= _listed(observed):
         return observed
-    there = {int(row["vmid"]) for row in client.get("/cluster/resources", type="vm")}
-    if assigned(observed) & (there - _listed(observed)):
+    rows = client.get("/cluster/resources", type="vm")
+    there = {int(row["vmid"]) for row in rows}
+    vms = {int(row["vmid"]) for row in rows if row["type"] == "qemu"}
+    if (assigned(observed) | vms) & (there - _listed(observed)):
         observed = look()
     return replace(observed, taken=frozenset(there - _listed(observed)))
 

@@ -51,6 +51,11 @@ def decode(key: str, value: object) -> tuple[str, Decoded] | None:
     return (name, decoder(name, text)) if decoder else None
 
 
+def tags_of(config: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the tags in a configuration as Proxmox answers it."""
+    return _decode_tags("tags", str(config.get("tags", "")))[0]
+
+
 def decode_pending(rows: list[dict[str, object]]) -> Config:
     """Read `GET …/pending`: the configuration as it is after the next restart.
 
@@ -125,7 +130,7 @@ def _decode_first(default_key: str, read: Callable[[str], Value]) -> Decoder:
     return decoder
 
 
-def _decode_tags(_key: str, text: str) -> Decoded:
+def _decode_tags(_key: str, text: str) -> tuple[tuple[str, ...], str]:
     return tuple(sorted(tag for tag in re.split(r"[;, ]+", text) if tag)), ""
 
 
