@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.lab.addresses import lab_id
+from stackyard.lab.errors import LabError
 
 PRIVATE = 0o600
 
@@ -104,8 +105,15 @@ class Folder:
         return self.path / "machines"
 
     def create(self) -> None:
-        """Make the folder where there is none, for its owner only."""
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make the folder where there is none, for its owner only.
+
+        Raises:
+            LabError: there cannot be one.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise LabError(f"{self.path} cannot be made a folder: {error.strerror}") from error
 
     def empty(self) -> None:
         """Remove all that is in the folder; what makes it a lab's folder goes last."""

@@ -128,6 +128,15 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert precious.stat().st_mode & 0o777 == 0o755
 
 
+def test_a_lab_needs_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for wrong in (file, file / "below"):
+        code, _, messages = say("up", wrong, "--no-machines")
+        assert (code, "Traceback" in messages) == (1, False)
+        assert f"{wrong} cannot be made a folder" in messages
+
+
 def test_a_killed_lab_without_machines_leaves_nothing(folder: Path) -> None:
     assert say("up", folder, "--no-machines")[0] == 0
     found = control.find(folder)
