@@ -98,15 +98,24 @@ def guard(
     """Refuse files with a value that SOPS has not encrypted, a private key or a kubeconfig.
 
     The rules of the .sops.yaml above a file say whether it must be encrypted, and a folder called
-    secrets does; other files are searched for private keys and kubeconfigs alone.
+    secrets does; other files are searched for private keys and kubeconfigs alone. Where there is no
+    .sops.yaml, every file must be encrypted.
     """
     from stackyard.stores.guard import guard as check
+    from stackyard.stores.guard import has_rules
 
     problems = check(files)
     for problem in problems:
         typer.echo(str(problem), err=True)
     if problems:
-        count = len({problem.path for problem in problems})
+        refused = {problem.path for problem in problems}
+        if not all(has_rules(Path(path)) for path in refused):
+            typer.echo(
+                "where no .sops.yaml is above a file, it must be encrypted: "
+                "write one whose creation_rules say which files are secret",
+                err=True,
+            )
+        count = len(refused)
         typer.echo(f"error: {count} file{'s' * (count != 1)} refused", err=True)
         raise typer.Exit(1)
 

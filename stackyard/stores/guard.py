@@ -26,12 +26,23 @@ def guard(paths: Iterable[Path]) -> list[Problem]:
     or when it is YAML, JSON or .env below a folder `secrets`; where there is no `.sops.yaml`, every
     file must. In all others only private keys and kubeconfigs are looked for.
 
+    A file that cannot be read is a problem too.
+
     Raises:
-        StoreError: a file cannot be read.
+        StoreError: a `.sops.yaml` cannot be read.
         SecretsError: a `.sops.yaml` cannot be understood.
     """
     known: dict[Path, Sources] = {}
     return [problem for path in _files(paths) for problem in _check(path, known)]
+
+
+def has_rules(path: Path) -> bool:
+    """Tell whether any `.sops.yaml` in its repository is above a file.
+
+    Raises:
+        StoreError, SecretsError: see `guard`.
+    """
+    return any(_sources(path.resolve().parent))
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -45,7 +56,11 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _check(path: Path, known: dict[Path, Sources]) -> Iterator[Problem]:
-    content = _content(path)
+    try:
+        content = _content(path)
+    except StoreError as error:
+        yield Problem(str(path), 1, str(error).removeprefix(f"{path} "))
+        return
     for line, sentence in find_clear(content):
         yield Problem(str(path), line, sentence)
     try:

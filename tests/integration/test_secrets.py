@@ -152,7 +152,21 @@ def test_the_guard_as_a_command(sops: Sops) -> None:
     assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
     (sops.folder / ".sops.yaml").unlink()
     assert "secrets/bad.yaml:2: password" in run(sops, "guard", "secrets").stderr
-    assert "nothing.yaml cannot be read" in run(sops, "guard", "nothing.yaml").stderr
+    both = run(sops, "guard", "nothing.yaml", "id").stderr.splitlines()
+    assert both[0] == "nothing.yaml:1: cannot be read: No such file or directory"
+    assert both[1] == "id:1: has a private key in clear"
+    assert both[-1] == "error: 2 files refused"
+
+
+def test_the_guard_says_that_there_are_no_rules(sops: Sops) -> None:
+    (sops.folder / "web.yaml").write_text("name: web\n")
+    assert "no .sops.yaml" not in run(sops, "guard", "web.yaml").stderr
+    (sops.folder / ".sops.yaml").unlink()
+    refused = run(sops, "guard", "web.yaml")
+    assert refused.returncode == 1
+    lines = refused.stderr.splitlines()
+    assert lines[0] == "web.yaml:1: name is not encrypted"
+    assert "where no .sops.yaml is above a file, it must be encrypted" in lines[2]
 
 
 def test_the_hook_of_pre_commit_is_the_guard(sops: Sops) -> None:
