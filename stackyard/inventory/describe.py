@@ -21,11 +21,10 @@ LEFT_OUT = DEVICES | {"source", "sshkeys", "variables", "groups"}
 def describe(vm: Definition) -> dict[str, Any]:
     """Return what a definition and the defaults give, by the model's names, and its devices."""
     given = vm.source.given
-    pairs = ((name, getattr(vm, name), default) for name, default in _defaults(Definition))
     described = {
         name: _plain(value)
-        for name, value, default in pairs
-        if name not in LEFT_OUT and (value != default or name in given)
+        for name, default in _defaults(Definition)
+        if ((value := getattr(vm, name)) != default or name in given) and name not in LEFT_OUT
     }
     return described | {slot: _text(device) for slot, device in _devices(vm)}
 
@@ -53,11 +52,10 @@ def _text(device: Any) -> str:
     if isinstance(device, str):
         return device
     kind: Any = type(device)
-    pairs = ((name, getattr(device, name), default) for name, default in _defaults(kind))
     return ",".join(
         f"{name}={int(value) if isinstance(value, bool) else value}"
-        for name, value, default in pairs
-        if value != default and name != "slot"
+        for name, default in _defaults(kind)
+        if (value := getattr(device, name)) != default and name != "slot"
     )
 
 
