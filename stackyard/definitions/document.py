@@ -1,9 +1,9 @@
 """YAML text to plain values that still know their lines. Knows nothing of virtual machines."""
 
-from collections.abc import Iterator
+import operator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -67,6 +67,8 @@ def read_document(text: str) -> Any:
         check_nesting(text)
         loader: Any = Loader(text)
         loader.resolve = _resolve
+        # PyYAML looks at each node's path twice, to no end: here no tag depends on one.
+        loader.descend_resolver, loader.ascend_resolver = operator.is_, bool
         try:
             node = loader.get_single_node()
             return None if node is None else _Reader(loader).value(node)
@@ -149,10 +151,16 @@ class _Reader:
         raise DocumentError(_line(node.start_mark), sentence)
 
     def _mapping(self, node: yaml.MappingNode) -> Mapping:
-        result = Mapping(_line(node.start_mark))
-        for key_node, value_node in self._pairs(node, result):
+        result = Mapping(node.start_mark.line + 1)
+        pairs: list[tuple[yaml.Node, yaml.Node]] = node.value
+        for key_node, value_node in pairs:
+            if key_node.tag == MERGE:  # goes in first, wherever it stands
+                self._merge(value_node, result)
+        for key_node, value_node in pairs:
+            if key_node.tag == MERGE:
+                continue
             key = self.value(key_node)
-            line = _line(key_node.start_mark)
+            line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise DocumentError(line, f"the key {key!r} is not a string: put it in quotes")
             if key in result.lines:
@@ -162,18 +170,6 @@ class _Reader:
             result[key] = self.value(value_node)
             result.lines[key] = line
         return result
-
-    def _pairs(
-        self, node: yaml.MappingNode, result: Mapping
-    ) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-        """Yield a mapping's own pairs; what `<<` merges goes into the result first."""
-        own = []
-        for key_node, value_node in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
-            if key_node.tag == MERGE:
-                self._merge(value_node, result)
-            else:
-                own.append((key_node, value_node))
-        yield from own
 
     def _merge(self, node: yaml.Node, result: Mapping) -> None:
         values = self.value(node)
