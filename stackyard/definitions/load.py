@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,8 @@ NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = dict.fromkeys(
     (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
 )
-FIELDS = frozenset(field.name for field in fields(Definition))
 KEYS = {key.name: key for key in VM_KEYS}
+ATTRIBUTES = {key.name: key.attribute for key in VM_KEYS}
 SHAPES: dict[str, tuple[Callable[[Mapping, Report], Any], frozenset[str]]] = {
     "disks": (read_disks, frozenset({"disks", "nested_disks"})),
     "networks": (read_networks, frozenset({"network", "networks"})),
@@ -189,18 +188,14 @@ def _part(document: Mapping, name: str) -> Mapping:
 def _over(defaults: Mapping, own: Mapping) -> Mapping:
     """Return the mapping with the defaults below it."""
     merged = Mapping(own.line)
-    replaced = {
-        rival
-        for pair in RIVALS
-        if any(own.get(name) is not None for name in pair)
-        for rival in pair
-    }
-    merged.update({name: value for name, value in defaults.items() if name not in replaced})
+    merged.update(defaults)
+    for one, other in RIVALS:
+        if own.get(one) is not None or own.get(other) is not None:
+            merged.pop(one, None)
+            merged.pop(other, None)
     merged.update(own)
-    merged.lines = dict(own.lines)
-    for name in SHAPED:
-        # What is inherited gets a line of this file, since a mistake must have one.
-        merged.lines.setdefault(name, own.line)
+    # What is inherited gets a line of this file, since a mistake must have one.
+    merged.lines = dict.fromkeys(SHAPED, own.line) | own.lines
     return merged
 
 
@@ -222,9 +217,9 @@ def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
 
 
 def _given(own: Mapping, defaults: Mapping) -> frozenset[str]:
-    given = defaults | own
+    given = (defaults | own).items()
     return frozenset(
-        KEYS[name].attribute for name in given if name in KEYS and given[name] is not None
+        [ATTRIBUTES[name] for name, value in given if value is not None and name in ATTRIBUTES]
     )
 
 
@@ -246,7 +241,7 @@ def _values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
             report.add(line, "vm_state running is not for a template, which never runs: drop one")
     check_ha(values, own, report)
     _check_balloon(values, own, defaults, report)
-    return {name: value for name, value in values.items() if name in FIELDS}
+    return values
 
 
 def _check_balloon(
