@@ -48,6 +48,7 @@ FLAT_NAMES = [key.name for key in FLAT_DISK_KEYS]
 # Ten thousand VMs have few different disks, and to make one takes long. What never changes can be
 # shared; `typed`, since 1 and 1.0 are equal and yet not written alike.
 SHARED_DISK = lru_cache(maxsize=4096, typed=True)(Disk)
+GATEWAY = lru_cache(maxsize=4096)(ipaddress.IPv4Address)  # that of one VM is that of many
 MOST_NICS = 32
 SHORTEST_PREFIX = 8  # Proxmox takes no larger network
 IP_PARTS = ("ip", "gw", "ip6", "gw6")
@@ -264,8 +265,8 @@ def _ipconfig(value: Any) -> IpConfig:
         if not equals or name not in IP_PARTS or name in parts:
             raise BadValueError(f"takes ip=, gw=, ip6= and gw6=, each once, not {shown(part)}")
         parts[name] = text
-    _check_address(parts, "ip", "gw", ("dhcp",), ipaddress.IPv4Interface)
-    _check_address(parts, "ip6", "gw6", ("dhcp", "auto"), ipaddress.IPv6Interface)
+    _check_address(parts, "ip", "gw", ("dhcp",), ipaddress.IPv4Network)
+    _check_address(parts, "ip6", "gw6", ("dhcp", "auto"), ipaddress.IPv6Network)
     return IpConfig(**parts)
 
 
@@ -274,7 +275,7 @@ def _check_address(
     ip: str,
     gw: str,
     words: tuple[str, ...],
-    interface: type[ipaddress.IPv4Interface | ipaddress.IPv6Interface],
+    network_of: type[ipaddress.IPv4Network | ipaddress.IPv6Network],
 ) -> None:
     address, gateway = parts.get(ip), parts.get(gw)
     if gateway is not None and (address is None or address in words):
@@ -289,7 +290,7 @@ def _check_address(
             f"needs {ip}= with a prefix of {SHORTEST_PREFIX} or more, not {shown(address)}"
         )
     try:
-        network = interface(address).network
+        network = network_of(address, strict=False)
         inside = gateway is None or _is_gateway(gateway, network)
     except ValueError:
         raise BadValueError(f"has no address in {ip}= or {gw}=: {shown(address)}") from None
@@ -305,7 +306,7 @@ def _is_gateway(gateway: str, network: ipaddress.IPv4Network | ipaddress.IPv6Net
     """
     if isinstance(network, ipaddress.IPv4Network):
         is_alone = network.prefixlen == network.max_prefixlen  # as some providers have it
-        return ipaddress.IPv4Address(gateway) in network or is_alone
+        return GATEWAY(gateway) in network or is_alone
     if "%" in gateway:
         raise ValueError(gateway)
     return bool(ipaddress.IPv6Address(gateway))
