@@ -44,7 +44,7 @@ MEDIA: dict[str, DiskMedia] = {
 # A disk gives few of its forty keys: asking for each takes a second for ten thousand VMs.
 DISK_KEY_OF = {key.name: key for key in DISK_KEYS}
 VOLUME_KEYS = {"passthrough": FILE_KEY, "cdrom": ISO_KEY}
-FLAT_NAMES = [key.name for key in FLAT_DISK_KEYS]
+FLAT_NAMES = dict.fromkeys(key.name for key in FLAT_DISK_KEYS)
 # Ten thousand VMs have few different disks, and to make one takes long. What never changes can be
 # shared; `typed`, since 1 and 1.0 are equal and yet not written alike.
 SHARED_DISK = lru_cache(maxsize=4096, typed=True)(Disk)

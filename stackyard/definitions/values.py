@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from stackyard.definitions.document import Mapping, Problem
@@ -87,9 +88,15 @@ def _string(value: Any, key: Key) -> str:
         near = difflib.get_close_matches(value, key.choices, n=1)
         hint = f", did you mean {near[0]}?" if near else ""
         raise BadValueError(f"must be one of {', '.join(key.choices)}, not {shown(value)}{hint}")
-    if key.pattern and not re.fullmatch(key.pattern, value, re.ASCII):
+    if key.pattern and not _compiled(key.pattern).fullmatch(value):
         raise BadValueError(f"must be {key.form}, not {shown(value)}")
     return value
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Return one of the table's patterns; the cache of `re` itself does more for each value."""
+    return re.compile(pattern, re.ASCII)
 
 
 def _integer(value: Any, key: Key) -> int:
