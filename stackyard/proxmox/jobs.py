@@ -38,6 +38,8 @@ class Jobs:
         )
         self._guard = threading.Lock()
         self._paces: dict[str, Pace] = {}
+        self._checking = threading.Lock()
+        self._checked: set[str] = set()
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -45,6 +47,13 @@ class Jobs:
         self._stopped.set()
         for pace in tuple(self._paces.values()):
             pace.wake()
+
+    def check_once(self, what: str, check: Callable[[], None]) -> None:
+        """Check what many VMs need, and what was found good not again; a failure is each one's."""
+        with self._checking:
+            if what not in self._checked:
+                check()
+                self._checked.add(what)
 
     @contextmanager
     def cloning(self, node: str, storage: str | None) -> Iterator[None]:

@@ -12,13 +12,14 @@ from stackyard.proxmox.power import is_running
 def clone(errand: Errand, step: Clone) -> None:
     """Copy the template; only so many copies are made at a time on a storage."""
     full = {"storage": step.storage, "format": step.format} if step.full else {}
-    path = f"{errand.vms}/{step.template_vmid}/clone"
+    template = f"{errand.vms}/{step.template_vmid}"
     with errand.jobs.cloning(errand.node, step.storage):
         errand.halt.check()  # waiting for a place takes long
+        errand.jobs.check_once(template, lambda: _check_template(errand, template))
         errand.run(
             "clone",
             lambda: errand.client.post(
-                path,
+                f"{template}/clone",
                 newid=errand.action.vmid,
                 name=errand.action.name,
                 full=step.full,
@@ -27,6 +28,12 @@ def clone(errand: Errand, step: Clone) -> None:
                 **({"pool": step.pool} if step.pool else {}),
             ),
         )
+
+
+def _check_template(errand: Errand, template: str) -> None:
+    # Proxmox clones whatever has the VMID: while a template is rebuilt, somebody's half-built VM.
+    if str(errand.client.get(f"{template}/config").get("template")) != "1":
+        raise errand.moved(f"its template, VM {template.rpartition('/')[2]}, is none any more")
 
 
 def create(errand: Errand, step: Create) -> None:

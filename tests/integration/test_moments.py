@@ -331,6 +331,22 @@ def test_cloud_init_data_is_not_written_behind_a_start(
     assert "192.168.1.77" in str(guest)
 
 
+def test_what_is_no_template_any_more_is_not_cloned(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = commands.site.endpoint.endpoint.cluster
+
+    def rebuild() -> None:
+        config = {k: v for k, v in cluster.vms[9001].config.items() if k != "template"}
+        cluster.vms[9001] = Vm(9001, "node01", {**config, "name": "half-built"})
+
+    asked(monkeypatch, rebuild)
+    said = commands.apply()
+    assert said.code == 1
+    assert "its template, VM 9001, is none any more" in said.text
+    assert there(commands.site, "k8s-0") == []
+
+
 def test_somebody_elses_vm_is_not_put_into_our_pool(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
