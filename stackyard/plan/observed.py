@@ -34,6 +34,7 @@ class Config:
     pending: frozenset[str] = frozenset()  # keys whose value waits for a restart
     running: Mapping[str, Value] = field(default_factory=dict)  # what runs until then, by key
     fingerprint: str | None = None  # of all but the lock, which is part of Proxmox's digest
+    identity: str | None = None  # what no other VM has, under the same VMID neither
 
     def disks(self) -> dict[str, Disk]:
         """Return what is in each slot."""

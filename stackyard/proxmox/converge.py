@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
-from stackyard.plan import Observed, Plan, make_plan, render_text
+from stackyard.plan import Observed, ObservedVm, Plan, make_plan, render_text
 from stackyard.plan.errors import PlanError
 from stackyard.plan.moved import check_cluster, moved_since, with_digests
 from stackyard.plan.values import ManageHa
@@ -16,7 +16,7 @@ from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe, observe_scope
 from stackyard.proxmox.planning import plan_fleet
 from stackyard.proxmox.rivals import with_fresh_vmids
-from stackyard.proxmox.wire import tags_of
+from stackyard.proxmox.wire import identity_of, tags_of
 
 _TAG_ATTEMPTS = 5
 
@@ -113,17 +113,20 @@ def converge(
     return apply_and_look(client, plan, fleet, site, terms)
 
 
-def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
-    """Take one tag off a VM; False where it had none. Other tags and other writers are respected.
+def remove_tag(client: Client, vm: ObservedVm, tag: str) -> bool:
+    """Take one tag off a VM; False where it had none, or another VM has its VMID by now.
+
+    Other tags and other writers are respected.
 
     Raises:
         ProxmoxError: Proxmox refused, or others kept writing.
     """
-    path = f"/nodes/{node}/qemu/{vmid}/config"
+    path = f"/nodes/{vm.node}/qemu/{vm.vmid}/config"
     for _ in range(_TAG_ATTEMPTS):
         config = client.get(path)
         tags = tags_of(config)
-        if tag not in tags:
+        is_another = vm.config is not None and vm.config.identity != identity_of(config)
+        if tag not in tags or is_another:
             return False
         rest = ";".join(other for other in tags if other != tag)
         change = {"tags": rest} if rest else {"delete": "tags"}
@@ -134,7 +137,9 @@ def remove_tag(client: Client, node: str, vmid: int, tag: str) -> bool:
                 raise
         else:
             return True
-    raise ProxmoxError(f"VM {vmid} on {node} keeps changing: its tag {tag} could not be removed")
+    raise ProxmoxError(
+        f"VM {vm.vmid} on {vm.node} keeps changing: its tag {tag} could not be removed"
+    )
 
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:

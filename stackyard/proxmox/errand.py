@@ -10,10 +10,7 @@ from stackyard.proxmox.errors import ProxmoxError, WorldMovedError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
-from stackyard.proxmox.wire import tags_of
-
-_IDENTITY = ("smbios1", "meta")  # given to each VM when it is made, and to no other one
-
+from stackyard.proxmox.wire import identity_of, tags_of
 
 CHANGED = "it changed since the plan was made"
 
@@ -34,7 +31,7 @@ class Errand:
         self.upids: list[str] = []
         self.warning = ""
         self.halt = halt
-        self._checked: dict[str, Any] = {}  # the configuration of the VM that was checked
+        self._identity: str | None = None  # of the VM that was checked
 
     @property
     def vms(self) -> str:
@@ -115,7 +112,7 @@ class Errand:
         config = self.read()
         if config["digest"] != self.digest and not self.renew():
             raise self.moved(CHANGED)
-        self._checked = config
+        self._identity = identity_of(config)
 
     def check_ours(self) -> None:
         """Refuse to remove a VM that is not the checked one any more, or was taken from us.
@@ -128,7 +125,7 @@ class Errand:
         config = self.read()
         is_marked = config.get("description") == marker(str(config.get("name")))
         is_leftover = isinstance(self.action.steps[0], Unlock) and "name" not in config
-        if any(config.get(key) != self._checked.get(key) for key in _IDENTITY):
+        if identity_of(config) != self._identity:
             raise self.moved("another VM has its VMID by now")
         if not (TAG in tags_of(config) or is_marked or is_leftover):
             raise self.moved(f"its tag {TAG} was taken off")

@@ -25,6 +25,7 @@ Decoder = Callable[[str, str], Decoded]
 
 _NAMES = {key.name: key.option for key in OPTION_KEYS if key.option and key.name != "cpu_flags"}
 _OURS = {wire: name for name, wire in _NAMES.items()}
+_IDENTITY = ("smbios1", "meta")  # Proxmox gives them to each VM when it makes it
 _SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _NETWORK = re.compile(r"net\d+")
 _IPCONFIG = re.compile(r"ipconfig\d+")
@@ -56,6 +57,11 @@ def tags_of(config: Mapping[str, object]) -> tuple[str, ...]:
     return _decode_tags("tags", str(config.get("tags", "")))[0]
 
 
+def identity_of(config: Mapping[str, object]) -> str:
+    """Return what tells a VM from one that got its VMID, in a configuration as Proxmox answers."""
+    return " ".join(str(config.get(key)) for key in _IDENTITY)
+
+
 def decode_pending(rows: list[dict[str, object]]) -> Config:
     """Read `GET …/pending`: the configuration as it is after the next restart.
 
@@ -80,6 +86,7 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
     return Config(
         digest=digest,
         fingerprint=_fingerprint(rows),
+        identity=identity_of({str(row["key"]): row.get("value") for row in rows}),
         values=values,
         keep={k: v for k, v in keep.items() if v},
         pending=frozenset(pending),

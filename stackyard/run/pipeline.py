@@ -222,7 +222,7 @@ class _Run:
                 vm is not None
                 and UNCONFIGURED in vm.tags
                 and configures(route.play, name, self.request.inventory, self.request.plays)
-                and remove_tag(self.means.client, vm.node, vm.vmid, UNCONFIGURED)
+                and remove_tag(self.means.client, vm, UNCONFIGURED)
             ):
                 self.report.configured.add(name)
                 before = {"tags": [UNCONFIGURED]}

@@ -15,11 +15,15 @@ from fault_site import Commands
 from proxmox_lab import StartEndpoint
 
 from stackyard.cli import vms
+from stackyard.fleet import load_fleet
 from stackyard.lab.api.vm import Vm, new_identity
-from stackyard.plan.observed import marker
+from stackyard.plan.observed import UNCONFIGURED, marker
 from stackyard.proxmox import client as clients
 from stackyard.proxmox import observe, rivals
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.converge import remove_tag
+from stackyard.proxmox.planning import plan_fleet
+from stackyard.proxmox.settings import Settings
 
 Do = Callable[[], None]
 AT_NODE01 = "/nodes/node01/qemu"
@@ -329,6 +333,20 @@ def test_cloud_init_data_is_not_written_behind_a_start(
     assert commands.apply().code == 0
     guest = site.endpoint.call("GET", f"{AT_NODE01}/{vmid}/agent/network-get-interfaces")
     assert "192.168.1.77" in str(guest)
+
+
+def test_a_vm_that_was_replaced_during_its_play_stays_unconfigured(commands: Commands) -> None:
+    site, vmid = commands.site, made(commands)
+    fleet = load_fleet(site.path)
+    with Client(Settings.from_environment(site.endpoint.environ)) as client:
+        _plan, observed = plan_fleet(client, fleet.definitions, fleet.site)
+        assert commands.run("apply", "--replace", "k8s-0", "--yes").code == 0
+        assert not remove_tag(client, observed.ours("k8s-0")[0], UNCONFIGURED)
+        _plan, observed = plan_fleet(client, fleet.definitions, fleet.site)
+        assert UNCONFIGURED in observed.ours("k8s-0")[0].tags
+        assert remove_tag(client, observed.ours("k8s-0")[0], UNCONFIGURED)
+    assert site.config("k8s-0")["tags"] == "stackyard"
+    assert there(site, "k8s-0") == [(vmid, "node01")]
 
 
 def test_what_is_no_template_any_more_is_not_cloned(
