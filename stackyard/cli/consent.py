@@ -6,7 +6,7 @@ import typer
 
 if TYPE_CHECKING:
     from stackyard.plan import Consent
-    from stackyard.plan.consent import ExtraDisks
+    from stackyard.plan.consent import Extra
 
 Replace = Annotated[
     list[str] | None,
@@ -25,7 +25,8 @@ Prune = Annotated[
 Detach = Annotated[
     bool,
     typer.Option(
-        "--detach", help="Take disks out of their slots that are in no definition; they are kept."
+        "--detach",
+        help="Take disks (they are kept), cards and addresses out that are in no definition.",
     ),
 ]
 DataLoss = Annotated[
@@ -48,5 +49,5 @@ def consent(
         raise typer.BadParameter("--prune looks at the whole fleet, --limit at a part of it")
     if detach and data_loss:
         raise typer.BadParameter("--detach keeps disks and --allow-data-loss deletes them")
-    extra_disks: ExtraDisks = "detach" if detach else "erase" if data_loss else "keep"
-    return Consent(frozenset(replace or ()), prune, extra_disks)
+    extra: Extra = "detach" if detach else "erase" if data_loss else "keep"
+    return Consent(frozenset(replace or ()), prune, extra)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-# What becomes of a disk that its VM's definition does not have.
-ExtraDisks = Literal["keep", "detach", "erase"]
+# What becomes of what a VM has and its definition does not: its disks, and where they are detached
+# its network cards and cloud-init addresses too, which hold no data.
+Extra = Literal["keep", "detach", "erase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,7 @@ class Consent:
 
     replace: frozenset[str] = frozenset()  # names of VMs that may be destroyed and made anew
     prune: bool = False  # VMs of ours without a definition are destroyed
-    extra_disks: ExtraDisks = "keep"
+    extra: Extra = "keep"
 
 
 NOTHING = Consent()

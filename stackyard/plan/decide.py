@@ -70,7 +70,7 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
     config = vm.config or Config()
     if vm.node != definition.target_node:
         config = after_move(config, storages_of_move(definition, vm))
-    difference = compare(definition, config, extra=consent.extra_disks)
+    difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
     if is_protected(vm) and not vm.is_half_made:
         problems += _held_by_protection(definition, difference)
@@ -161,7 +161,7 @@ def _from_template(definition: Definition, world: World, name: str) -> _Making:
         return _Making(problems=(f"{definition.source.at('clone')}: {found}",))
     clone = clone_of(found, definition)
     config = after_clone(found.config or Config(), clone, definition.name)
-    extra = world.consent.extra_disks
+    extra = world.consent.extra
     difference = compare(definition, config, linked=not clone.full, extra=extra)
     problems = _problems(definition, difference)
     if problems:

@@ -3,11 +3,12 @@
 Without a decision on power: that is made in `stackyard.plan.steps`.
 """
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from stackyard.definitions.hardware import Cpu
-from stackyard.definitions.model import Definition, Disk, IpConfig
-from stackyard.plan.consent import ExtraDisks
+from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
+from stackyard.plan.consent import Extra
 from stackyard.plan.desired import desired_values, is_empty, over, same
 from stackyard.plan.disks import compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
@@ -71,7 +72,7 @@ class Difference:
 
 
 def compare(
-    definition: Definition, config: Config, linked: bool = False, extra: ExtraDisks = "keep"
+    definition: Definition, config: Config, linked: bool = False, extra: Extra = "keep"
 ) -> Difference:
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
@@ -88,22 +89,40 @@ def compare(
         if (problem := firmware_problem(change.key, change.after, change.before))
     ]
     changes += work.changes
-    leaving = () if extra == "keep" else extra_disks(disks, config.disks(), _boot(wanted, config))
+    unwanted = extra_disks(disks, config.disks(), _boot(wanted, config))
+    erased = tuple(Erase(disk.slot, disk) for disk in unwanted if extra == "erase")
+    extras = {disk.slot: disk for disk in unwanted} | extra_network(definition, config)
     if extra == "detach":
-        changes += [Change(disk.slot, disk, None) for disk in leaving]
+        changes += [Change(key, value, None) for key, value in extras.items()]
     touched = {change.key for change in (*changes, *work.released)}
-    touched |= {disk.slot for disk in leaving}
+    touched |= {erase.slot for erase in erased}
     ours = wanted.keys() if extra == "keep" else wanted.keys() | _left(config)
     return Difference(
         released=tuple(work.released),
         changes=tuple(changes),
         grows=tuple(work.grows),
         moves=tuple(work.moves),
-        erased=tuple(Erase(disk.slot, disk) for disk in leaving if extra == "erase"),
+        erased=erased,
         problems=(*work.problems, *problems),
-        notes=tuple(_left_alone(wanted, config, touched)),
+        notes=tuple(_left_alone(wanted, config, touched, extras.keys())),
         waiting=tuple(sorted((config.pending & ours) - touched)),
     )
+
+
+def extra_network(definition: Definition, config: Config) -> dict[str, Value]:
+    """Return the cards and the cloud-init addresses that a definition does not have, by key.
+
+    As with disks, one that says nothing of cards leaves those that its template brought, and one
+    that says nothing of addresses either leaves these.
+    """
+    found: dict[str, Value] = {}
+    if definition.networks:
+        found.update(config.networks())
+    if definition.networks or definition.ipconfigs:
+        found.update(config.ipconfigs())
+    wanted = {f"net{number}" for number in range(len(definition.networks))}
+    wanted |= {f"ipconfig{number}" for number, ip in enumerate(definition.ipconfigs) if ip}
+    return {key: value for key, value in sorted(found.items()) if key not in wanted}
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
@@ -119,17 +138,22 @@ def _boot(wanted: dict[str, Value], config: Config) -> str:
 
 
 def _left(config: Config) -> set[str]:
-    """Return the slots whose disks a restart takes out."""
-    disks = {slot for slot, value in config.running.items() if isinstance(value, Disk)}
-    return disks - config.values.keys()
+    """Return the disks, cards and addresses that a restart takes out."""
+    devices = Disk | Nic | IpConfig
+    there = {key for key, value in config.running.items() if isinstance(value, devices)}
+    return there - config.values.keys()
 
 
-def _left_alone(wanted: dict[str, Value], config: Config, touched: set[str]) -> list[str]:
-    devices = {**config.disks(), **config.networks()}
-    extra = sorted(key for key in devices if key not in wanted and key not in touched)
-    return [f"{key} is not in the definition and is left alone" for key in extra]
+def _left_alone(
+    wanted: dict[str, Value], config: Config, touched: set[str], extras: Collection[str]
+) -> Iterator[str]:
+    devices = {**config.disks(), **config.networks(), **config.ipconfigs()}
+    for key in sorted(devices.keys() - wanted.keys() - touched):
+        advice = ": --detach takes it off" if key in extras else ""
+        yield f"{key} is not in the definition and is left alone{advice}"
 
 
 def is_for_guest(change: Change) -> bool:
     """Tell whether a change is cloud-init data, which the guest reads when it starts."""
-    return change.key in _GUEST_KEYS or isinstance(change.after, IpConfig)
+    addresses = isinstance(change.before, IpConfig) or isinstance(change.after, IpConfig)
+    return change.key in _GUEST_KEYS or addresses

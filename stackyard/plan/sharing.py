@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stackyard.definitions.model import Definition
-from stackyard.plan.observed import TAG, Observed, ObservedVm
+from stackyard.plan.availability import power_of
+from stackyard.plan.differ import extra_network
+from stackyard.plan.observed import TAG, Config, Observed, ObservedVm
 from stackyard.plan.values import Action, Plan
 from stackyard.plan.waves import addresses_of, changes_of, freed_by, taken_by
 
@@ -39,10 +41,10 @@ def shared_addresses(plan: Plan, definitions: Iterable[Definition], observed: Ob
     for action in plan.actions:
         for key, address in _new_addresses(action):
             at = known[action.name].source.at(key) if action.name in known else action.name
-            for vm in _holders(address, action, observed, actions):
+            for vm, held in _holders(address, action, observed, actions):
                 (problems if vm.status == "running" else notes).append(
                     f"{at}: {action.name} is to have {address}, which {vm.name} (VM {vm.vmid} on "
-                    f"{vm.node}, {vm.status}) has: {_advice(vm, known)}"
+                    f"{vm.node}, {vm.status}) has: {_advice(vm, held, known)}"
                 )
     return Shared(tuple(problems), tuple(notes))
 
@@ -56,20 +58,36 @@ def _new_addresses(action: Action) -> Iterator[tuple[str, str]]:
 
 def _holders(
     address: str, taker: Action, observed: Observed, actions: dict[int, Action]
-) -> Iterator[ObservedVm]:
+) -> Iterator[tuple[ObservedVm, str]]:
+    """Yield the VMs that go on using an address, each with the key that gives it to them."""
     for vm in observed.vms:
         if vm.vmid == taker.vmid or vm.template or TAG not in vm.tags or vm.config is None:
             continue
-        has = {a for value in vm.config.ipconfigs().values() for a in addresses_of(value)}
         action = actions.get(vm.vmid)
-        if address in has and not (action and address in freed_by(action)):
-            yield vm
+        if action and address in freed_by(action):
+            continue
+        ipconfigs = vm.config.ipconfigs().items()
+        yield from ((vm, key) for key, value in ipconfigs if address in addresses_of(value))
 
 
-def _advice(vm: ObservedVm, known: dict[str, Definition]) -> str:
-    if vm.name in known:
-        return "let it give the address up first, in a plan without --limit or by a restart"
+def _advice(vm: ObservedVm, key: str, known: dict[str, Definition]) -> str:
+    definition = known.get(vm.name or "")
+    if definition:
+        return _advice_on_defined(definition, vm, key)
     return (
         "it is ours and has no definition, as after a renaming: --prune destroys it first, "
         "or give it its definition back"
     )
+
+
+def _advice_on_defined(definition: Definition, vm: ObservedVm, key: str) -> str:
+    name = definition.name
+    if not definition.managed:
+        return f"it is not managed: take {key} off it in Proxmox first, or choose another address"
+    stays = vm.status == "running" and power_of(definition) != "stopped"
+    restart = f", then restart {name}" if stays and not definition.automatic_reboot else ""
+    if key in extra_network(definition, vm.config or Config()):
+        return f"`stackyard apply --detach --limit {name}` takes {key} off first{restart}"
+    if not definition.ipconfigs:
+        return f"its definition says nothing of addresses: give it an {key} of its own there"
+    return f"`stackyard apply --limit {name}` lets it give the address up first{restart}"

@@ -47,7 +47,7 @@ def _going_to_be(maker: Definition, world: World) -> Config | None:
 
 def _changed(maker: Definition, config: Config, world: World) -> Config:
     """Predict a configuration after all that its definition changes."""
-    difference = compare(maker, config, extra=world.consent.extra_disks)
+    difference = compare(maker, config, extra=world.consent.extra)
     values = dict(config.values)
     for change in (*difference.released, *difference.changes):
         values[change.key] = change.after

@@ -331,3 +331,26 @@ def test_what_does_not_fit_is_refused_before_anything_begins(
     assert "k8s-5 asks for a disk of 3T on data2 on node03, which has 2048 GiB in all" in said
     assert "k8s-5 is to have a disk on nowhere, which node03 does not have for disks" in said
     assert site.writes() == []
+
+
+def test_a_card_and_an_address_that_a_definition_lost_leave_the_vm(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    two = {key: value for key, value in vm(0).items() if key != "network"}
+    cards = [{"bridge": "vmbr0", "model": "virtio"}, {"bridge": "vmbr0", "model": "virtio"}]
+    site.define({**two, "networks": cards, "ipconfig1": "ip=192.168.1.21/24"})
+    assert site.run("apply", "--yes").returncode == 0
+    site.define(vm(0), vm(1))  # k8s-1 has that address
+
+    refused = site.run("plan")
+    assert refused.returncode == 1
+    assert (
+        "net1 is not in the definition and is left alone: --detach takes it off" in refused.stdout
+    )
+    assert "`stackyard apply --detach --limit k8s-0` takes ipconfig1 off first" in refused.stdout
+    assert site.run("apply", "--yes", "--detach", "--limit", "k8s-0").returncode == 0
+    assert site.config("k8s-0").keys().isdisjoint({"net1", "ipconfig1"})
+    applied = site.run("apply", "--yes")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert_nothing_is_left(site)

@@ -15,10 +15,10 @@ def test_nothing_is_agreed_to_without_a_flag() -> None:
 
 def test_each_flag_agrees_to_its_own() -> None:
     assert consent(["a", "b"], prune=True, detach=True, data_loss=False, limit=None) == Consent(
-        frozenset({"a", "b"}), prune=True, extra_disks="detach"
+        frozenset({"a", "b"}), prune=True, extra="detach"
     )
     erase = consent(None, prune=False, detach=False, data_loss=True, limit=None)
-    assert erase == Consent(extra_disks="erase")
+    assert erase == Consent(extra="erase")
 
 
 @pytest.mark.parametrize(

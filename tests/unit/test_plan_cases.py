@@ -30,6 +30,6 @@ def test_plan_is_the_one_of_the_case(path: Path) -> None:
     if "waves" in case:
         assert [[action.name for action in wave] for wave in plan.waves] == case["waves"]
     if not plan.problems and not case.get("limit"):
-        again = Consent(prune=consent.prune, extra_disks=consent.extra_disks)
+        again = Consent(prune=consent.prune, extra=consent.extra)
         then = make_plan(definitions, after(plan, observed), SITE, consent=again)
         assert then.is_empty, render_text(then)

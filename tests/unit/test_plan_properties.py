@@ -134,7 +134,7 @@ def test_a_definition_without_a_wish_leaves_what_is_there(
 
 
 consents = st.builds(
-    Consent, prune=st.booleans(), extra_disks=st.sampled_from(["keep", "detach", "erase"])
+    Consent, prune=st.booleans(), extra=st.sampled_from(["keep", "detach", "erase"])
 )
 
 
@@ -160,7 +160,7 @@ def test_what_was_agreed_to_is_done_once(
     lost = {
         step.slot for action in plan.actions for step in action.steps if isinstance(step, Erase)
     }
-    assert not lost or consent.extra_disks == "erase"
+    assert not lost or consent.extra == "erase"
     assert from_json(to_json(plan)) == plan
     then = settled([second], after(plan, there), consent)
     assert then.is_empty, render_text(then)

@@ -21,6 +21,9 @@ def shared(vm: dict[str, Any], *definitions: dict[str, Any], limit: str | None =
     return shared_addresses(make_plan(fleet, observed, SITE, limit), fleet, observed)
 
 
+NO_ADDRESS = {"name": "old", "target_node": "node01", "networks": [{"bridge": "vmbr0"}]}
+
+
 def moves(**keys: Any) -> dict[str, Any]:
     ip = [{"ip": "192.168.1.30/24"}]
     return {"name": "old", "target_node": "node01", "ipconfigs": ip, **keys}
@@ -30,8 +33,11 @@ def moves(**keys: Any) -> dict[str, Any]:
     ("definitions", "limit", "why"),
     [
         ((), None, "it is ours and has no definition"),
-        ((moves(),), "new", "in a plan without --limit or by a restart"),
-        ((moves(automatic_reboot=False),), None, "in a plan without --limit or by a restart"),
+        ((moves(),), "new", ": `stackyard apply --limit old` lets it give the address up first"),
+        ((moves(automatic_reboot=False),), None, "give the address up first, then restart old"),
+        ((NO_ADDRESS,), None, ": `stackyard apply --detach --limit old` takes ipconfig0 off first"),
+        (({**NO_ADDRESS, "networks": []},), None, "give it an ipconfig0 of its own there"),
+        (({**NO_ADDRESS, "managed": False},), None, "take ipconfig0 off it in Proxmox first"),
     ],
 )
 def test_a_running_vm_keeps_its_address(definitions: Any, limit: str | None, why: str) -> None:
