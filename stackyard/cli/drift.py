@@ -19,14 +19,14 @@ def drift(
 ) -> None:
     """Show what differs from the definitions, for a nightly job (exit code 2: something does)."""
     from stackyard.cli import vms
-    from stackyard.plan import Consent, select, to_json
-    from stackyard.plan.drift import has_drift, render_drift
+    from stackyard.plan import select, to_json
+    from stackyard.plan.drift import consent_of_drift, has_drift, render_drift
     from stackyard.proxmox.planning import plan_fleet
 
     definitions, fleet_site = vms.load(site)
-    orphans_too = Consent(prune=limit is None)
+    agreed = consent_of_drift(limit)
     with vms.connected() as client:
-        planned, observed = plan_fleet(client, definitions, fleet_site, limit, orphans_too)
+        planned, observed = plan_fleet(client, definitions, fleet_site, limit, agreed)
     typer.echo(to_json(planned) if as_json else render_drift(planned))
     wanted = {definition.target_node for definition in select(definitions, limit)}
     silent = sorted(node for node in wanted if observed.nodes.get(node) is False)

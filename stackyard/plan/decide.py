@@ -22,7 +22,7 @@ from stackyard.plan.steps import (
     storages_of_move,
 )
 from stackyard.plan.templates import template_for
-from stackyard.plan.values import Action, Change, Create, Step, Verb
+from stackyard.plan.values import Action, Change, Create, Step, Verb, Waiting
 from stackyard.plan.world import World
 
 
@@ -33,6 +33,7 @@ class Decision:
     action: Action | None = None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    waiting: Waiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,16 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
         problems += _held_by_protection(definition, difference)
     if problems:
         return Decision(problems=tuple(problems))
-    notes = _notes(definition, difference, vm, config)
+    is_left = _is_restart_left(definition, difference, vm, config)
+    notes = _notes(definition, difference, is_left)
     if vm.is_half_made:
         steps = steps_of_new(definition, difference, config, vm)
         about = f"finish on {definition.target_node} as {vm.vmid}, {about_new(definition, ())}"
         return Decision(_action(definition, vm, "finish", steps, about), notes=notes)
     steps = steps_of_existing(definition, difference, vm, config)
     if not steps:
-        return Decision(notes=notes)
+        waiting = Waiting(definition.name, difference.waiting) if is_left else None
+        return Decision(notes=notes, waiting=waiting)
     about = f"VM {vm.vmid} on {vm.node}"
     action = _action(definition, vm, "update", steps, about)
     return Decision(replace(action, waiting=difference.waiting), notes=notes)
@@ -192,11 +195,16 @@ def _held_by_protection(definition: Definition, difference: Difference) -> Itera
         )
 
 
-def _notes(
+def _is_restart_left(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
-) -> tuple[str, ...]:
-    notes = list(difference.notes)
+) -> bool:
+    """Tell whether a restart is due that the definition leaves to the user."""
     stays = vm.status == "running" and power_of(definition) != "stopped"
-    if stays and not definition.automatic_reboot and restart_is_due(difference, config):
+    return stays and not definition.automatic_reboot and restart_is_due(difference, config)
+
+
+def _notes(definition: Definition, difference: Difference, is_left: bool) -> tuple[str, ...]:
+    notes = list(difference.notes)
+    if is_left:
         notes.append("changes wait for a restart, which automatic_reboot: false leaves to you")
     return tuple(f"{definition.name}: {note}" for note in notes)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from stackyard.definitions.hardware import Device
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
-from stackyard.plan.effects import effects_of
+from stackyard.plan.effects import effects_of, effects_of_waiting
 from stackyard.plan.errors import PlanError
 from stackyard.plan.values import (
     Action,
@@ -30,9 +30,10 @@ from stackyard.plan.values import (
     Step,
     Unlock,
     Value,
+    Waiting,
 )
 
-VERSION = 3
+VERSION = 4
 _STEPS: dict[str, type[Step]] = {
     "clone": Clone,
     "create": Create,
@@ -64,6 +65,8 @@ def to_json(plan: Plan) -> str:
         "wanted": plan.wanted,
         "problems": list(plan.problems),
         "notes": list(plan.notes),
+        "waiting": [_waiting(waiting) for waiting in plan.waiting],
+        "blocked": list(plan.blocked),
         "waves": [[_action(action) for action in wave] for wave in plan.waves],
         "cluster": list(plan.cluster),
     }
@@ -89,6 +92,8 @@ def from_json(text: str) -> Plan:
             waves=tuple(tuple(_read_action(a) for a in wave) for wave in document["waves"]),
             problems=tuple(document["problems"]),
             notes=tuple(document["notes"]),
+            waiting=tuple(Waiting(w["name"], tuple(w["keys"])) for w in document["waiting"]),
+            blocked=tuple(document["blocked"]),
             wanted=document["wanted"],
             cluster=tuple(document["cluster"]),
         )
@@ -111,6 +116,11 @@ def _action(action: Action) -> dict[str, Any]:
     plain = {field.name: getattr(action, field.name) for field in fields(action)}
     effects = [asdict(effect) for effect in effects_of(action)]
     return {**plain, "effects": effects, "steps": [_step(step) for step in action.steps]}
+
+
+def _waiting(waiting: Waiting) -> dict[str, Any]:
+    effects = [asdict(effect) for effect in effects_of_waiting(waiting.keys)]
+    return {"name": waiting.name, "keys": list(waiting.keys), "effects": effects}
 
 
 def _step(step: Step) -> dict[str, Any]:

@@ -2,21 +2,28 @@
 
 from collections.abc import Iterator
 
-from stackyard.plan.text import sentence
-from stackyard.plan.values import Action, Plan
+from stackyard.plan.consent import Consent
+from stackyard.plan.text import sentence, waiting_words
+from stackyard.plan.values import Action, Plan, Waiting
+
+
+def consent_of_drift(limit: str | None) -> Consent:
+    """Return what a plan has to agree to that mends every difference without losing data."""
+    return Consent(prune=limit is None, extra="detach")
 
 
 def render_drift(plan: Plan) -> str:
-    """Return a line for each VM that differs, and a sum; `plan` is one that removes orphans."""
-    width = max((len(action.name) for action in plan.actions), default=0)
-    lines = [f"{action.name:<{width}}  {_said(action)}" for action in plan.actions]
-    lines += plan.problems
-    return "\n".join([*lines, *_kept(plan), _sum(plan)])
+    """Return a line for each VM that differs, and a sum; `plan` is one of `consent_of_drift`."""
+    said = [(action.name, _said(action)) for action in plan.actions]
+    said += [(waiting.name, _waits(waiting)) for waiting in plan.waiting]
+    width = max((len(name) for name, _text in said), default=0)
+    lines = [f"{name:<{width}}  {text}" for name, text in said]
+    return "\n".join([*lines, *plan.problems, *_kept(plan), _sum(plan)])
 
 
 def has_drift(plan: Plan) -> bool:
     """Tell whether anything is not as defined."""
-    return not plan.is_empty or bool(list(_kept(plan)))
+    return not plan.is_empty or bool(plan.waiting or list(_kept(plan)))
 
 
 def _said(action: Action) -> str:
@@ -29,13 +36,25 @@ def _said(action: Action) -> str:
     return sentence(action)
 
 
+def _waits(waiting: Waiting) -> str:
+    said = ", ".join(waiting_words(key) for key in waiting.keys) or "cloud-init data is unread"
+    return f"{said}: automatic_reboot: false leaves the restart to you"
+
+
 def _kept(plan: Plan) -> Iterator[str]:
     """Yield the notes on VMs without a definition that a removal would leave alone."""
     return (note for note in plan.notes if "is ours and has no definition" in note)
 
 
 def _sum(plan: Plan) -> str:
-    count = len(list(plan.actions)) + len(plan.problems) + len(list(_kept(plan)))
-    if not count:
-        return f"No drift: {plan.wanted} VM{'s' if plan.wanted != 1 else ''} as defined."
-    return f"Drift: {count} VM{'s' if count != 1 else ''} not as defined, of {plan.wanted}."
+    if not has_drift(plan):
+        return f"No drift: {_vms(plan.wanted)} as defined."
+    differ = {action.name for action in plan.actions if action.verb != "destroy"}
+    differ |= {waiting.name for waiting in plan.waiting} | set(plan.blocked)
+    orphans = sum(action.verb == "destroy" for action in plan.actions) + len(list(_kept(plan)))
+    more = f", {_vms(orphans)} of ours without a definition" if orphans else ""
+    return f"Drift: {len(differ)} of {_vms(plan.wanted)} not as defined{more}."
+
+
+def _vms(count: int) -> str:
+    return f"{count} VM{'s' if count != 1 else ''}"

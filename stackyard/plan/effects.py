@@ -1,6 +1,6 @@
 """What a plan does to a VM, each difference classified: for machines, reviewers and statistics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,14 +55,19 @@ class Effect:
 def effects_of(action: Action) -> tuple[Effect, ...]:
     """Classify all that an action does."""
     if action.verb == "update":
-        waiting = (Effect("pending", key, waiting_words(key)) for key in action.waiting)
-        return (*waiting, *(effect for step in action.steps for effect in _of_step(step)))
+        steps = (effect for step in action.steps for effect in _of_step(step))
+        return (*effects_of_waiting(action.waiting), *steps)
     kind: Kind = "create"
     if action.verb == "replace":
         kind = "replace"
     elif action.verb == "destroy":
         kind = "remove"
     return (Effect(kind, "", sentence(action)),)
+
+
+def effects_of_waiting(keys: Iterable[str]) -> tuple[Effect, ...]:
+    """Classify what was written before and waits for a restart."""
+    return tuple(Effect("pending", key, waiting_words(key)) for key in keys)
 
 
 _KINDS: dict[type[Step], Kind] = {

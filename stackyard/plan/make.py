@@ -51,6 +51,12 @@ def make_plan(
         waves=in_waves(actions),
         problems=tuple(problem for decision in decisions for problem in decision.problems),
         notes=(*notes, *(removal.notes if limit is None else ())),
+        waiting=tuple(decision.waiting for decision in decisions if decision.waiting),
+        blocked=tuple(
+            definition.name
+            for definition, decision in zip(selected, decisions, strict=True)
+            if decision.problems
+        ),
         wanted=len(selected),
         cluster=identity(observed),
     )

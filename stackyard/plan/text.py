@@ -58,12 +58,15 @@ def summary(plan: Plan) -> str:
     if plan.problems:
         count = len(plan.problems)
         return f"Nothing is done: {count} problem{'s' if count > 1 else ''} to solve first."
+    wait = len(plan.waiting)
+    waits = f", {wait} wait{'s' if wait == 1 else ''} for a restart" if wait else ""
     if plan.is_empty:
-        return f"Nothing to do: {plan.wanted} VM{'s' if plan.wanted != 1 else ''} as wanted."
+        count = plan.wanted - wait
+        return f"Nothing to do: {count} VM{'s' if count != 1 else ''} as wanted{waits}."
     verbs = Counter(action.verb for action in plan.actions)
     counts = [f"{verbs[verb]} {said}" for verb, said in _SAID.items() if verbs[verb]]
     of_wanted = sum(action.verb != "destroy" for action in plan.actions)
-    return f"Plan: {', '.join(counts)}, {plan.wanted - of_wanted} as wanted."
+    return f"Plan: {', '.join(counts)}, {plan.wanted - of_wanted - wait} as wanted{waits}."
 
 
 def _line(action: Action, width: int) -> str:

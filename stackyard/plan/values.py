@@ -185,12 +185,22 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A VM without an action: it is as wanted as soon as somebody restarts it."""
+
+    name: str
+    keys: tuple[str, ...]  # whose values wait; none: the guest has to read its cloud-init data
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Waves of actions: those of one wave are independent, waves follow each other."""
 
     waves: tuple[tuple[Action, ...], ...] = ()
     problems: tuple[str, ...] = ()  # why it must not be carried out
     notes: tuple[str, ...] = ()  # what is left alone, and why
+    waiting: tuple[Waiting, ...] = ()  # automatic_reboot: false leaves the restart to the user
+    blocked: tuple[str, ...] = ()  # names of VMs without an action, for a problem stands against it
     wanted: int = 0  # VMs that were looked at
     cluster: tuple[str, ...] = ()  # it was made for: each node, and its certificate where it told
 

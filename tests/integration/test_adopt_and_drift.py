@@ -116,7 +116,8 @@ def test_drift_tells_what_differs_and_only_reads(
     assert "onboot off → on" in lines["k8s-0"]
     assert "is ours and has no definition" in lines["k8s-2"]
     assert "is not there (node01 was to have it)" in lines["k8s-3"]
-    assert some.stdout.splitlines()[-1] == "Drift: 3 VMs not as defined, of 3."
+    last = "Drift: 2 of 3 VMs not as defined, 1 VM of ours without a definition."
+    assert some.stdout.splitlines()[-1] == last
     as_json = site.run("drift", "--json", "--limit", "k8s-0")
     assert as_json.returncode == 2
     (action,) = json.loads(as_json.stdout)["waves"][0]
@@ -127,3 +128,32 @@ def test_drift_tells_what_differs_and_only_reads(
     unknown = site.run("drift")
     assert unknown.returncode == 1
     assert unknown.stderr == "error: not all could be told: node02 did not answer\n"
+
+
+def test_what_waits_and_what_is_too_much_is_drift(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    site.define({**vm(0), "automatic_reboot": False}, vm(1))
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(0), "automatic_reboot": False, "memory": 2048}, vm(1))
+    assert site.run("apply", "--yes").returncode == 0
+    row = next(row for row in site.vms() if row["name"] == "k8s-1")
+    site.endpoint.call(
+        "PUT", f"/nodes/node02/qemu/{row['vmid']}/config", net1="virtio,bridge=vmbr0"
+    )
+    site.endpoint.forget_requests()
+
+    drift = site.run("drift")
+
+    assert drift.returncode == 2
+    lines = {line.split()[0]: line for line in drift.stdout.splitlines()}
+    assert "memory is pending already: automatic_reboot: false" in lines["k8s-0"]
+    assert "net1 virtio on vmbr0" in lines["k8s-1"]
+    assert lines["Drift:"] == "Drift: 2 of 2 VMs not as defined."
+    plan = site.run("plan", "--json")
+    assert plan.returncode == 0
+    (waiting,) = json.loads(plan.stdout)["waiting"]
+    assert (waiting["name"], waiting["keys"]) == ("k8s-0", ["memory"])
+    assert [effect["kind"] for effect in waiting["effects"]] == ["pending"]
+    assert site.writes() == []
