@@ -12,6 +12,7 @@ from stackyard.plan.privileges import root_only
 from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
+from stackyard.proxmox.sight import check_sight
 from stackyard.proxmox.storages import observe_storages
 
 
@@ -27,11 +28,12 @@ def plan_fleet(
     Storages are only asked where the plan puts something on them.
 
     Raises:
-        ProxmoxError, PlanError: see `observe` and `make_plan`.
+        ProxmoxError, PlanError: see `observe`, `check_sight` and `make_plan`.
     """
     fleet = tuple(definitions)
     scope = Scope(limit, also=_orphans(fleet, consent), replaced=consent.replace)
     observed = observe_scope(client, fleet, site, scope)
+    check_sight(client, observed)
     plan = make_plan(fleet, observed, site, limit, consent)
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
@@ -58,10 +60,11 @@ def plan_removal(
     """Observe one VM and plan its removal; reads only.
 
     Raises:
-        ProxmoxError, PlanError: see `observe` and `plan_destroy`.
+        ProxmoxError, PlanError: see `observe`, `check_sight` and `plan_destroy`.
     """
     fleet = tuple(definitions)
     observed = observe(client, (), site, names=(name,))
+    check_sight(client, observed)
     plan = plan_destroy(name, fleet, observed)
     refused = () if client.settings.is_root else root_only(fleet, plan)
     return replace(plan, problems=refused), observed
