@@ -66,16 +66,18 @@ def select(definitions: Iterable[Definition], limit: str | None) -> tuple[Defini
     """Return the managed definitions whose names match, by name.
 
     Raises:
-        PlanError: none does.
+        PlanError: a pattern matches none.
     """
     managed = sorted((d for d in definitions if d.managed), key=lambda d: d.name)
     if limit is None:
         return tuple(managed)
     patterns = [pattern.strip() for pattern in limit.split(",")]
-    chosen = tuple(d for d in managed if any(fnmatchcase(d.name, p) for p in patterns))
-    if not chosen:
-        raise PlanError(f"no managed VM matches {limit!r}: compare it with the names in vms/")
-    return chosen
+    matched = {p: {d.name for d in managed if fnmatchcase(d.name, p)} for p in patterns}
+    idle = " or ".join(repr(pattern) for pattern, names in matched.items() if not names)
+    if idle:
+        raise PlanError(f"no managed VM matches {idle}: compare it with the names in vms/")
+    chosen = {name for names in matched.values() for name in names}
+    return tuple(d for d in managed if d.name in chosen)
 
 
 def _check_names(consent: Consent, selected: tuple[Definition, ...]) -> None:
