@@ -26,10 +26,8 @@ def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observe
     if vm in observed.away:
         raise PlanError(f"{name} is VM {vm.vmid} on {vm.node}, which does not answer")
     if is_protected(vm) or any(definition.protection for definition in fleet):
-        raise PlanError(
-            f"{name} (VM {vm.vmid} on {vm.node}) is protected: "
-            "set protection: false and apply that first"
-        )
+        off = "set protection: false and apply that" if fleet else "take that off in Proxmox"
+        raise PlanError(f"{name} (VM {vm.vmid} on {vm.node}) is protected: {off} first")
     return Plan(waves=((removal_of(vm),),))
 
 

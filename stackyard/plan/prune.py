@@ -49,4 +49,9 @@ def _note(vm: ObservedVm, agreed: bool) -> str:
     who = f"{vm.name or 'a VM without a name'} (VM {vm.vmid} on {vm.node})"
     if agreed:
         return f"{who} is ours and has no definition, but it {_why_kept(vm)}: it is left alone"
-    return f"{who} is ours and has no definition: `stackyard destroy {vm.name}` removes it"
+    if vm.name is None:
+        return f"{who} is ours and has no definition: give it its name back"
+    return (
+        f"{who} is ours and has no definition: `stackyard destroy {vm.name}` removes it, "
+        "unless it is protected"
+    )

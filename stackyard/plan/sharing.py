@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stackyard.definitions.model import Definition
 from stackyard.plan.availability import power_of
+from stackyard.plan.destroy import is_protected
 from stackyard.plan.differ import extra_network
 from stackyard.plan.observed import TAG, Config, Observed, ObservedVm
 from stackyard.plan.values import Action, Plan
@@ -74,10 +75,10 @@ def _advice(vm: ObservedVm, key: str, known: dict[str, Definition]) -> str:
     definition = known.get(vm.name or "")
     if definition:
         return _advice_on_defined(definition, vm, key)
-    return (
-        "it is ours and has no definition, as after a renaming: --prune destroys it first, "
-        "or give it its definition back"
-    )
+    back = "it is ours and has no definition, as after a renaming: rename it or its definition back"
+    if is_protected(vm):
+        return f"{back}, or take its protection off in Proxmox and destroy it"
+    return f"{back}, or `stackyard destroy {vm.name}` removes it with its disks"
 
 
 def _advice_on_defined(definition: Definition, vm: ObservedVm, key: str) -> str:

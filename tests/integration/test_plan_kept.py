@@ -151,7 +151,7 @@ def test_a_renamed_vm_does_not_share_its_address_with_the_old_one(
         refused = site.run(*arguments)
         assert refused.returncode == 1
         assert "renamed is to have 192.168.1.20, which k8s-0 (VM" in refused.stdout
-        assert "--prune destroys it first" in refused.stdout
+        assert "or `stackyard destroy k8s-0` removes it with its disks" in refused.stdout
     site.endpoint.forget_requests()
     pruned = site.run("apply", "--yes", "--prune")
 

@@ -28,7 +28,10 @@ def test_a_running_vm_is_shut_down_first() -> None:
     [
         ([], "there is no VM named k8s-old on the nodes that answered (node02 did not)"),
         ([{**OURS, "config": {"name": "k8s-old"}}], "is not ours"),
-        ([{**OURS, "config": {**CONFIG, "protection": 1}}], "is protected"),
+        (
+            [{**OURS, "config": {**CONFIG, "protection": 1}}],
+            "is protected: take that off in Proxmox",
+        ),
         ([{**OURS, "config": CONFIG}, {**OURS, "vmid": 5, "config": CONFIG}], "there are 2 VMs"),
     ],
 )
@@ -39,7 +42,7 @@ def test_what_is_not_to_be_destroyed(vms: list[dict[str, object]], sentence: str
 
 def test_a_definition_protects_too() -> None:
     wanted = definition_of({"name": "k8s-old", "target_node": "node01", "protection": True})
-    with pytest.raises(PlanError, match="protected"):
+    with pytest.raises(PlanError, match="protected: set protection: false and apply that"):
         plan_destroy("k8s-old", (wanted,), observed_of(world({**OURS, "config": CONFIG})))
 
 

@@ -48,6 +48,15 @@ def test_a_running_vm_keeps_its_address(definitions: Any, limit: str | None, why
     assert found.notes == ()
 
 
+@pytest.mark.parametrize("limit", [None, "new"])
+def test_what_removes_an_orphan_is_said_as_it_is(limit: str | None) -> None:
+    (free,) = shared({}, limit=limit).problems
+    (kept,) = shared({"config": {**OLD, "protection": 1}}, limit=limit).problems
+    assert free.endswith("or `stackyard destroy old` removes it with its disks")
+    assert kept.endswith("or take its protection off in Proxmox and destroy it")
+    assert "--prune" not in free + kept
+
+
 def test_what_gives_its_address_up_shares_nothing() -> None:
     assert shared({}, moves()) == Shared()
     assert shared({"tags": ()}) == Shared()  # not ours: nobody knows what it does
