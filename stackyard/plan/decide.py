@@ -165,7 +165,7 @@ def _from_template(definition: Definition, world: World, name: str) -> _Making:
     clone = clone_of(found, definition)
     config = after_clone(found.config or Config(), clone, definition.name)
     extra = world.consent.extra
-    difference = compare(definition, config, linked=not clone.full, extra=extra)
+    difference = compare(definition, config, "full" if clone.full else "linked", extra)
     problems = _problems(definition, difference)
     if problems:
         return _Making(problems=tuple(problems))

@@ -10,7 +10,7 @@ from stackyard.definitions.hardware import Cpu
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
 from stackyard.plan.consent import Extra
 from stackyard.plan.desired import desired_values, is_empty, over, same
-from stackyard.plan.disks import compare_disks, extra_disks
+from stackyard.plan.disks import CloneKind, compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.hotplug import DEFAULT
 from stackyard.plan.observed import Config
@@ -72,12 +72,12 @@ class Difference:
 
 
 def compare(
-    definition: Definition, config: Config, linked: bool = False, extra: Extra = "keep"
+    definition: Definition, config: Config, clone: CloneKind = None, extra: Extra = "keep"
 ) -> Difference:
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
     disks = {disk.slot: disk for disk in definition.disks}
-    work = compare_disks(disks, config.disks(), dict(config.keep), linked)
+    work = compare_disks(disks, config.disks(), dict(config.keep), clone)
     changes = [
         change
         for key, value in wanted.items()

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Literal
 
 from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
 from stackyard.plan.desired import unsaid_defaults
 from stackyard.plan.values import Change, Grow, MoveDisk
 
+CloneKind = Literal["full", "linked"] | None  # None: the VM is there, or made from nothing
 OPTIONS = tuple(key.attribute for key in DISK_OPTION_KEYS)
 _SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 
@@ -29,15 +31,15 @@ class DiskWork:
 
 
 def compare_disks(
-    wanted: dict[str, Disk], found: dict[str, Disk], keep: dict[str, str], linked: bool
+    wanted: dict[str, Disk], found: dict[str, Disk], keep: dict[str, str], clone: CloneKind
 ) -> DiskWork:
-    """Compare all slots; `linked` says that `found` is what a linked clone is going to have."""
+    """Compare all slots; `clone` says of what kind of clone `found` is going to be."""
     work = DiskWork()
     _release_cloudinit(wanted, found, work)
     there = {slot: disk for slot, disk in found.items() if slot not in _slots(work.released)}
     for slot, disk in wanted.items():
         if slot in there:
-            _compare(disk, there[slot], keep.get(slot, ""), linked, work)
+            _compare(disk, there[slot], keep.get(slot, ""), clone, work)
         elif disk.import_from:
             work.changes.append(Change(slot, None, replace(disk, size_bytes=None)))
             if disk.size_bytes is not None:  # the image has a size of its own
@@ -83,8 +85,8 @@ def _release_cloudinit(wanted: dict[str, Disk], found: dict[str, Disk], work: Di
             work.released.append(Change(slot, disk, None))
 
 
-def _compare(wanted: Disk, found: Disk, keep: str, linked: bool, work: DiskWork) -> None:
-    problem = _unsupported(wanted, found, linked)
+def _compare(wanted: Disk, found: Disk, keep: str, clone: CloneKind, work: DiskWork) -> None:
+    problem = _unsupported(wanted, found, clone)
     if problem:
         work.problems.append((wanted.slot, problem))
         return
@@ -99,15 +101,26 @@ def _compare(wanted: Disk, found: Disk, keep: str, linked: bool, work: DiskWork)
         work.grows.append(Grow(wanted.slot, found.size_bytes, size))
 
 
-def _unsupported(wanted: Disk, found: Disk, linked: bool) -> str | None:
+def _unsupported(wanted: Disk, found: Disk, clone: CloneKind) -> str | None:
     slot = wanted.slot
     if wanted.media != found.media:
-        return f"{slot} holds {_what(found)}, not {_what(wanted)}: take it out by hand first"
+        return _other_media(wanted, found, clone)
     if wanted.media == "passthrough" and wanted.volume != found.volume:
         return f"{slot} passes {found.volume} through, not {wanted.volume}: change it by hand"
     if wanted.media == "disk":
-        return next(_unsupported_disk(wanted, found, linked), None)
+        return next(_unsupported_disk(wanted, found, clone == "linked"), None)
     return None
+
+
+def _other_media(wanted: Disk, found: Disk, clone: CloneKind) -> str:
+    slot, there, asked = wanted.slot, _what(found), _what(wanted)
+    if found.media == "cloudinit":
+        advice = "put one of the two into another slot"  # it moves to where a definition has it
+    else:
+        advice = "choose another slot" if clone else "take it out by hand first"
+    if clone:
+        return f"its template has {there} in {slot}, where {asked} is wanted: {advice}"
+    return f"{slot} holds {there}, not {asked}: {advice}"
 
 
 def _unsupported_disk(wanted: Disk, found: Disk, linked: bool) -> Iterator[str]:
