@@ -26,8 +26,10 @@ class Allocation:
 
     name: str
     node: str
+    slot: str
     storage: str
     size_bytes: int
+    disk_bytes: int  # of the whole disk, where it is one that grows
 
 
 def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
@@ -48,12 +50,13 @@ def _of_action(
     node = action.node
     for step in action.steps:
         for slot, storage, size in _of_step(step, there, disks):
-            yield Allocation(action.name, node, storage, size)
+            whole = step.size_bytes if isinstance(step, Grow) else size
+            yield Allocation(action.name, node, slot, storage, size, whole)
             _note(step, slot, storage, size, there)
         if isinstance(step, Migrate):
             node = step.target
-            for storage, size in _moved(step, there):
-                yield Allocation(action.name, node, storage, size)
+            for slot, storage, size in _moved(step, there):
+                yield Allocation(action.name, node, slot, storage, size, size)
         elif isinstance(step, Delete):
             node = action.target or node
             there.clear()
@@ -98,10 +101,10 @@ def _note(step: Step, slot: str, storage: str, size: int, there: dict[str, Disk]
         there[slot] = Disk(slot, "disk", storage=storage, size_bytes=step.size_bytes)
 
 
-def _moved(step: Migrate, there: dict[str, Disk]) -> Iterator[tuple[str, int]]:
+def _moved(step: Migrate, there: dict[str, Disk]) -> Iterator[tuple[str, str, int]]:
     pairs = dict(pair.split(":", 1) for pair in step.storages)
     for slot, disk in there.items():
         if disk.media == "disk" and disk.storage:
             storage = pairs.get(disk.storage, disk.storage)
             there[slot] = Disk(slot, "disk", storage=storage, size_bytes=disk.size_bytes)
-            yield storage, disk.size_bytes or 0
+            yield slot, storage, disk.size_bytes or 0

@@ -31,13 +31,13 @@ def capacity_problems(
     return (
         *(p for a in plan.actions if a.name in wanted for p in _one(a, wanted[a.name], observed)),
         *_memory(plan, wanted, observed),
-        *(problem for problem, _note in _storages(plan, observed) if problem),
+        *dict.fromkeys(problem for problem, _note in _storages(plan, wanted, observed) if problem),
     )
 
 
 def capacity_notes(plan: Plan, observed: Observed) -> tuple[str, ...]:
     """Return what the plan promises beyond what is there."""
-    return tuple(note for _problem, note in _storages(plan, observed) if note)
+    return tuple(note for _problem, note in _storages(plan, {}, observed) if note)
 
 
 def _place(action: Action) -> str:
@@ -96,7 +96,9 @@ def _by_node(shares: Iterable[tuple[str, int]]) -> defaultdict[str, int]:
     return sums
 
 
-def _storages(plan: Plan, observed: Observed) -> Iterator[tuple[str, str]]:
+def _storages(
+    plan: Plan, wanted: dict[str, Definition], observed: Observed
+) -> Iterator[tuple[str, str]]:
     """Yield a problem or a note for each storage that is asked for more than it has."""
     rooms = {(node, room.name): room for node, rooms in observed.storages.items() for room in rooms}
     groups: defaultdict[tuple[str, str], list[Allocation]] = defaultdict(list)
@@ -105,10 +107,23 @@ def _storages(plan: Plan, observed: Observed) -> Iterator[tuple[str, str]]:
         if room:
             groups["" if room.shared else part.node, part.storage].append(part)
         elif part.size_bytes > 0 and part.node in observed.storages:
-            yield f"{part.name} is to have a disk on {part.storage}, {_absent(part, rooms)}", ""
+            asks = f"{_who(part, wanted)} is to have a disk on {part.storage}"
+            yield f"{asks}, {_absent(part, rooms)}", ""
     for (place, storage), parts in sorted(groups.items()):
         found = rooms[place or parts[0].node, storage]
-        yield _fits(parts, found, f"{storage} on {place}" if place else storage)
+        where = f"{storage} on {place}" if place else storage
+        largest = max(parts, key=lambda part: part.disk_bytes)
+        if largest.disk_bytes > found.total_bytes:
+            asks = f"{_who(largest, wanted)} asks for a disk of {size_text(largest.disk_bytes)}"
+            yield f"{asks} on {where}, which has {_gib(found.total_bytes)} GiB in all", ""
+        else:
+            yield _fits(parts, found, where)
+
+
+def _who(part: Allocation, wanted: dict[str, Definition]) -> str:
+    """Return the name of a VM, after the place of the disk in its definition."""
+    definition = wanted.get(part.name)
+    return f"{definition.source.at(part.slot)}: {part.name}" if definition else part.name
 
 
 def _absent(part: Allocation, rooms: dict[tuple[str, str], StorageRoom]) -> str:
@@ -118,15 +133,12 @@ def _absent(part: Allocation, rooms: dict[tuple[str, str], StorageRoom]) -> str:
 
 def _fits(parts: list[Allocation], room: StorageRoom, where: str) -> tuple[str, str]:
     asked = sum(part.size_bytes for part in parts)
-    largest = max(parts, key=lambda part: part.size_bytes)
-    if largest.size_bytes > room.total_bytes:
-        asks = f"{largest.name} asks for a disk of {size_text(largest.size_bytes)} on {where}"
-        return f"{asks}, which has {_gib(room.total_bytes)} GiB in all", ""
     if asked <= room.free_bytes:
         return "", ""
     sentence = f"{where} has {_gib(room.free_bytes)} GiB free, and the plan asks for {_gib(asked)}"
     if room.thin:
         return "", f"{sentence} GiB: it is thin, so that goes well until the disks fill"
+    largest = max(parts, key=lambda part: part.size_bytes)
     return f"{sentence} GiB, most of it {largest.name}: make room or choose another storage", ""
 
 

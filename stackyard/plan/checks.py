@@ -5,40 +5,39 @@ from collections.abc import Iterator
 from stackyard.definitions.model import Definition
 from stackyard.plan.observed import TAG, Observed, ObservedVm
 
+Problem = tuple[str, str]  # the key of the definition that it is about, and the sentence
+
 
 def conflict(
     definition: Definition, observed: Observed, vmid: int, freed: frozenset[int] = frozenset()
-) -> str | None:
+) -> Problem | None:
     """Return why nothing can be planned for this VM, or None; `freed` VMIDs are given up first."""
     return next(_conflicts(definition, observed, vmid, freed), None)
 
 
 def _conflicts(
     definition: Definition, observed: Observed, vmid: int, freed: frozenset[int]
-) -> Iterator[str]:
+) -> Iterator[Problem]:
     name, ours = definition.name, observed.ours(definition.name)
     if len(ours) > 1:
-        yield several(name, ours)
-    yield from _node(definition, observed, ours)
+        yield "name", several(name, ours)
+    yield from (("target_node", said) for said in _node(definition, observed, ours))
     pool = definition.pool
     if pool is not None and observed.pools is not None and pool not in observed.pools:
-        yield (
-            f"{name} is wanted in the pool {pool}, which does not exist: make it first, "
-            "or let the token see it"
-        )
+        missing = f"{name} is wanted in the pool {pool}, which does not exist"
+        yield "pool", f"{missing}: make it first, or let the token see it"
     if vmid not in freed:
-        yield from _vmid(name, observed, vmid)
+        yield from (("vmid", said) for said in _vmid(name, observed, vmid))
     if ours:
         yield from _existing(definition, ours[0], observed)
     else:
         for vm in observed.named(name):
-            yield not_ours(vm, f"rename it, or give it the tag {TAG} to hand it over")
+            yield "name", not_ours(vm, f"rename it, or give it the tag {TAG} to hand it over")
         for vm in observed.away:
             if vm.name is None and TAG in vm.tags:
-                yield (
-                    f"{name} is not there, but VM {vm.vmid} on {vm.node}, which does not answer, "
-                    "may be it: bring the node up first"
-                )
+                where = f"VM {vm.vmid} on {vm.node}, which does not answer"
+                said = f"{name} is not there, but {where}, may be it: bring the node up first"
+                yield "name", said
 
 
 def _node(
@@ -73,22 +72,28 @@ def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:
             yield f"the VMID {vmid} of {name} belongs to {vm.name} on {vm.node}: choose another one"
 
 
-def _existing(definition: Definition, vm: ObservedVm, observed: Observed) -> Iterator[str]:
+def _existing(definition: Definition, vm: ObservedVm, observed: Observed) -> Iterator[Problem]:
     name = definition.name
     if not observed.nodes.get(vm.node):
-        yield f"{name} is VM {vm.vmid} on {vm.node}, which does not answer: bring it up first"
-    if definition.vmid not in (None, vm.vmid):
-        yield f"{name} is VM {vm.vmid}, not {definition.vmid}: a VMID cannot change, set vmid back"
-    if vm.abandoned and not vm.is_leftover:
         yield (
+            "name",
+            f"{name} is VM {vm.vmid} on {vm.node}, which does not answer: bring it up first",
+        )
+    if definition.vmid not in (None, vm.vmid):
+        said = f"{name} is VM {vm.vmid}, not {definition.vmid}: a VMID cannot change, set vmid back"
+        yield "vmid", said
+    if vm.abandoned and not vm.is_leftover:
+        said = (
             f"{name} (VM {vm.vmid} on {vm.node}) was left locked ({vm.lock}) by something that was "
             f"broken off: see whether it is whole, and run `qm unlock {vm.vmid}` as root on "
             f"{vm.node}"
         )
+        yield "name", said
     if vm.is_being_made:
-        yield f"{name} (VM {vm.vmid} on {vm.node}) is still being made: wait and plan again"
+        yield "name", f"{name} (VM {vm.vmid} on {vm.node}) is still being made: wait and plan again"
     if vm.template and not definition.template:
-        yield f"{name} (VM {vm.vmid} on {vm.node}) is a template: set template: true or rename it"
+        said = f"{name} (VM {vm.vmid} on {vm.node}) is a template: set template: true or rename it"
+        yield "name", said
 
 
 def several(name: str, ours: tuple[ObservedVm, ...]) -> str:

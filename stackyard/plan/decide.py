@@ -54,7 +54,8 @@ def decide(definition: Definition, world: World) -> Decision:
     vmid = world.vmids[definition.name]
     problem = conflict(definition, world.observed, vmid, world.freed)
     if problem:
-        return Decision(problems=(f"{definition.source.at()}: {problem}",))
+        key, said = problem
+        return Decision(problems=(f"{definition.source.at(key)}: {said}",))
     left = next((vm for vm in world.observed.numbered(vmid) if vm.is_leftover), None)
     if left:
         about = f"remove what a broken-off {left.lock} left as VM {vmid} on {left.node}"

@@ -33,9 +33,10 @@ def test_a_container_keeps_its_vmid(proxmox_endpoint: StartEndpoint, tmp_path: P
     site.define({**vm(2), "vmid": first["k8s-0"]})
     wished = site.run("plan")
     assert wished.returncode == 1
-    assert f"k8s-2.yaml:1: the VMID {first['k8s-0']} of k8s-2 is taken by a container" in (
-        wished.stdout
-    )
+    taken = f"vmid: {first['k8s-0']}"
+    lines = (site.path / "vms" / "k8s-2.yaml").read_text().splitlines()
+    at = f"k8s-2.yaml:{lines.index(taken) + 1}"
+    assert f"{at}: the VMID {first['k8s-0']} of k8s-2 is taken by a container" in (wished.stdout)
 
 
 def test_a_vm_on_a_node_that_is_away_is_not_made_again(

@@ -5,6 +5,7 @@ from typing import Any
 
 from plan_world import SITE, definition_of, observed_of
 
+from stackyard.definitions.model import Source
 from stackyard.plan import Observed, make_plan
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
@@ -87,7 +88,7 @@ def test_a_thin_storage_may_promise_more_but_no_disk_larger_than_itself() -> Non
     pool = {"pool": room(free=10, thin=True)}
     assert "it is thin" in problems(world(**pool), {"name": "a", "disks": [disk("50G")]})
     assert problems(world(**pool), {"name": "a", "disks": [disk("101G")]}) == (
-        "a asks for a disk of 101G on pool on node01, which has 100 GiB in all"
+        "vms/a.yaml:1: a asks for a disk of 101G on pool on node01, which has 100 GiB in all"
     )
 
 
@@ -131,3 +132,27 @@ def test_an_idle_plan_needs_no_storage() -> None:
     old = ours(101, memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
     fleet = [definition_of({"name": "vm101", "target_node": "node01", "disks": [disk("20G")]})]
     assert nodes_that_allocate(make_plan(fleet, world(old), SITE), world(old)) == frozenset()
+
+
+def test_what_a_disk_cannot_have_is_told_once_as_a_whole_and_where_it_stands() -> None:
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", "scsi0": "pool:base-900-disk-0,size=3G"}
+    clone = {"name": "a", "target_node": "node01", "clone": "base", "full_clone": True}
+    source = Source("vms/a.yaml", {"scsi0": 7})
+
+    def said(wanted: dict[str, Any], observed: Observed) -> list[str]:
+        fleet = [replace(definition_of({**clone, "disks": [wanted]}), source=source)]
+        return list(capacity_problems(make_plan(fleet, observed, SITE), fleet, observed))
+
+    assert said(disk("50T"), world(template, pool=room(free=10, thin=True))) == [
+        "vms/a.yaml:7: a asks for a disk of 50T on pool on node01, which has 100 GiB in all"
+    ]
+    (absent,) = said({**disk("8G"), "storage": "gone"}, world(template, pool=room(free=10)))
+    assert absent.startswith("vms/a.yaml:7: a is to have a disk on gone, which node01 does not")
+
+
+def test_a_disk_that_grows_beyond_its_storage_is_too_large() -> None:
+    old = ours(101, "stopped", memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
+    grown = {"name": "vm101", "disks": [disk("101G")]}
+    said = problems(world(old, pool=room(free=90, thin=True)), grown)
+    assert said.startswith("vms/vm101.yaml:1: vm101 asks for a disk of 101G on pool")
