@@ -18,9 +18,10 @@ def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> di
     Ansible puts above these.
 
     Raises:
-        ClashError: two clusters make the same group.
+        ClashError: two clusters, of two names or of two kinds, make the same group.
     """
     clusters: dict[str, str] = {}
+    first: dict[str, Definition] = {}
     members: dict[str, list[str]] = defaultdict(list)
     parts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for vm in vms:
@@ -32,6 +33,7 @@ def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> di
         if other != role.cluster:
             sentence = f"the clusters {other} and {role.cluster} would share the group {group}"
             raise ClashError(vm.source, "name", f"{sentence}: rename one")
+        _check_kind(first.setdefault(group, vm), vm, group)
         members[group].append(vm.name)
         parts[group][role.part].append(vm.name)
     groups = {}
@@ -47,6 +49,17 @@ def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> di
         variables = _variables(cluster, members[name], parts[name].get(CONTROL_PLANE, []), hosts)
         groups[name] = Group(name, (), children, variables)
     return groups
+
+
+def _check_kind(first: Definition, vm: Definition, group: str) -> None:
+    """Refuse machines of two kinds in one cluster: the one's address is no API of the other."""
+    one, other = role_of(first.name).kind, role_of(vm.name).kind
+    if one != other:
+        sentence = (
+            f"{vm.name} ({other}) and {first.name} ({one}, {first.source.at()}) would share the"
+            f" group {group} as one cluster: rename one"
+        )
+        raise ClashError(vm.source, "name", sentence)
 
 
 def _variables(

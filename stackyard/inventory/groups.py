@@ -38,6 +38,11 @@ class Role:
     cluster: str | None = None
 
     @property
+    def kind(self) -> str | None:
+        """What makes its cluster: k3s, kubeadm or talos."""
+        return self.group.partition("_")[0] if self.group and self.cluster else None
+
+    @property
     def part(self) -> str:
         """Which part of its cluster it is; a K3s server is a control plane too."""
         return WORKERS if self.group and self.group.endswith(WORKERS) else CONTROL_PLANE

@@ -113,6 +113,26 @@ def test_clusters_that_would_share_a_group_are_refused() -> None:
         inventory(vm("k8s-a-b"), vm("k8s-a.b"))
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "kinds"),
+    [("k8s-x", "talos-x-cp1", "k3s talos"), ("k8s-x", "k8s-x-cp1", "k3s kubeadm"),
+     ("k8s-x-w1", "talos-x-w1", "kubeadm talos")],
+)  # fmt: skip
+def test_a_cluster_is_of_one_kind(one: str, other: str, kinds: str, tmp_path: Path) -> None:
+    """Else the endpoint of K3s would be the address of a Talos machine."""
+    folder = tmp_path / "vms"
+    folder.mkdir()
+    for name in (one, other):
+        (folder / f"{name}.yaml").write_text(f"name: {name}\ntarget_node: n\n")
+    first, second = kinds.split()
+    with pytest.raises(InventoryError) as caught:
+        build_inventory(load_definitions(tmp_path))
+    assert str(caught.value) == (
+        f"{folder / other}.yaml:1: {other} ({second}) and {one} ({first}, {folder / one}.yaml:1)"
+        " would share the group cluster_x as one cluster: rename one"
+    )
+
+
 def test_keys_are_no_variables() -> None:
     host = inventory(vm("a", "sshkeys: {env: KEYS}\n")).hosts["a"]
     assert "sshkeys" not in host.variables["stackyard_definition"]
