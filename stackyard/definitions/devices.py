@@ -152,14 +152,19 @@ def _flat(mapping: Mapping, report: Report) -> Iterator[Disk]:
             continue
         check_keys(entry, FLAT_NAMES, report, " in disks")
         slot = take(entry, FLAT_DISK_KEYS[0], report, " in disks")
-        kind = _flat_kind(entry, report)
+        kind = _flat_kind(entry, slot, report)
         disk = _disk(slot, kind, entry, report) if slot and kind else None
         if disk:
             yield disk
 
 
-def _flat_kind(entry: Mapping, report: Report) -> str | None:
+def _flat_kind(entry: Mapping, slot: str | None, report: Report) -> str | None:
     kind = take(entry, FLAT_DISK_KEYS[1], report, " in disks")
+    for media, key in VOLUME_KEYS.items():
+        if kind and kind != media and entry.get(key.name) is not None:
+            line = entry.lines.get(key.name, entry.line)
+            report.add(line, f"{key.name} of {slot or 'a disk'} needs type: {media}")
+            return None
     if kind == "cdrom" and take(entry, FLAT_DISK_KEYS[2], report, " in disks"):
         return "cloudinit"
     return str(kind) if kind else None

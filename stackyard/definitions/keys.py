@@ -229,3 +229,19 @@ NIC_KEYS = (
     Key("queues", "integer", "Packet queues.", minimum=0, maximum=64),
     Key("link_down", "switch", "Unplugged."),
 )  # fmt: skip
+
+# How Proxmox, Terraform and people call a key that has another name here.
+OTHER_NAMES = {
+    "address": "ipconfig0",
+    "cpu": "cpu_type",
+    "dns": "nameserver",
+    "gateway": "ipconfig0",
+    "ip": "ipconfig0",
+    "net0": "network",
+    "node": "target_node",
+    "ram": "memory",
+    "scsi0": "disks",
+    "tag": "vlan",
+    "username": "ciuser",
+    "vcpus": "cores",
+}

@@ -10,12 +10,13 @@ from functools import cache
 from typing import Any
 
 from stackyard.definitions.document import Mapping, Problem
-from stackyard.definitions.keys import REQUIRED, Key
+from stackyard.definitions.keys import OTHER_NAMES, REQUIRED, Key
 from stackyard.definitions.model import Reference, VaultReference
 
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
 VAULT_PLACE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+#[A-Za-z0-9_.-]+")
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 ANSIBLES_OWN = "__ansible_"  # its JSON marks secrets, data and types by such keys
 LONGEST_QUOTE = 60  # characters
@@ -48,9 +49,14 @@ def check_keys(
         if name in CLEAR_SECRETS:
             report.add(line, f"{name} is a secret in clear text: never put one into a definition")
             continue
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f", did you mean {near[0]}?" if near else ""
-        report.add(line, f"unknown key {name!r}{where}{hint}")
+        report.add(line, f"unknown key {name!r}{where}{_hint(name, names)}")
+
+
+def _hint(name: str, names: Collection[str]) -> str:
+    other = OTHER_NAMES.get(name)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    meant = other if other in names else next(iter(near), None)
+    return f", did you mean {meant}?" if meant else ""
 
 
 def take(mapping: Mapping, key: Key, report: Report, where: str = "") -> Any:
@@ -77,7 +83,7 @@ def shown(value: Any) -> str:
 
 def _string(value: Any, key: Key) -> str:
     if not isinstance(value, str):
-        raise BadValueError(f"must be a text, not {shown(value)}: put it in quotes")
+        raise BadValueError(_no_text(value, key))
     if UNPRINTABLE.search(value):
         raise BadValueError("has a control character in it")
     if not key.lines and "\n" in value:
@@ -85,12 +91,33 @@ def _string(value: Any, key: Key) -> str:
     if key.longest is not None and len(value) > key.longest:
         raise BadValueError(f"must have at most {key.longest} characters, not {len(value)}")
     if key.choices and value not in key.choices:
-        near = difflib.get_close_matches(value, key.choices, n=1)
+        on = f"+{value}"  # a flag without a sign
+        near = [on] if on in key.choices else difflib.get_close_matches(value, key.choices, n=1)
         hint = f", did you mean {near[0]}?" if near else ""
         raise BadValueError(f"must be one of {', '.join(key.choices)}, not {shown(value)}{hint}")
     if key.pattern and not _compiled(key.pattern).fullmatch(value):
         raise BadValueError(f"must be {key.form}, not {shown(value)}")
     return value
+
+
+def _no_text(value: Any, key: Key) -> str:
+    """Say what a key takes instead of a number or a switch: quotes do not help each of them."""
+    if key.choices:
+        return f"must be one of {', '.join(key.choices)}, not {shown(value)}"
+    wanted = f"must be {key.form or 'a text'}, not {shown(value)}"
+    if value is None or isinstance(value, list | dict):
+        return wanted
+    if written := _as_hex(value, key):
+        return f"must be a text, not a number: put {written} in quotes"
+    return f"{wanted}: put it in quotes{' if it is one' if key.form else ''}"
+
+
+def _as_hex(value: Any, key: Key) -> str | None:
+    """Return a number as it stood in the file, where only a hexadecimal one can be meant."""
+    if type(value) is not int or not key.pattern or _compiled(key.pattern).fullmatch(str(value)):
+        return None
+    text = f"{value:#06x}"
+    return text if _compiled(key.pattern).fullmatch(text) else None
 
 
 @cache
@@ -101,16 +128,21 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _integer(value: Any, key: Key) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadValueError(f"must be a whole number, not {shown(value)}")
+        raise BadValueError(f"must be a whole number, not {shown(value)}{_unquoted(value)}")
     _check_range(value, key)
     return value
 
 
 def _number(value: Any, key: Key) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadValueError(f"must be a number, not {shown(value)}")
+        raise BadValueError(f"must be a number, not {shown(value)}{_unquoted(value)}")
     _check_range(value, key)
     return value
+
+
+def _unquoted(value: Any) -> str:
+    is_number = isinstance(value, str) and NUMBER.fullmatch(value)
+    return ": write it without quotes" if is_number else ""
 
 
 def _check_range(value: float, key: Key) -> None:
