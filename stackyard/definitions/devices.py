@@ -227,7 +227,7 @@ def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
     one, many = mapping.get("network"), mapping.get("networks")
     if one is not None and many is not None:
         report.add(mapping.lines["networks"], "network and networks are both given: keep one")
-    line = mapping.lines.get("networks", mapping.lines.get("network", mapping.line))
+    line = mapping.lines.get("network" if many is None else "networks", mapping.line)
     entries = many if many is not None else [one] if one is not None else []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         report.add(line, "network must be a mapping, and networks a list of such")

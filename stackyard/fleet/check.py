@@ -25,9 +25,9 @@ def check_fleet(
     """
     vms = sorted(definitions, key=lambda vm: vm.name)
     return (
-        *_shared(vms, "vmid", lambda vm: [vm.vmid] if vm.vmid else []),
-        *_shared(vms, "ipconfig0", lambda vm: [address for _, address in vm_addresses(vm)]),
-        *_shared(vms, "networks", lambda vm: [nic.mac for nic in vm.networks if nic.mac]),
+        *_shared(vms, lambda vm: [("vmid", vm.vmid)] if vm.vmid else []),
+        *_shared(vms, vm_addresses),
+        *_shared(vms, _macs),
         *(problem for vm in vms if vm.managed for problem in _placement(vm, site)),
         *(problem for vm in vms for problem in check_prefixes(vm, site)),
         *check_overlaps(vms, site),
@@ -41,15 +41,26 @@ def _problem(vm: Definition, key: str, sentence: str) -> Problem:
     return Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
 
 
+def _macs(vm: Definition) -> list[tuple[str, str]]:
+    macs = [nic.mac for nic in vm.networks if nic.mac]
+    return [(_given(vm, "network", "networks"), mac) for mac in macs]
+
+
+def _given(vm: Definition, one: str, other: str) -> str:
+    """Return which of two keys for the same the file has."""
+    return one if one in vm.source.lines else other
+
+
 def _shared(
-    vms: list[Definition], key: str, values: Callable[[Definition], Iterable[Hashable]]
+    vms: list[Definition], values: Callable[[Definition], Iterable[tuple[str, Hashable]]]
 ) -> Iterator[Problem]:
-    first: dict[Hashable, Definition] = {}
+    """Yield what two VMs have; `values` are those of one VM, each with the key that gives it."""
+    first: dict[Hashable, tuple[Definition, str]] = {}
     for vm in vms:
-        for value in values(vm):
-            other = first.setdefault(value, vm)
+        for key, value in values(vm):
+            other, its_key = first.setdefault(value, (vm, key))
             if other is not vm:
-                place = other.source.at(key)
+                place = other.source.at(its_key)
                 yield _problem(vm, key, f"{vm.name} has {value}, and so has {other.name} ({place})")
 
 
@@ -63,7 +74,7 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
         return
     for disk in vm.disks:
         if disk.storage and node.storages and disk.storage not in node.storages:
-            key = "disks" if "disks" in vm.source.lines else "nested_disks"
+            key = _given(vm, "disks", "nested_disks")
             has = ", ".join(node.storages)
             sentence = f"{disk.slot} is on {disk.storage}, but {node.name} has {has}"
             yield _problem(vm, key, sentence)

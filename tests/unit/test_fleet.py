@@ -44,6 +44,9 @@ def site(tmp_path: Path, *vms: str, text: str = SITE) -> Path:
     return tmp_path
 
 
+NIC = "network: {bridge: vmbr0, mac: bc:24:11:00:00:01}\n"
+
+
 def vm(name: str, more: str = "", node: str = "node01") -> str:
     return f"name: {name}\ntarget_node: {node}\n{more}"
 
@@ -69,6 +72,17 @@ def mistakes(path: Path) -> list[str]:
         (
             [vm("a", "ipconfig0: ip=192.168.1.9/24\n"), vm("b", "ipconfig0: ip=192.168.1.9/24\n")],
             ["1.yaml:3: b has 192.168.1.9, and so has a (vms/0.yaml:3)"],
+        ),
+        (
+            [vm("a", NIC), vm("b", f"onboot: true\n{NIC}")],
+            ["1.yaml:4: b has BC:24:11:00:00:01, and so has a (vms/0.yaml:3)"],
+        ),
+        (
+            [
+                vm("a", "networks: [{bridge: v0}, {bridge: v1}]\nipconfig1: ip=192.168.1.9/24\n"),
+                vm("b", "ipconfig0: ip=192.168.1.9/24\n"),
+            ],
+            ["1.yaml:3: b has 192.168.1.9, and so has a (vms/0.yaml:4)"],
         ),
         (
             [vm("a", "ipconfig0: ip=10.0.0.9/24\n")],
