@@ -47,13 +47,23 @@ def adopt(
         vm = observed.vms[0]
         path = output or site / "vms" / f"{vm.name}.yaml"
         written = definition_keys(vm, _inherited(site))
+        notes = (*written.notes, *drop_cardless(written.keys))
         change = _write(client, path, _document(written.keys), site, observed)
         if change is not None:
             log(_event(vm, change))
-    for note in written.notes:
+    for note in notes:
         typer.echo(f"warning: {vm.name}: {note}, so {path} does not say it", err=True)
     tagged = f"VM {vm.vmid} on {vm.node} has the tag stackyard"
     typer.echo(f"{path} is written, {tagged if change else 'and nothing else was done'}")
+
+
+def drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
+    """Take out addresses of cards that the VM does not have, and say so: they mean nothing."""
+    from stackyard.definitions.devices import MOST_NICS, count_cards
+
+    cards = count_cards(keys) or MOST_NICS
+    names = [f"ipconfig{number}" for number in range(cards, MOST_NICS)]
+    return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
 
 
 def _write(

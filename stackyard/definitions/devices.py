@@ -244,16 +244,30 @@ def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
     return tuple(nics)
 
 
+def count_cards(mapping: dict[str, Any]) -> int:
+    """Return how many cards a definition names; with none, those that are there stay."""
+    cards = mapping.get("networks") or mapping.get("network")
+    return len(cards) if isinstance(cards, list) else int(bool(cards))
+
+
 def read_ipconfigs(mapping: Mapping, report: Report) -> tuple[IpConfig | None, ...]:
-    """Return what ipconfig0 to ipconfig31 say, by number; None in a gap."""
+    """Return what ipconfig0 to ipconfig31 say, by number; None in a gap.
+
+    One without its card is a mistake: Proxmox would ignore it, and the inventory would not.
+    """
     found: dict[int, IpConfig] = {}
+    cards = count_cards(mapping) or MOST_NICS
     given = [name for name in mapping if name.startswith("ipconfig") and mapping[name] is not None]
     for name in given:
         match = re.fullmatch(r"ipconfig(\d+)", name)
         if match:
             line = mapping.lines.get(name, mapping.line)
+            number = int(match[1])
+            if number >= cards:
+                what = f"net{number}, without which Proxmox ignores it"
+                report.add(line, f"{name} needs {what}: list all cards in networks")
             try:
-                found[int(match[1])] = _ipconfig(mapping[name])
+                found[number] = _ipconfig(mapping[name])
             except BadValueError as error:
                 report.add(line, f"{name} {error}")
     return tuple(found.get(number) for number in range(max(found, default=-1) + 1))

@@ -11,7 +11,10 @@ SHAPES = (
     ("nested_disks", "Disks by controller and slot, see below."),
     ("network", "The only network card, see below."),
     ("networks", "Several network cards: net0, net1 …"),
-    ("ipconfig0", "Addresses of net0, as `ip=192.168.1.20/24,gw=192.168.1.1`; to `ipconfig31`."),
+    (
+        "ipconfig0",
+        "Addresses of net0, as `ip=192.168.1.20/24,gw=192.168.1.1`; to `ipconfig31` of net31.",
+    ),
     (SERIAL_KEY.name, SERIAL_KEY.help),
 )
 VALUES = {

@@ -158,6 +158,7 @@ def documents(draw: st.DrawFn) -> Plain:
             document["ha"] = "none"
     document["disks"] = draw(disks())
     document["networks"] = draw(st.lists(mapping_of(NIC_KEYS), max_size=2))
-    for number in draw(st.lists(st.integers(0, 31), max_size=2, unique=True)):
+    cards = len(document["networks"]) or 32  # none named: they are those that are there
+    for number in draw(st.lists(st.integers(0, cards - 1), max_size=2, unique=True)):
         document[f"ipconfig{number}"] = draw(IPCONFIGS)
     return {**document, "name": draw(values_of(VM_KEYS[0])), "target_node": "node01"}

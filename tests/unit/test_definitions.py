@@ -113,6 +113,20 @@ def test_flat_disks_and_both_forms_alike() -> None:
     assert [disk.media for disk in one.disks] == ["disk", "cloudinit", "iso"]
 
 
+def test_the_card_of_an_address_may_come_from_the_defaults_or_be_there(tmp_path: Path) -> None:
+    need = "without which Proxmox ignores it: list all cards in networks"
+    head, ip = "target_node: n\n", "ipconfig1: ip=dhcp\n"
+    site = vms(
+        tmp_path,
+        _defaults="network: {bridge: vmbr0}\n",
+        a=f"name: a\n{head}ipconfig0: ip=dhcp\n",
+        b=f"name: b\n{head}{ip}",
+        c=f"name: c\n{head}{ip}networks: [{{bridge: vmbr0}}, {{bridge: vmbr1}}]\n",
+        d=f"name: d\n{head}{ip}network: null\n",
+    )
+    assert mistakes(site) == [f"b.yaml:3: ipconfig1 needs net1, {need}"]
+
+
 def test_mistakes_of_all_files_at_once(tmp_path: Path) -> None:
     site = vms(tmp_path, a="nam: a\n", b="- 1\n", c="name: c\ntarget_node: n\nfoo: 1\n")
     files = [line.split(":")[0] for line in mistakes(site)]

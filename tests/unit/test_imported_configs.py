@@ -9,6 +9,7 @@ from definition_strategies import documents
 from hypothesis import given, settings
 from plan_world import SITE, after, observed_of
 
+from stackyard.cli.adopt import drop_cardless
 from stackyard.definitions.load import parse_vm
 from stackyard.plan import Observed, make_plan, render_text
 from stackyard.plan.written import definition_keys
@@ -27,6 +28,7 @@ def test_an_odd_vm_is_imported_as_it_is(what: str) -> None:
     vm = with_tag(observed.vms[0])
 
     written = definition_keys(vm)
+    drop_cardless(written.keys)
     definition = parse_vm(yaml.safe_dump(written.keys, sort_keys=False, allow_unicode=True))
 
     plan = make_plan((definition,), Observed({"node01": True}, (vm,)), SITE)
@@ -44,6 +46,14 @@ def test_what_a_definition_cannot_say_is_told_and_left() -> None:
     assert sorted(note.split()[0] for note in written.notes) == ["boot", "ciuser"]
     definition = parse_vm(yaml.safe_dump(written.keys))
     assert make_plan((definition,), observed, SITE).is_empty
+
+
+def test_an_address_without_its_card_is_told_and_left() -> None:
+    keys: dict[str, Any] = {"networks": [{"bridge": "vmbr0"}]}
+    keys |= {"ipconfig0": "ip=dhcp", "ipconfig2": "ip=10.0.0.3/24"}
+    assert drop_cardless(keys) == ("ipconfig2 has no card",)
+    assert keys == {"networks": [{"bridge": "vmbr0"}], "ipconfig0": "ip=dhcp"}
+    assert drop_cardless({"ipconfig2": "ip=10.0.0.3/24"}) == ()
 
 
 @settings(max_examples=60, deadline=None)

@@ -146,7 +146,7 @@ def test_a_definition_is_what_it_and_the_defaults_give(tmp_path: Path) -> None:
         "name: a\ntarget_node: n\nmemory: 1024\nclone: null\ntags: [B, a]\n"
         "disks: [{slot: scsi0, storage: s1, size: 2G, ssd: true}, {slot: ide2, type: cdrom,"
         " iso: 'local:iso/x.iso'}]\n"
-        "networks: [{bridge: vmbr0, vlan: 7, firewall: true}]\n"
+        "networks: [{bridge: vmbr0, vlan: 7, firewall: true}, {bridge: vmbr1}]\n"
         "ipconfig1: ip=10.0.0.1/24\nusb0: spice\ncipassword: {vault: kv/a#B}\n"
     )
     (host,) = build_inventory(load_definitions(tmp_path)).hosts.values()
@@ -160,6 +160,7 @@ def test_a_definition_is_what_it_and_the_defaults_give(tmp_path: Path) -> None:
         "scsi0": "media=disk,storage=s1,size_bytes=2147483648,ssd=1",
         "ide2": "media=iso,volume=local:iso/x.iso",
         "net0": "bridge=vmbr0,firewall=1,vlan=7",
+        "net1": "bridge=vmbr1",
         "ipconfig1": "ip=10.0.0.1/24",
         "serial0": "socket",
         "usb0": "host=spice",
