@@ -113,7 +113,8 @@ def _rules(key: Key) -> dict[str, Any]:
     if key.type in ("addresses", "ranges"):
         return rules
     if key.choices:
-        return {"enum": list(key.choices)}
+        numbers = [int(choice) for choice in key.choices if choice.isdecimal()]
+        return {"enum": [*key.choices, *numbers]}
     bounds = {"minimum": key.minimum, "maximum": key.maximum, "maxLength": key.longest}
     rules |= {name: bound for name, bound in bounds.items() if bound is not None}
     return rules | ({"pattern": f"^({key.pattern})$"} if key.pattern else {})

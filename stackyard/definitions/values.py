@@ -83,6 +83,8 @@ def shown(value: Any) -> str:
 
 def _string(value: Any, key: Key) -> str:
     if not isinstance(value, str):
+        if type(value) is int and str(value) in key.choices:  # true is no 1
+            return str(value)
         raise BadValueError(_no_text(value, key))
     if UNPRINTABLE.search(value):
         raise BadValueError("has a control character in it")

@@ -95,6 +95,18 @@ def test_defaults_are_those_of_the_table() -> None:
             assert getattr(vm, key.field or key.name) == key.default, key.name
 
 
+def test_a_number_among_the_choices_needs_no_quotes() -> None:
+    text = "name: a\ntarget_node: n\nhugepages: {}\nefidisk0: {{storage: s1, ms-cert: {}}}\n"
+    bare, quoted = text.format(1024, 2023), text.format("'1024'", "'2023'")
+    assert parse_vm(bare) == parse_vm(quoted)
+    assert parse_vm(bare).hugepages == "1024"
+    validator = Draft202012Validator(json_schema())
+    for document in (bare, quoted):
+        assert list(validator.iter_errors(yaml.safe_load(document))) == []
+    (problem,) = problems_of(text.format(4, 2023))
+    assert problem.sentence == "hugepages must be one of any, 2, 1024, not 4"
+
+
 def test_flat_disks_and_both_forms_alike() -> None:
     flat = (
         "name: a\ntarget_node: n\ndisks:\n"
