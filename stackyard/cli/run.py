@@ -33,10 +33,14 @@ def run(
     from stackyard.cli.steps import StepLines
     from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.halt import Halt
+    from stackyard.routing import near_misses
     from stackyard.run.pipeline import Listener, Means, carry_out
     from stackyard.run.request import read_request
 
     request = read_request(site, commit, os.environ)
+    for text in near_misses(request.commit.message):
+        what = f"commit {request.commit.short} has {text}, which is no tag"
+        typer.echo(f"warning: {what}: one is written [ansible NAME]", err=True)
     if not request.routes:
         typer.echo(f"commit {request.commit.short} has no tag [ansible NAME]: nothing to do")
         return

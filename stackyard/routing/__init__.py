@@ -2,7 +2,7 @@
 
 from stackyard.routing.errors import RoutingError
 from stackyard.routing.routes import Route, configures, main_play, members, route, unfit
-from stackyard.routing.tags import is_name, tagged_names
+from stackyard.routing.tags import is_name, near_misses, tagged_names
 
 __all__ = [
     "Route",
@@ -11,6 +11,7 @@ __all__ = [
     "is_name",
     "main_play",
     "members",
+    "near_misses",
     "route",
     "tagged_names",
     "unfit",

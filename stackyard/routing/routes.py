@@ -140,15 +140,20 @@ def _play_for(name: str, inventory: "Inventory", plays: Collection[str]) -> str:
         return name
     play = main_play(name, inventory, plays)
     if play is None:
-        kinds = (
-            play for group, play in _PLAY_OF_GROUP.items() if name in members(inventory, group)
-        )
-        wanted = next(kinds, name)
-        raise RoutingError(
-            f"the commit's tag [ansible {name}] needs plays/{wanted}.yml, which is not there"
-            f"{_nearest(wanted, plays)}"
-        )
+        raise RoutingError(_without_play(name, inventory, plays))
     return play
+
+
+def _without_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str:
+    """Say which play a VM lacks: its group's, or one of its own where no group has any."""
+    tag = f"the commit's tag [ansible {name}]"
+    for group, play in _PLAY_OF_GROUP.items():
+        if name in members(inventory, group):
+            return f"{tag} needs plays/{play}.yml, which is not there{_nearest(play, plays)}"
+    return (
+        f"{tag} needs plays/{name}.yml, which is not there, since the VM is in none of the groups "
+        f"that have a play ({', '.join(_PLAY_OF_GROUP)}){_nearest(name, plays)}"
+    )
 
 
 def _load_balancers(

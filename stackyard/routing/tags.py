@@ -2,10 +2,16 @@
 
 import re
 
+from stackyard.definitions.keys import NAME
 from stackyard.routing.errors import RoutingError
 
 _TAG = re.compile(r"\[ansible\s+([^\]]+)\]")
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+# What people write for a tag; `[ansible]` alone, as in `[ansible] fix a typo`, is none of these.
+_NEARLY = re.compile(
+    r"\[\s*ansible(?:\s*[:=]\s*|\s+)[^\[\]\s:=][^\[\]]*\]", re.ASCII | re.IGNORECASE
+)
+# A VM's name, or a play's, which may have _ in it.
+_NAME = re.compile(rf"{NAME}|[a-z0-9][a-z0-9_-]{{0,62}}", re.ASCII)
 _SHOWN = 60  # characters of a bad tag that an error repeats
 
 
@@ -34,10 +40,16 @@ def tagged_names(message: str) -> tuple[str, ...]:
             if not is_name(name):
                 raise RoutingError(
                     f"the commit message's tag {_shown(tag[0])} holds {_shown(name)}, which is no "
-                    "name of a VM or a play: lower-case letters, digits, - and _ make one"
+                    "name of a VM or a play: letters, digits, -, _ and dots make one"
                 )
             names[name] = None
     return tuple(names)
+
+
+def near_misses(message: str) -> tuple[str, ...]:
+    """Return what looks like a tag of a message and is none, as a terminal may show it."""
+    found = (match[0] for match in _NEARLY.finditer(message) if not _TAG.fullmatch(match[0]))
+    return tuple(dict.fromkeys(_shown(text) for text in found))
 
 
 def _shown(text: str) -> str:

@@ -160,6 +160,15 @@ def test_a_commit_without_a_tag_does_nothing(stage: Stage) -> None:
     assert not (stage.site / "pwned").exists()
 
 
+def test_what_is_nearly_a_tag_does_nothing_and_is_told(stage: Stage) -> None:
+    stage.commit("feat: a shop [Ansible: k8s-a]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert "nothing to do" in result.stdout
+    assert "has '[Ansible: k8s-a]', which is no tag: one is written [ansible NAME]" in result.stderr
+    assert stage.endpoint.requests() == []
+
+
 def test_a_hostile_tag_is_refused_before_anything_happens(stage: Stage) -> None:
     stage.commit("feat: x [ansible k8s-a] [ansible ; touch pwned]")
     result = stage.run("run", "--commit", "HEAD")

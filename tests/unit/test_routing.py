@@ -8,10 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stackyard.definitions.load import parse_vm
 from stackyard.definitions.model import Definition, Source
 from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
-from stackyard.routing import Route, RoutingError, configures, main_play, route, tagged_names
+from stackyard.routing import (
+    Route,
+    RoutingError,
+    configures,
+    main_play,
+    near_misses,
+    route,
+    tagged_names,
+)
 
 PLAYS = frozenset({"k3s", "haproxy", "site", "postgres", "backup"})
 
@@ -108,7 +117,7 @@ def test_without_a_haproxy_play_nothing_follows() -> None:
         ("[ansible k8s-prod-cp1]", r"needs plays/kubeadm\.yml, which is not there"),
         ("[ansible k8s-observabilty]", "did you mean k8s-observability"),
         ("[ansible haprxy]", "did you mean haproxy"),
-        ("[ansible web]", r"needs plays/web\.yml"),
+        ("[ansible web]", r"needs plays/web\.yml, .* none of the groups that have a play \(k3s, "),
         ("[ansible pihole]", r"managed: false.*vms/pihole\.yaml:1"),
         ("[ansible k8s-off]", "vm_state: stopped"),
         ("[ansible ubuntu24-template]", "it is a template"),
@@ -124,6 +133,9 @@ def test_without_a_haproxy_play_nothing_follows() -> None:
         ("[ansible ,]", "empty tag"),
         ("[ansible " + "x/" * 500 + "]", r"\.\.\.' holds"),
         ("[ansible " + "x" * 64 + "]", "is no name"),
+        ("[ansible ..]", "is no name"),
+        ("[ansible a..b]", "is no name"),
+        ("[ansible .hidden]", "is no name"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(message: str, sentence: str) -> None:
@@ -135,12 +147,38 @@ def test_what_cannot_be_done_is_one_sentence(message: str, sentence: str) -> Non
     assert len(text) < 400
 
 
+@pytest.mark.parametrize("name", ["db.company", "Web1", "a" * 63, "1a.B-2.c"])
+def test_every_name_of_a_vm_may_be_tagged(name: str) -> None:
+    machine = parse_vm(f"name: {name}\ntarget_node: n\n")
+    inventory = build_inventory([machine])
+    assert route(tagged_names(f"[ansible {name}]"), [machine], inventory, {name}) == (
+        Route(name, hosts=(name,)),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[Ansible k8s-shop]", "[ ansible k8s-shop ]", "[ansible: k8s-shop]", "[ansible:k8s-shop]"],
+)
+def test_what_looks_like_a_tag_and_is_none_is_told(text: str) -> None:
+    message = f"feat: a shop {text} and [ansible k8s-home]"
+    assert near_misses(message) == (repr(text),)
+    assert tagged_names(message) == ("k8s-home",)
+
+
+@pytest.mark.parametrize("text", ["[ansible] fix a typo", "[ansible-lint 25] up", "[x ansible y]"])
+def test_other_brackets_are_no_tags_and_nobody_is_told(text: str) -> None:
+    assert near_misses(text) == ()
+
+
 def test_a_long_message_of_open_tags_takes_no_time() -> None:
     began = time.monotonic()
     assert tagged_names("[ansible k8s-a" * 20_000) == ()
     assert tagged_names("[ansible k8s-a]" + "[ansible k8s-b" * 20_000) == ("k8s-a",)
     with pytest.raises(RoutingError, match="is no name"):
         tagged_names("[ansible x[" * 20_000 + "]")
+    for text in ("[Ansible k8s-b", "[ansible" + " " * 20, "[ ", " "):
+        assert near_misses(text * 20_000) == ()
     assert time.monotonic() - began < 5  # and not minutes
 
 
