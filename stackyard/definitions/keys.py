@@ -44,6 +44,7 @@ class Key:
 
 LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 NAME = rf"{LABEL}(\.{LABEL})*"
+LONGEST_NAME = 253  # characters of a DNS name, whose labels have 63 at most
 
 CONFIG_ID = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]"
 # In property strings , and = have a meaning; a file's name may have blanks inside.
@@ -72,7 +73,7 @@ OS_TYPES = (
 
 VM_KEYS = (
     Key("name", "string", "Name of the VM and of the host.", REQUIRED,
-        pattern=NAME, form="a DNS name"),
+        pattern=NAME, form="a DNS name", longest=LONGEST_NAME),
     Key("target_node", "string", "Proxmox node it lives on.", REQUIRED,
         pattern=r"[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?", form="a node's name"),
     Key("managed", "boolean", "false: in the inventory only, never planned or touched.", True),
@@ -109,7 +110,7 @@ VM_KEYS = (
     Key("vm_state", "string", "Wanted power state; without it the power is left as it is.",
         choices=("running", "stopped")),
     Key("clone", "string", "Template to clone, by name; null: made from nothing.",
-        pattern=NAME, form="a template's name"),
+        pattern=NAME, form="a template's name", longest=LONGEST_NAME),
     Key("full_clone", "switch", "A full instead of a linked clone.", False),
     Key("template", "switch", "Turn the VM into a template.", False),
     Key("protection", "switch", "Protect the VM and its disks from removal."),

@@ -2,7 +2,7 @@
 
 import re
 
-from stackyard.definitions.keys import NAME
+from stackyard.definitions.keys import LONGEST_NAME, NAME
 from stackyard.routing.errors import RoutingError
 
 _TAG = re.compile(r"\[ansible\s+([^\]]+)\]")
@@ -17,7 +17,7 @@ _SHOWN = 60  # characters of a bad tag that an error repeats
 
 def is_name(text: str) -> bool:
     """Tell whether a text can name a VM or a play: never a path, an option or a pattern."""
-    return _NAME.fullmatch(text) is not None
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def tagged_names(message: str) -> tuple[str, ...]:

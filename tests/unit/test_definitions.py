@@ -107,6 +107,16 @@ def test_a_number_among_the_choices_needs_no_quotes() -> None:
     assert problem.sentence == "hugepages must be one of any, 2, 1024, not 4"
 
 
+@pytest.mark.parametrize("key", ["name", "clone"])
+def test_a_name_is_as_long_as_dns_has_it(key: str) -> None:
+    longest = ".".join(["a" * 63] * 3 + ["a" * 61])
+    text = "target_node: n\n" + ("" if key == "name" else "name: a\n") + f"{key}: "
+    assert problems_of(text + longest) == ()
+    (problem,) = problems_of(text + longest + "a")
+    assert problem.sentence == f"{key} must have at most 253 characters, not 254"
+    assert problems_of(text + "a" * 64)
+
+
 def test_flat_disks_and_both_forms_alike() -> None:
     flat = (
         "name: a\ntarget_node: n\ndisks:\n"

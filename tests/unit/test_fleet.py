@@ -197,6 +197,12 @@ def test_any_site_is_a_fleet_or_mistakes_with_their_places(document: Any, addres
             assert all(gap.count > 0 for gap in free(network, entries))
 
 
+def test_two_clusters_may_have_the_same_networks_inside(tmp_path: Path) -> None:
+    inside = "{pods: 10.42.0.0/16, services: 10.43.0.0/16}"
+    text = f"{SITE}clusters:\n  dev: {inside}\n  prod: {inside}\n"
+    assert len(load_fleet(site(tmp_path, vm("a"), text=text)).site.cluster_networks) == 4
+
+
 @pytest.mark.parametrize("idle", ["vm_state: stopped\n", "template: true\n"])
 def test_what_does_not_run_needs_no_memory(idle: str, tmp_path: Path) -> None:
     fleet = load_fleet(site(tmp_path, vm("a", f"memory: 9000\n{idle}"), vm("b", "memory: 9000\n")))

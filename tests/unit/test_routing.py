@@ -133,6 +133,7 @@ def test_without_a_haproxy_play_nothing_follows() -> None:
         ("[ansible ,]", "empty tag"),
         ("[ansible " + "x/" * 500 + "]", r"\.\.\.' holds"),
         ("[ansible " + "x" * 64 + "]", "is no name"),
+        ("[ansible " + "a." * 126 + "ab]", "is no name"),
         ("[ansible ..]", "is no name"),
         ("[ansible a..b]", "is no name"),
         ("[ansible .hidden]", "is no name"),
