@@ -24,6 +24,7 @@ FOREIGN: dict[str, Any] = {
     "net1": "e1000=BC:24:11:00:03:34,bridge=vmbr0",
     "ipconfig0": "ip=192.168.1.33/24,gw=192.168.1.1",
     "ipconfig1": "ip=dhcp",
+    "ipconfig3": "ip=10.9.9.9/24",  # of no card
     "ciuser": "ops",
     "sshkeys": KEY.replace(" ", "%20").replace("/", "%2F").replace("+", "%2B").replace("@", "%40"),
     "nameserver": "192.168.1.3 192.168.1.4",
@@ -57,6 +58,7 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert third.returncode == 0, third.stderr
+    assert "warning: by-hand: ipconfig3 has no card, so " in first.stderr
     written = yaml.safe_load((site.path / "vms" / "by-hand.yaml").read_text())
     assert written["vmid"] == 333
     assert written["sshkeys"] == KEY
