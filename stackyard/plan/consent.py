@@ -15,6 +15,7 @@ class Consent:
     replace: frozenset[str] = frozenset()  # names of VMs that may be destroyed and made anew
     prune: bool = False  # VMs of ours without a definition are destroyed
     extra: Extra = "keep"
+    only_asks: bool = False  # nothing is going to be done, so that protection holds nothing back
 
 
 NOTHING = Consent()

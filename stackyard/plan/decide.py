@@ -74,7 +74,7 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
         config = after_move(config, storages_of_move(definition, vm))
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
-    if is_protected(vm) and not vm.is_half_made:
+    if is_protected(vm) and not vm.is_half_made and not consent.only_asks:
         problems += _held_by_protection(definition, difference)
     if problems:
         return Decision(problems=tuple(problems))

@@ -113,16 +113,21 @@ def extra_network(definition: Definition, config: Config) -> dict[str, Value]:
     """Return the cards and the cloud-init addresses that a definition does not have, by key.
 
     As with disks, one that says nothing of cards leaves those that its template brought, and one
-    that says nothing of addresses either leaves these.
+    that says nothing of addresses leaves these, DHCP above all, but for those of a card that goes.
     """
-    found: dict[str, Value] = {}
-    if definition.networks:
-        found.update(config.networks())
-    if definition.networks or definition.ipconfigs:
-        found.update(config.ipconfigs())
-    wanted = {f"net{number}" for number in range(len(definition.networks))}
-    wanted |= {f"ipconfig{number}" for number, ip in enumerate(definition.ipconfigs) if ip}
-    return {key: value for key, value in sorted(found.items()) if key not in wanted}
+    found: dict[str, Value] = {**config.networks()} if definition.networks else {}
+    cards = {f"net{number}" for number in range(len(definition.networks))}
+    gone = {key.replace("net", "ipconfig") for key in found.keys() - cards}
+    there = _addresses(config)
+    addresses = there if definition.ipconfigs else {key: there[key] for key in gone & there.keys()}
+    wanted = cards | {f"ipconfig{number}" for number, ip in enumerate(definition.ipconfigs) if ip}
+    return {key: v for key, v in sorted((found | addresses).items()) if key not in wanted}
+
+
+def _addresses(config: Config) -> dict[str, IpConfig]:
+    """Return the cloud-init addresses of cards that are there; Proxmox ignores all others."""
+    cards = {key.replace("net", "ipconfig") for key in config.networks()}
+    return {key: value for key, value in config.ipconfigs().items() if key in cards}
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
@@ -147,7 +152,7 @@ def _left(config: Config) -> set[str]:
 def _left_alone(
     wanted: dict[str, Value], config: Config, touched: set[str], extras: Collection[str]
 ) -> Iterator[str]:
-    devices = {**config.disks(), **config.networks(), **config.ipconfigs()}
+    devices = {**config.disks(), **config.networks(), **_addresses(config)}
     for key in sorted(devices.keys() - wanted.keys() - touched):
         advice = ": --detach takes it off" if key in extras else ""
         yield f"{key} is not in the definition and is left alone{advice}"

@@ -9,7 +9,7 @@ from stackyard.plan.values import Action, Plan, Waiting
 
 def consent_of_drift(limit: str | None) -> Consent:
     """Return what a plan has to agree to that mends every difference without losing data."""
-    return Consent(prune=limit is None, extra="detach")
+    return Consent(prune=limit is None, extra="detach", only_asks=True)
 
 
 def render_drift(plan: Plan) -> str:

@@ -71,7 +71,7 @@ def select(definitions: Iterable[Definition], limit: str | None) -> tuple[Defini
     managed = sorted((d for d in definitions if d.managed), key=lambda d: d.name)
     if limit is None:
         return tuple(managed)
-    patterns = [pattern.strip() for pattern in limit.split(",")]
+    patterns = [pattern for part in limit.split(",") if (pattern := part.strip())] or [limit]
     matched = {p: {d.name for d in managed if fnmatchcase(d.name, p)} for p in patterns}
     idle = " or ".join(repr(pattern) for pattern, names in matched.items() if not names)
     if idle:

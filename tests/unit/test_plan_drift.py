@@ -50,3 +50,26 @@ def test_a_disk_that_no_definition_has_and_a_pending_value_are_drift() -> None:
         "b  memory is pending already: automatic_reboot: false leaves the restart to you",
         "Drift: 2 of 3 VMs not as defined.",
     ]
+
+
+def test_what_no_protection_would_let_leave_is_drift_like_the_rest() -> None:
+    disk = {"slot": "scsi0", "media": "disk", "storage": "a", "size": "1G"}
+    held = vm(101, "a", protection=1, scsi0="a:x,size=1G", scsi1="a:y,size=2G")
+    wanted = {"name": "a", "disks": [disk], "protection": True, "memory_mib": 2048}
+    first, last = drift([held], wanted)
+    assert "scsi1 disk 2G on a removed" in first
+    assert "memory 1024 → 2048" in first
+    assert last == "Drift: 1 of 1 VM not as defined."
+
+
+def test_an_address_of_the_template_is_no_drift_where_none_is_defined() -> None:
+    card = "virtio=BC:24:11:00:00:07,bridge=vmbr0"
+    leased = vm(101, "a", net0=card, ipconfig0="ip=dhcp")
+    assert drift([leased], {"name": "a", "networks": [{"bridge": "vmbr0"}]}) == [
+        "No drift: 1 VM as defined."
+    ]
+    two = vm(101, "a", net0=card, ipconfig0="ip=dhcp", net1=card, ipconfig1="ip=dhcp")
+    (said, _sum) = drift([two], {"name": "a", "networks": [{"bridge": "vmbr0"}]})
+    assert "net1" in said
+    assert "ipconfig1" in said
+    assert "ipconfig0" not in said

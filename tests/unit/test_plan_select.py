@@ -12,12 +12,17 @@ FLEET = [
 
 
 def test_a_limit_is_a_list_of_patterns() -> None:
-    assert [d.name for d in select(FLEET, "web*, k8s-shop,web1")] == ["k8s-shop", "web1", "web2"]
+    assert [d.name for d in select(FLEET, "web*, k8s-shop,web1, ")] == ["k8s-shop", "web1", "web2"]
 
 
 @pytest.mark.parametrize(
     ("limit", "idle"),
-    [("web1,k8s-shpo", "'k8s-shpo'"), ("by-hand,web*,x*", "'by-hand' or 'x*'"), ("x", "'x'")],
+    [
+        ("web1,k8s-shpo", "'k8s-shpo'"),
+        ("by-hand,web*,x*", "'by-hand' or 'x*'"),
+        ("x", "'x'"),
+        (",", "','"),
+    ],
 )
 def test_a_pattern_that_names_nobody_is_an_error(limit: str, idle: str) -> None:
     with pytest.raises(PlanError) as caught:

@@ -35,7 +35,7 @@ def moves(**keys: Any) -> dict[str, Any]:
         ((), None, "it is ours and has no definition"),
         ((moves(),), "new", ": `stackyard apply --limit old` lets it give the address up first"),
         ((moves(automatic_reboot=False),), None, "give the address up first, then restart old"),
-        ((NO_ADDRESS,), None, ": `stackyard apply --detach --limit old` takes ipconfig0 off first"),
+        ((NO_ADDRESS,), None, "says nothing of addresses: give it an ipconfig0 of its own there"),
         (({**NO_ADDRESS, "networks": []},), None, "give it an ipconfig0 of its own there"),
         (({**NO_ADDRESS, "managed": False},), None, "take ipconfig0 off it in Proxmox first"),
     ],
