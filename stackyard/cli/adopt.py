@@ -72,8 +72,8 @@ def _write(
     """Write the file and, where it belongs to the site, take the VM over; else leave no file."""
     from stackyard.cli import vms
     from stackyard.cli.files import write_new
-    from stackyard.proxmox.adopt import add_tag, check_adopted
-    from stackyard.proxmox.errors import ApiError
+    from stackyard.proxmox.adopt import UnclearError, add_tag, check_adopted
+    from stackyard.proxmox.errors import ProxmoxError
 
     write_new(path, text)
     if path.absolute().parent != (site / "vms").absolute():
@@ -88,9 +88,11 @@ def _write(
         raise
     try:
         return add_tag(client, vm)
-    except ApiError as error:
-        if error.is_refusal:  # else it may have the tag: without its file a prune would remove it
-            path.unlink()
+    except UnclearError as error:  # with the tag and without a file it would be pruned
+        tagged = f"VM {vm.vmid} on {vm.node} may have the tag stackyard by now"
+        raise UnclearError(f"{error}; {path} is kept: {tagged}, remove it if not") from error
+    except ProxmoxError:
+        path.unlink()
         raise
 
 

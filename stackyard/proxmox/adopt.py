@@ -9,6 +9,7 @@ from stackyard.plan.observed import Observed
 from stackyard.plan.values import Change
 from stackyard.proxmox import wire
 from stackyard.proxmox.client import Client
+from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe_scope
 
@@ -61,14 +62,32 @@ def with_tag(vm: ObservedVm) -> ObservedVm:
     return replace(vm, tags=tags, config=config)
 
 
+class UnclearError(ProxmoxError):
+    """Nobody knows whether a VM has our tag by now."""
+
+
 def add_tag(client: Client, vm: ObservedVm) -> Change:
     """Give a VM our tag, if it is still the one that was read; return what was changed.
 
     Raises:
+        UnclearError: it may have the tag or not.
         ProxmoxError: Proxmox refused, also because the VM has changed meanwhile.
     """
     change = Change("tags", vm.tags, with_tag(vm).tags)
     digest = vm.config.digest if vm.config else None
     path = f"/nodes/{vm.node}/qemu/{vm.vmid}/config"
-    client.put(path, digest=digest, **wire.parameters((change,)))
+    try:
+        client.put(path, digest=digest, **wire.parameters((change,)))
+    except ProxmoxError as error:
+        if isinstance(error, ApiError) and error.is_refusal:
+            raise
+        if not _is_tagged(client, path, error):
+            raise
     return change
+
+
+def _is_tagged(client: Client, path: str, cause: ProxmoxError) -> bool:
+    try:
+        return TAG in wire.tags_of(client.get(path))
+    except ProxmoxError as error:
+        raise UnclearError(str(error)) from cause

@@ -27,8 +27,8 @@ class Outcome:
 
     plan: Plan
     reached: tuple[Reached, ...]
-    observed: Observed  # nothing where `unseen` says why
-    unseen: str = ""  # why nobody could tell what is there now
+    observed: Observed  # nothing where nobody could look
+    unseen: str = ""  # why not, or what the look found that stands against any plan
     moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
 
     @property

@@ -4,6 +4,7 @@
 seconds and shows a reused VMID with the old VM's name.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
 MAKING_PATIENCE_SECONDS = 600.0
+STRANGERS_PATIENCE_SECONDS = 20.0  # with a VM that is most likely somebody else's
 _UNREACHABLE = range(595, 600)
 _LOOKS = 3  # until the lists and what is read after them agree
 
@@ -69,12 +71,13 @@ def observe_scope(
     fleet = tuple(definitions)
     selected = select(fleet, scope.limit) if fleet else ()
     wanted = {*(definition.name for definition in selected), *scope.names}
-    assign = _assigning(fleet, site)
+    assign, begun = _assigning(fleet, site), time.monotonic()
     concerns = _concerning(wanted, site, assign)
     with ThreadPoolExecutor(POOL_SIZE) as pool:
 
         def look() -> Observed:
-            return when_made(client, lambda: _lists(client, pool), concerns, scope.patience)
+            patience = begun + scope.patience - time.monotonic()
+            return when_made(client, lambda: _lists(client, pool), concerns, patience)
 
         def assigned(observed: Observed) -> set[int]:
             return {vmid for name, vmid in assign(observed).items() if name in wanted}
@@ -119,15 +122,19 @@ def _concerning(
     wanted: set[str], site: Site, assign: Callable[[Observed], dict[str, int]]
 ) -> Callable[[Observed, ObservedVm], bool]:
     """Return what tells whether a VM, which may have no name yet, is or becomes a wanted one."""
+    soon = time.monotonic() + STRANGERS_PATIENCE_SECONDS
 
     def concerns(observed: Observed, vm: ObservedVm) -> bool:
         if vm.name:
             return vm.name in wanted
-        meant = [name for name, vmid in assign(observed).items() if vmid == vm.vmid]
+        meant_by_rule = assign(observed)
+        meant = [name for name, vmid in meant_by_rule.items() if vmid == vm.vmid]
         if meant:
             return meant[0] in wanted
+        if not meant_by_rule or vm.vmid not in site.vmid_range or time.monotonic() > soon:
+            return False
         # A VM that is replaced keeps its VMID, which may be another than the rule gives it.
-        return vm.vmid in site.vmid_range and bool(wanted - {vm.name for vm in observed.vms})
+        return bool(wanted - {vm.name for vm in observed.vms})
 
     return concerns
 

@@ -86,7 +86,7 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
     return Config(
         digest=digest,
         fingerprint=_fingerprint(rows),
-        identity=identity_of({str(row["key"]): row.get("value") for row in rows}),
+        identity=identity_of({str(r["key"]): r.get("pending", r.get("value")) for r in rows}),
         values=values,
         keep={k: v for k, v in keep.items() if v},
         pending=frozenset(pending),

@@ -163,13 +163,29 @@ def test_another_vm_of_ours_under_the_same_vmid_is_not_rewritten(commands: Comma
     assert site.endpoint.endpoint.cluster.vms[vmid].config["ipconfig0"] == other["ipconfig0"]
 
 
-def test_an_import_that_may_have_set_its_tag_keeps_its_file(commands: Commands) -> None:
+def test_an_import_whose_tag_was_set_though_nobody_said_so_is_whole(commands: Commands) -> None:
     site = commands.site
     site.endpoint.set_fault("PUT", r"/qemu/110/config$", drop=True, after=True)
-    assert commands.run("import", "legacy").code == 1
+    assert commands.run("import", "legacy").code == 0
+    assert "stackyard" in site.config("legacy")["tags"]
     assert (site.path / "vms" / "legacy.yaml").exists()
     commands.run("apply", "--prune", "--yes")
     assert there(site, "legacy") == [(110, "node02")]
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_an_import_that_set_no_tag_leaves_no_file_unless_nobody_can_tell(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    site = commands.site
+    monkeypatch.setattr(clients, "READ_DEADLINE_SECONDS", 0.5)
+    site.endpoint.set_fault("PUT", r"/qemu/110/config$", drop=True)
+    if not is_told:
+        site.endpoint.set_fault("GET", r"/qemu/110/config$", drop=True, times=1000)
+    said = commands.run("import", "legacy")
+    file = site.path / "vms" / "legacy.yaml"
+    assert (said.code, file.exists()) == (1, not is_told)
+    assert (f"{file} is kept: VM 110 on node02 may have the tag" in said.text) is not is_told
 
 
 def unusual(commands: Commands) -> Site:

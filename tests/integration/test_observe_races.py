@@ -1,5 +1,6 @@
 """What others do between two of our reads is neither overlooked nor taken for something else."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from stackyard.fleet import load_fleet
 from stackyard.lab.api.vm import Vm
 from stackyard.plan import TAG, Plan
 from stackyard.plan.observed import marker
+from stackyard.proxmox import observe
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.planning import plan_fleet
 from stackyard.proxmox.settings import Settings
@@ -85,6 +87,28 @@ def test_a_vm_that_another_apply_just_configured_is_ours(site: Site) -> None:
 
     assert found.problems == ()
     assert [(a.verb, a.vmid) for a in found.actions] == [("update", 7000)]
+
+
+def test_somebody_elses_clone_is_not_waited_for_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observe, "STRANGERS_PATIENCE_SECONDS", 0.5)
+    cluster, over = site.endpoint.endpoint.cluster, asyncio.Event()
+    new = {"description": " qmclone temporary file", "lock": "clone"}
+    cluster.vms[5555] = Vm(5555, "node01", new)
+
+    async def work(_task: object) -> None:
+        await over.wait()
+
+    async def start() -> None:
+        cluster.tasks.start("node01", "qmclone", "9001", "root@pam!other", work)
+
+    site.endpoint.run(start())
+    (made,) = plan(site, "/nodes", lambda: None).actions
+
+    assert (made.verb, made.name) == ("create", "k8s-0")
+    assert cluster.vms[5555].lock == "clone", "it was waited for to the end"
+    site.endpoint.loop.call_soon_threadsafe(over.set)
 
 
 def test_a_clone_whose_task_begins_late_is_waited_for(site: Site) -> None:

@@ -1,0 +1,33 @@
+"""Which permissions show VMs."""
+
+from typing import Any
+
+import pytest
+
+from stackyard.plan import Observed
+from stackyard.proxmox.errors import ProxmoxError
+from stackyard.proxmox.sight import check_sight
+
+
+class Asked:
+    """A client whose token has these permissions; the value tells whether they hold below."""
+
+    def __init__(self, path: str, below: int) -> None:
+        self.answer = {path: {"VM.Audit": below}, "/storage": {"Datastore.Audit": 1}}
+
+    def get(self, path: str) -> Any:
+        assert path == "/access/permissions"
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("path", "below"), [("/", 1), ("/vms", 1), ("/vms/100", 0), ("/pool/x", 1)]
+)
+def test_these_show_vms(path: str, below: int) -> None:
+    check_sight(Asked(path, below), Observed({}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("path", "below"), [("/", 0), ("/vms", 0), ("/nodes", 1)])
+def test_these_show_none(path: str, below: int) -> None:
+    with pytest.raises(ProxmoxError, match=r"lacks the privilege VM\.Audit"):
+        check_sight(Asked(path, below), Observed({}))  # type: ignore[arg-type]
