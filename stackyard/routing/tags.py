@@ -6,9 +6,9 @@ from stackyard.definitions.keys import LONGEST_NAME, NAME
 from stackyard.routing.errors import RoutingError
 
 _TAG = re.compile(r"\[ansible\s+([^\]]+)\]")
-# What people write for a tag; `[ansible]` alone, as in `[ansible] fix a typo`, is none of these.
+# What people write for a tag; `[ansible] fix a typo` is none of these, nor a link in Markdown.
 _NEARLY = re.compile(
-    r"\[\s*ansible(?:\s*[:=]\s*|\s+)[^\[\]\s:=][^\[\]]*\]", re.ASCII | re.IGNORECASE
+    r"\[\s*ansible(?:\s*[:=]\s*|\s+)[^\[\]\s:=][^\[\]]*\](?!\()", re.ASCII | re.IGNORECASE
 )
 # A VM's name, or a play's, which may have _ in it.
 _NAME = re.compile(rf"{NAME}|[a-z0-9][a-z0-9_-]{{0,62}}", re.ASCII)

@@ -5,6 +5,7 @@ import sys
 
 INTERRUPTED_WHILE_LOADING = """
 import builtins, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from stackyard.cli.start import main
 real = builtins.__import__
 def load(name, *rest):

@@ -167,7 +167,10 @@ def test_what_looks_like_a_tag_and_is_none_is_told(text: str) -> None:
     assert tagged_names(message) == ("k8s-home",)
 
 
-@pytest.mark.parametrize("text", ["[ansible] fix a typo", "[ansible-lint 25] up", "[x ansible y]"])
+@pytest.mark.parametrize(
+    "text",
+    ["[ansible] fix a typo", "[ansible-lint 25] up", "[x ansible y]", "[Ansible Galaxy](here)"],
+)
 def test_other_brackets_are_no_tags_and_nobody_is_told(text: str) -> None:
     assert near_misses(text) == ()
 
