@@ -37,7 +37,7 @@ def adopt(
     """Write a definition of a VM that is there and give the VM our tag: the next plan is empty."""
     from stackyard.cli import vms
     from stackyard.fleet.site import load_site
-    from stackyard.plan.written import definition_keys
+    from stackyard.plan.written import definition_keys, drop_cardless
     from stackyard.proxmox.adopt import find_vm
 
     if (name is None) == (vmid is None):
@@ -55,15 +55,6 @@ def adopt(
         typer.echo(f"warning: {vm.name}: {note}, so {path} does not say it", err=True)
     tagged = f"VM {vm.vmid} on {vm.node} has the tag stackyard"
     typer.echo(f"{path} is written, {tagged if change else 'and nothing else was done'}")
-
-
-def drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
-    """Take out addresses of cards that the VM does not have, and say so: they mean nothing."""
-    from stackyard.definitions.devices import MOST_NICS, count_cards
-
-    cards = count_cards(keys) or MOST_NICS
-    names = [f"ipconfig{number}" for number in range(cards, MOST_NICS)]
-    return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
 
 
 def _write(

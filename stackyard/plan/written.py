@@ -7,6 +7,7 @@ from typing import Any
 
 from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
+from stackyard.definitions.devices import MOST_NICS, count_cards
 from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.model import Disk, IpConfig, Nic
@@ -53,6 +54,13 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
             keys.setdefault(name, None)
     hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
     return Written(keys, (*unsaid, *disk_notes, *network_notes, *hidden))
+
+
+def drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
+    """Take out addresses of cards that the VM does not have, and say so: they mean nothing."""
+    cards = count_cards(keys) or MOST_NICS
+    names = [f"ipconfig{number}" for number in range(cards, MOST_NICS)]
+    return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
 
 
 def _unsaid(key: Key, value: Any) -> Iterator[str]:

@@ -9,10 +9,9 @@ from definition_strategies import documents
 from hypothesis import given, settings
 from plan_world import SITE, after, observed_of
 
-from stackyard.cli.adopt import drop_cardless
 from stackyard.definitions.load import parse_vm
 from stackyard.plan import Observed, make_plan, render_text
-from stackyard.plan.written import definition_keys
+from stackyard.plan.written import definition_keys, drop_cardless
 from stackyard.proxmox.adopt import with_tag
 
 CONFIGS: dict[str, dict[str, Any]] = yaml.safe_load(
