@@ -6,7 +6,7 @@ or, between its cloning and its first configuration, by the marker in its descri
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stackyard.definitions.hardware import Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, PowerState
@@ -35,6 +35,23 @@ class Config:
     running: Mapping[str, Value] = field(default_factory=dict)  # what runs until then, by key
     fingerprint: str | None = None  # of all but the lock, which is part of Proxmox's digest
     identity: str | None = None  # what no other VM has, under the same VMID neither
+
+    @property
+    def name(self) -> str | None:
+        """The VM's own name; None where it has none yet."""
+        name = self.values.get("name")
+        return str(name) if name else None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The VM's tags."""
+        tags = self.values.get("tags")
+        return tags if isinstance(tags, tuple) else ()
+
+    def with_size(self, slot: str, size_bytes: int) -> "Config":
+        """Return the configuration once the disk in a slot was enlarged."""
+        disk = replace(self.disks()[slot], size_bytes=size_bytes)
+        return replace(self, values={**self.values, slot: disk})
 
     def disks(self) -> dict[str, Disk]:
         """Return what is in each slot."""

@@ -28,7 +28,7 @@ def steps_of_new(
 ) -> list[Step]:
     """Return what a clone with this configuration still needs; `vm` where it is there already."""
     changes = [change for change in difference.changes if change.key != "tags"]
-    before = _tags(config)
+    before = config.tags
     changes.append(Change("tags", before, _sorted({*definition.tags, TAG, UNCONFIGURED})))
     if "description" not in {change.key for change in changes}:
         changes.append(Change("description", config.values.get("description"), None))
@@ -126,7 +126,7 @@ def restart_is_due(difference: Difference, config: Config) -> bool:
     return (
         any(needs_restart(change, config) for change in (*difference.changes, *erased))
         or bool(difference.waiting)
-        or RESTART in _tags(config)
+        or RESTART in config.tags
     )
 
 
@@ -134,7 +134,7 @@ def _with_restart_tag(
     difference: Difference, config: Config, reboots: bool, stays: bool
 ) -> tuple[Change, ...]:
     """Keep a restart that only the guest needs in a tag until it has happened."""
-    found = _tags(config)
+    found = config.tags
     wanted = next((c.after for c in difference.changes if c.key == "tags"), found)
     tags = {*(wanted if isinstance(wanted, tuple) else ()), *(set(found) & {UNCONFIGURED})}
     guest = any(is_for_guest(change) for change in difference.changes)
@@ -149,7 +149,7 @@ def _with_restart_tag(
 
 
 def _untag(changes: tuple[Change, ...], config: Config) -> list[Step]:
-    tags = next((c.after for c in changes if c.key == "tags"), _tags(config))
+    tags = next((c.after for c in changes if c.key == "tags"), config.tags)
     if not isinstance(tags, tuple) or RESTART not in tags:
         return []
     return [Configure((Change("tags", tags, _sorted(set(tags) - {RESTART})),))]
@@ -170,11 +170,6 @@ def finish(definition: Definition, power: Power, is_template: bool = False) -> l
     if definition.template and not is_template:
         return [MakeTemplate()]
     return list(power.last)
-
-
-def _tags(config: Config) -> Tags:
-    tags = config.values.get("tags")
-    return tags if isinstance(tags, tuple) else ()
 
 
 def _sorted(tags: set[str]) -> Tags:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nornir.core import Nornir
-from nornir.core.configuration import Config
+from nornir.core.configuration import Config as NornirConfig
 from nornir.core.exceptions import NornirSubTaskError
 from nornir.core.inventory import ConnectionOptions, Defaults, Groups, Host, Hosts, Inventory
 from nornir.core.plugins.connections import ConnectionPluginRegister
@@ -18,6 +18,7 @@ from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 from stackyard.errors import StackyardError
 from stackyard.plan.document import step_name
 from stackyard.plan.errors import PlanError
+from stackyard.plan.observed import Config
 from stackyard.plan.values import Action, Plan, Step, Verb
 from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
@@ -43,6 +44,7 @@ class Reached:
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
     lost_vmid: bool = False  # to somebody else, who was quicker
+    read_back: Config | None = None  # its configuration, where a step had to read the final one
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,19 @@ class Done:
 
     def __str__(self) -> str:
         return " ".join([self.error or self.warning or "done", *self.upids])
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ended:
+    """What an action left behind, as its Nornir result."""
+
+    done: tuple[str, ...]
+    read_back: Config | None = None
+
+    def __str__(self) -> str:
+        return ", ".join(self.done) or "nothing"
 
     __repr__ = __str__
 
@@ -130,11 +145,12 @@ def carry_out(task: Task, jobs: Jobs, halt: Halt, secrets: Secrets) -> Result:
             task.run(task=_carry_out_step, name=name, carrier=carrier, step=step, secrets=secrets)
             done.append(f"{name} ({carrier.warning})" if carrier.warning else name)
     except StackyardError as error:
-        return Result(host=task.host, result=tuple(done), failed=True, exception=error)
+        return Result(host=task.host, result=Ended(tuple(done)), failed=True, exception=error)
     except NornirSubTaskError as error:
         cause = error.result[0].exception or error
-        return Result(host=task.host, result=tuple(done), failed=True, exception=cause)
-    return Result(host=task.host, result=tuple(done), changed=True)
+        return Result(host=task.host, result=Ended(tuple(done)), failed=True, exception=cause)
+    ended = Ended(tuple(done), carrier.read_back)
+    return Result(host=task.host, result=ended, changed=True)
 
 
 def _carry_out_step(task: Task, carrier: Carrier, step: Step, secrets: Secrets) -> Result:
@@ -171,7 +187,7 @@ def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) 
     )
     return Nornir(
         inventory=Inventory(hosts=hosts, groups=Groups(), defaults=Defaults()),
-        config=Config(),
+        config=NornirConfig(),
         processors=Processors(terms.processors),
         runner=Threads(jobs),
     )
@@ -186,7 +202,14 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
     error = str(outcome.exception) if outcome.exception else None
-    lost = isinstance(outcome.exception, VmidTakenError)
+    ended: Ended = outcome.result
     return Reached(
-        action.name, node, action.vmid, action.verb, outcome.result, error, lost_vmid=lost
+        action.name,
+        node,
+        action.vmid,
+        action.verb,
+        ended.done,
+        error,
+        lost_vmid=isinstance(outcome.exception, VmidTakenError),
+        read_back=ended.read_back,
     )

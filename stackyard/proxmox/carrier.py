@@ -7,6 +7,7 @@ Proxmox refuses it when that is not the one there any more.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from stackyard.plan.observed import Config
 from stackyard.plan.values import (
     Action,
     Clone,
@@ -67,6 +68,11 @@ class Carrier:
         """What they said although they went well."""
         return self._errand.warning
 
+    @property
+    def read_back(self) -> Config | None:
+        """The configuration as the steps left it; None where none of them had to read it."""
+        return self._errand.read_back
+
     def check(self) -> None:
         """Refuse a plan for another configuration, where no step of it would make Proxmox do so.
 
@@ -85,7 +91,7 @@ class Carrier:
             InterruptedRunError: the run was halted while it waited for its turn.
         """
         errand = self._errand
-        errand.begin()
+        errand.begin(step)
         try:
             self._do(step)
         except (ApiError, TaskError) as error:

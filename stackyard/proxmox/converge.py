@@ -72,7 +72,9 @@ def _look(
     names = {action.name for action in plan.actions}
     kept = {action.name for action in reached if action.verb != "destroy" and not action.error}
     concerned = tuple(d for d in fleet if d.name in kept and d.managed)
-    observed = observe_scope(client, concerned, site, Scope(names=frozenset(names), patience=0))
+    read_back = {action.vmid: action.read_back for action in reached if action.read_back}
+    scope = Scope(names=frozenset(names), read_back=read_back, patience=0)
+    observed = observe_scope(client, concerned, site, scope)
     left = make_plan(concerned, observed, site)
     seen = tuple(_seen(action, observed, left) for action in reached)
     return Outcome(plan, seen, observed, unseen="; ".join(left.problems))

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from stackyard.plan.observed import TAG, marker
-from stackyard.plan.values import Action, Unlock
+from stackyard.plan.observed import TAG, Config, marker
+from stackyard.plan.values import Action, Start, Step, Unlock
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ProxmoxError, WorldMovedError
 from stackyard.proxmox.halt import Halt
@@ -12,6 +12,7 @@ from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
 from stackyard.proxmox.wire import identity_of, tags_of
 
+IsAlone = Callable[[dict[str, Any]], bool]  # of a configuration as Proxmox answers
 CHANGED = "it changed since the plan was made"
 
 
@@ -31,6 +32,7 @@ class Errand:
         self.upids: list[str] = []
         self.warning = ""
         self.halt = halt
+        self.read_back: Config | None = None  # after its last write, where somebody looked
         self._identity: str | None = None  # of the VM that was checked
 
     @property
@@ -53,10 +55,12 @@ class Errand:
         """Whether the last task (`hastart`, `hastop`) only told the cluster's HA what to do."""
         return any(upid.split(":")[5].startswith("ha") for upid in self.upids[-1:])
 
-    def begin(self) -> None:
-        """Forget the tasks of the step before."""
+    def begin(self, step: Step) -> None:
+        """Forget the tasks of the step before, and a configuration that this one may change."""
         self.upids = []
         self.warning = ""
+        if not isinstance(step, Start):
+            self.read_back = None
 
     def run(self, verb: str, begin: Callable[[], Any]) -> None:
         """Begin a task, and wait for its end.
@@ -75,11 +79,11 @@ class Errand:
         if status != "OK":
             self.warning = f"{status}, see its task on {self.node}"
 
-    def put(self, path: str, digest: str | None, **form: str | float | bool | None) -> Any:
+    def put(self, path: str, digest: str, is_alone: IsAlone, **form: str | float | bool) -> Any:
         """Write the configuration or a part of it, which is the same if it is written twice.
 
         After a broken connection it is written again, unless the digest tells that it was applied;
-        a VM that still has the mark of being made is nobody else's, and is written all the same.
+        one that only this action works on, as `is_alone` tells, is written all the same.
 
         Raises:
             ProxmoxError: it was refused, or nobody knows whether it was applied.
@@ -87,14 +91,13 @@ class Errand:
         now: dict[str, Any] = {"digest": digest}
 
         def is_as_before() -> bool:
-            if digest is not None:
-                now.update(self.read())
+            now.update(self.read())
             return bool(now["digest"] == digest)
 
         try:
             return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
         except ProxmoxError:
-            if now["digest"] == digest or not self._is_being_made(now):
+            if now["digest"] == digest or not is_alone(now):
                 raise
         return self.client.repeat("PUT", path, is_as_before, digest=now["digest"], **form)
 
@@ -137,14 +140,19 @@ class Errand:
             WorldMovedError: a VM that is being made is not marked as ours any more.
         """
         config = self.read()
-        if self.is_new and not self._is_being_made(config):
+        if self.is_new and not self.is_being_made(config):
             raise self.moved("somebody else works on it")
         return str(config["digest"])
 
-    def _is_being_made(self, config: dict[str, Any]) -> bool:
+    def is_being_made(self, config: dict[str, Any]) -> bool:
         """Tell whether it is still marked as a VM that this action makes, and its alone."""
         is_marked = config.get("description") == marker(self.action.name)
         return self.is_new and is_marked and "lock" not in config
+
+    def is_made(self, config: dict[str, Any]) -> bool:
+        """Tell whether it is one that this action has made and configured."""
+        is_ours = config.get("name") == self.action.name and TAG in tags_of(config)
+        return self.is_new and is_ours and "lock" not in config
 
     def renew(self) -> bool:
         """Take the digest of a configuration in which a lock alone came or went since the plan.
@@ -157,14 +165,22 @@ class Errand:
         self.digest = config.digest
         return True
 
-    def take_digest(self) -> str | None:
+    def take_digest(self) -> str:
         """Return the digest for a write that makes it out of date, read where it is not known.
 
-        None for a VM that this action has just made and configured: to read its digest once more
-        would be an eleventh request, and a disk that somebody enlarged meanwhile cannot shrink.
+        Raises:
+            WorldMovedError: a VM that this action has made and configured is not ours any more.
         """
         digest, self.digest = self.digest, None
-        return digest or (None if self.is_new else self.fresh_digest())
+        return digest or (self._configured_digest() if self.is_new else self.fresh_digest())
+
+    def _configured_digest(self) -> str:
+        """Read back what was configured: the look at the end then need not read it once more."""
+        config = read_config(self.client, self.node, self.action.vmid)
+        if config is None or config.name != self.action.name or TAG not in config.tags:
+            raise self.moved("another VM has its VMID by now")
+        self.read_back = config
+        return str(config.digest)
 
     def what(self, verb: str) -> str:
         """Name a task for people."""

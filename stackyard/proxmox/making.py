@@ -61,5 +61,5 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
         raise errand.moved("it was started since the plan was made")
     digest = errand.digest or errand.fresh_digest()
     form = wire.parameters(changes)
-    errand.put(f"{errand.vm}/config", digest, **form)
+    errand.put(f"{errand.vm}/config", digest, errand.is_being_made, **form)
     errand.digest = None

@@ -16,8 +16,10 @@ _FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 3.0
 def grow(errand: Errand, step: Grow) -> None:
     """Enlarge a disk."""
     size, digest = properties.size(step.size_bytes), errand.take_digest()
-    path = f"{errand.vm}/resize"
-    errand.run("resize", lambda: errand.put(path, digest, disk=step.slot, size=size))
+    path, form = f"{errand.vm}/resize", {"disk": step.slot, "size": size}
+    errand.run("resize", lambda: errand.put(path, digest, errand.is_made, **form))
+    if errand.read_back:
+        errand.read_back = errand.read_back.with_size(step.slot, step.size_bytes)
 
 
 def move_disk(errand: Errand, step: MoveDisk) -> None:
@@ -35,6 +37,7 @@ def move_disk(errand: Errand, step: MoveDisk) -> None:
             **form,
         ),
     )
+    errand.read_back = None  # it has another volume by now
 
 
 def erase(errand: Errand, step: Erase) -> None:

@@ -5,9 +5,9 @@ seconds and shows a reused VMID with the old VM's name.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackyard.definitions.model import Definition
@@ -38,6 +38,8 @@ class Scope:
     names: frozenset[str] = frozenset()  # VMs besides those of the definitions
     also: Callable[[ObservedVm], bool] = lambda _vm: False  # more of them, picked from the lists
     replaced: frozenset[str] = frozenset()  # made anew, so that their templates are needed
+    # By VMID: what this run has read since its last write, which is not read once more.
+    read_back: Mapping[int, Config] = field(default_factory=dict)
     patience: float = MAKING_PATIENCE_SECONDS  # with VMs that somebody is just making
 
 
@@ -85,7 +87,7 @@ def observe_scope(
         for _ in range(_LOOKS):
             observed = with_taken(client, look, assigned)
             concerned = _concerned(observed, selected, wanted, scope)
-            read = tuple(pool.map(lambda vm: _read(client, vm), concerned))
+            read = tuple(pool.map(lambda vm: _read_back(vm, scope) or _read(client, vm), concerned))
             if [vm and vm.name for vm in read] == [vm.name for vm in concerned]:
                 break  # none was renamed, moved or removed meanwhile
         details = {vm.vmid: vm for vm in read if vm is not None}
@@ -220,14 +222,16 @@ def _templates(
     return list(found.values())
 
 
+def _read_back(vm: ObservedVm, scope: Scope) -> ObservedVm | None:
+    config = scope.read_back.get(vm.vmid)
+    is_same = config and (config.name, config.tags) == (vm.name, vm.tags)
+    return replace(vm, config=config) if is_same else None
+
+
 def _read(client: Client, vm: ObservedVm) -> ObservedVm | None:
     config = read_config(client, vm.node, vm.vmid)
-    if config is None:
-        return None
     # Name and tags say whose it is, and must be those that the digest is for.
-    name, tags = config.values.get("name"), config.values.get("tags")
-    own = str(name) if name else None
-    return replace(vm, name=own, config=config, tags=tags if isinstance(tags, tuple) else ())
+    return replace(vm, name=config.name, config=config, tags=config.tags) if config else None
 
 
 def read_config(client: Client, node: str, vmid: int) -> Config | None:

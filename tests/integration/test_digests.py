@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from apply_site import Site, make_site, vm
 from proxmox_lab import StartEndpoint
 
@@ -21,8 +22,8 @@ def test_every_write_carries_the_digest(proxmox_endpoint: StartEndpoint, tmp_pat
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
     made = site.run("apply", "--yes")
     assert made.returncode == 0, made.stdout + made.stderr
-    # The template's drive is in the way of the own one, and the size is that of a VM of this run.
-    assert writes(site) == [("config", True), ("config", True), ("resize", False)]
+    # The template's drive is in the way of the own one.
+    assert writes(site) == [("config", True), ("config", True), ("resize", True)]
 
     changed = vm(0) | {"cores": 1, "target_node": "node01"}
     disk, drive = vm(0)["disks"]
@@ -32,3 +33,25 @@ def test_every_write_carries_the_digest(proxmox_endpoint: StartEndpoint, tmp_pat
     found = writes(site)
     assert {name for name, _ in found} == {"config", "resize", "move_disk"}
     assert all(carried for _, carried in found), found
+
+
+@pytest.mark.parametrize("size", ["2G", "3G"])
+def test_so_do_those_to_a_clone_with_a_disk_on_another_storage(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, size: str
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    node = "/nodes/node03/qemu"
+    disks = {"scsi0": "local-lvm:8", "scsi1": "local-lvm:2"}
+    site.endpoint.call("POST", node, vmid=9050, name="two-disks", **disks)
+    site.endpoint.call("POST", f"{node}/9050/template")
+    site.endpoint.forget_requests()
+    disk, drive = vm(2)["disks"]
+    second = {**disk, "slot": "scsi1", "storage": "data2", "size": size}
+    site.define(vm(2) | {"clone": "two-disks", "disks": [disk, second, drive]})
+
+    made = site.run("apply", "--yes")
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    resize = [("resize", True)] if size != "2G" else []
+    assert writes(site) == [("config", True), ("move_disk", True), *resize]
+    assert site.config("k8s-2")["scsi1"].startswith("data2:")
