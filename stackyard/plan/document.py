@@ -33,7 +33,7 @@ from stackyard.plan.values import (
     Waiting,
 )
 
-VERSION = 4
+VERSION = 5
 _STEPS: dict[str, type[Step]] = {
     "clone": Clone,
     "create": Create,
@@ -65,6 +65,7 @@ def to_json(plan: Plan) -> str:
         "wanted": plan.wanted,
         "problems": list(plan.problems),
         "notes": list(plan.notes),
+        "orphans": list(plan.orphans),
         "waiting": [_waiting(waiting) for waiting in plan.waiting],
         "blocked": list(plan.blocked),
         "waves": [[_action(action) for action in wave] for wave in plan.waves],
@@ -92,6 +93,7 @@ def from_json(text: str) -> Plan:
             waves=tuple(tuple(_read_action(a) for a in wave) for wave in document["waves"]),
             problems=tuple(document["problems"]),
             notes=tuple(document["notes"]),
+            orphans=tuple(document["orphans"]),
             waiting=tuple(Waiting(w["name"], tuple(w["keys"])) for w in document["waiting"]),
             blocked=tuple(document["blocked"]),
             wanted=document["wanted"],

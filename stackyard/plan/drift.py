@@ -1,7 +1,5 @@
 """What is not as defined, for somebody who only wants to know: each VM in one line."""
 
-from collections.abc import Iterator
-
 from stackyard.plan.consent import Consent
 from stackyard.plan.text import sentence, waiting_words
 from stackyard.plan.values import Action, Plan, Waiting
@@ -18,12 +16,12 @@ def render_drift(plan: Plan) -> str:
     said += [(waiting.name, _waits(waiting)) for waiting in plan.waiting]
     width = max((len(name) for name, _text in said), default=0)
     lines = [f"{name:<{width}}  {text}" for name, text in said]
-    return "\n".join([*lines, *plan.problems, *_kept(plan), _sum(plan)])
+    return "\n".join([*lines, *plan.problems, *plan.orphans, _sum(plan)])
 
 
 def has_drift(plan: Plan) -> bool:
     """Tell whether anything is not as defined."""
-    return not plan.is_empty or bool(plan.waiting or list(_kept(plan)))
+    return not plan.is_empty or bool(plan.waiting or plan.orphans)
 
 
 def _said(action: Action) -> str:
@@ -41,17 +39,12 @@ def _waits(waiting: Waiting) -> str:
     return f"{said}: automatic_reboot: false leaves the restart to you"
 
 
-def _kept(plan: Plan) -> Iterator[str]:
-    """Yield the notes on VMs without a definition that a removal would leave alone."""
-    return (note for note in plan.notes if "is ours and has no definition" in note)
-
-
 def _sum(plan: Plan) -> str:
     if not has_drift(plan):
         return f"No drift: {_vms(plan.wanted)} as defined."
     differ = {action.name for action in plan.actions if action.verb != "destroy"}
     differ |= {waiting.name for waiting in plan.waiting} | set(plan.blocked)
-    orphans = sum(action.verb == "destroy" for action in plan.actions) + len(list(_kept(plan)))
+    orphans = sum(action.verb == "destroy" for action in plan.actions) + len(plan.orphans)
     more = f", {_vms(orphans)} of ours without a definition" if orphans else ""
     return f"Drift: {len(differ)} of {_vms(plan.wanted)} not as defined{more}."
 

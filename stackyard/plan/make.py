@@ -50,7 +50,8 @@ def make_plan(
     return Plan(
         waves=in_waves(actions),
         problems=tuple(problem for decision in decisions for problem in decision.problems),
-        notes=(*notes, *(removal.notes if limit is None else ())),
+        notes=tuple(notes),
+        orphans=removal.kept if limit is None else (),
         waiting=tuple(decision.waiting for decision in decisions if decision.waiting),
         blocked=tuple(
             definition.name

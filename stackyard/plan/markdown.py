@@ -47,7 +47,8 @@ def render_markdown(plan: Plan, rest: str | None = None, longest: int = LONGEST)
 
 def _lines(plan: Plan) -> Iterator[str]:
     yield from ("### stackyard plan", "", _escaped(summary(plan)))
-    for title, sentences in (("Problems", plan.problems), ("Left alone", plan.notes)):
+    left_alone = (*plan.notes, *plan.orphans)
+    for title, sentences in (("Problems", plan.problems), ("Left alone", left_alone)):
         if sentences:
             yield from ("", f"**{title}**", "")
             yield from (f"- {_escaped(sentence)}" for sentence in sentences)

@@ -1,4 +1,4 @@
-"""VMs of ours that no definition has: named in a note, or removed where that was agreed to."""
+"""VMs of ours that no definition has: named, or removed where that was agreed to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from stackyard.plan.values import Action
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What is removed, and what is only told."""
+    """What is removed, and a sentence on each VM that is kept."""
 
     actions: tuple[Action, ...]
-    notes: tuple[str, ...]
+    kept: tuple[str, ...]
 
 
 def prune(fleet: tuple[Definition, ...], observed: Observed, agreed: bool) -> Removal:
@@ -23,7 +23,7 @@ def prune(fleet: tuple[Definition, ...], observed: Observed, agreed: bool) -> Re
     removed = [vm for vm in found if agreed and not _why_kept(vm)]
     return Removal(
         tuple(removal_of(vm) for vm in removed),
-        tuple(_note(vm, agreed) for vm in found if vm not in removed),
+        tuple(_kept(vm, agreed) for vm in found if vm not in removed),
     )
 
 
@@ -45,7 +45,7 @@ def _why_kept(vm: ObservedVm) -> str:
     return "is protected" if is_protected(vm) else ""
 
 
-def _note(vm: ObservedVm, agreed: bool) -> str:
+def _kept(vm: ObservedVm, agreed: bool) -> str:
     who = f"{vm.name or 'a VM without a name'} (VM {vm.vmid} on {vm.node})"
     if agreed:
         return f"{who} is ours and has no definition, but it {_why_kept(vm)}: it is left alone"

@@ -48,7 +48,7 @@ def render_text(plan: Plan) -> str:
     """Return the plan as lines, the last one a summary."""
     width = max((len(action.name) for action in plan.actions), default=0)
     lines = [_line(action, width) for action in plan.actions]
-    lines += [f"· {note}" for note in plan.notes]
+    lines += [f"· {note}" for note in (*plan.notes, *plan.orphans)]
     lines += [f"! {problem}" for problem in plan.problems]
     return "\n".join([*lines, summary(plan)])
 

@@ -199,6 +199,7 @@ class Plan:
     waves: tuple[tuple[Action, ...], ...] = ()
     problems: tuple[str, ...] = ()  # why it must not be carried out
     notes: tuple[str, ...] = ()  # what is left alone, and why
+    orphans: tuple[str, ...] = ()  # the same of each VM of ours that has no definition and stays
     waiting: tuple[Waiting, ...] = ()  # automatic_reboot: false leaves the restart to the user
     blocked: tuple[str, ...] = ()  # names of VMs without an action, for a problem stands against it
     wanted: int = 0  # VMs that were looked at
