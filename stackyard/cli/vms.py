@@ -55,7 +55,8 @@ def connected() -> "Iterator[Client]":
     from stackyard.proxmox.client import Client
     from stackyard.proxmox.settings import Settings
 
-    with Client(Settings.from_environment(os.environ)) as client:
+    settings = Settings.from_environment(os.environ)
+    with Client(settings, tell=lambda sentence: typer.echo(sentence, err=True)) as client:
         yield client
 
 

@@ -32,6 +32,9 @@ _RANDOM = random.SystemRandom()
 
 logging.getLogger("proxmoxer.core").disabled = True  # it logs request bodies
 
+TOLD_AFTER_SECONDS = 2.0  # of waiting
+Tell = Callable[[str], None]
+
 Params = Mapping[str, "str | int | float | bool | None"]
 
 
@@ -95,10 +98,11 @@ class _Ticket:
 
 
 class Client:
-    """A connection to one cluster, through any of its nodes."""
+    """A connection to one cluster, through any of its nodes; `tell` is told of long waits."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tell: Tell = lambda _sentence: None) -> None:
         self.settings = settings
+        self.tell = tell
         sign = _Token(settings) if settings.token_secret else _Ticket(settings)
         self._session = transport.Session(settings, sign)
         self._api = ProxmoxResource(
@@ -168,14 +172,18 @@ class Client:
         may_repeat: Callable[[ProxmoxError], bool],
     ) -> Any:
         """Repeat a request with growing pauses, but a cluster that never answered not at all."""
-        deadline, pause = time.monotonic() + patience, FIRST_PAUSE_SECONDS
+        begun, pause, is_told = time.monotonic(), FIRST_PAUSE_SECONDS, False
         while True:
             try:
                 return self._once(method, path, params)
             except ProxmoxError as error:
-                late = time.monotonic() + pause > deadline
+                waited = time.monotonic() - begun
+                late = waited + pause > patience
                 if late or not self._answered or not may_repeat(error):
                     raise
+                if waited > TOLD_AFTER_SECONDS and not is_told:
+                    self.tell(f"{error}; tried again for up to {patience:.0f} s")
+                    is_told = True
             time.sleep(pause * _RANDOM.uniform(0.5, 1.0))
             pause = min(pause * 2, 5.0)
 

@@ -73,13 +73,18 @@ class Jobs:
             TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`, or those of a copy.
         """
         deadline = time.monotonic() + LOCK_DEADLINE_SECONDS
-        pauses = growing(LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS)
+        pauses, is_told = growing(LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS), False
         while True:
             try:
                 return self._wait(what, begin())
             except TaskError as error:
                 if not error.is_locked or time.monotonic() > deadline:
                     raise
+                if not is_told:
+                    self._client.tell(
+                        f"{error}; tried again for up to {LOCK_DEADLINE_SECONDS:.0f} s"
+                    )
+                    is_told = True
             self.pause(next(pauses))
 
     def pause(self, seconds: float) -> None:

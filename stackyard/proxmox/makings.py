@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stackyard.plan.observed import Observed, ObservedVm
-from stackyard.proxmox.client import Client
+from stackyard.proxmox.client import TOLD_AFTER_SECONDS, Client
 from stackyard.proxmox.pauses import growing
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.2, 3.0
@@ -37,8 +37,8 @@ def when_made(
     def being_made(observed: Observed) -> set[int]:
         return {vm.vmid for vm in observed.vms if vm.is_being_made and concerns(observed, vm)}
 
-    deadline, pauses = time.monotonic() + patience, growing(FIRST_SECONDS, LONGEST_SECONDS)
-    observed = look()
+    begun, pauses = time.monotonic(), growing(FIRST_SECONDS, LONGEST_SECONDS)
+    observed, told = look(), set[int]()
     since: dict[int, float] = {}  # when each was first seen without a task
     while locked := being_made(observed):
         tasks, now = _running(client, observed), time.monotonic()
@@ -46,11 +46,20 @@ def when_made(
         since = {vmid: since.get(vmid, now) for vmid in idle}
         left = {vmid for vmid, first in since.items() if now - first >= WITHOUT_TASK_SECONDS}
         observed = _with_abandoned(look(), left)  # after the tasks, which may have just ended
-        if not being_made(observed) or time.monotonic() > deadline:
+        left_over, waited = being_made(observed), time.monotonic() - begun
+        if not left_over or waited > patience:
             break
+        if waited > TOLD_AFTER_SECONDS and not left_over <= told:
+            client.tell(_awaited(observed, left_over))
+            told |= left_over
         time.sleep(next(pauses))
         observed = look()
     return observed
+
+
+def _awaited(observed: Observed, vmids: set[int]) -> str:
+    vms = ", ".join(f"VM {vm.vmid} on {vm.node}" for vm in observed.vms if vm.vmid in vmids)
+    return f"waiting for {vms}: Proxmox is still making what may be one of yours"
 
 
 def _running(client: Client, observed: Observed) -> list[dict[str, Any]]:

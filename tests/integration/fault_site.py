@@ -73,6 +73,7 @@ def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOCK_DEADLINE_SECONDS", 1.0)
     monkeypatch.setattr(client, "LOCK_DEADLINE_SECONDS", 1.0)
     monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(client, "TOLD_AFTER_SECONDS", 0.0)
 
 
 def assert_converged(endpoint: ProxmoxEndpoint, names: tuple[str, ...]) -> None:

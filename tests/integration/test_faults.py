@@ -165,7 +165,10 @@ def test_a_lock_that_goes_is_waited_for(commands: Commands) -> None:
     endpoint = commands.site.endpoint
     endpoint.set_fault("PUT", CONFIG, reason="VM is locked (backup)", times=3)
     ill("qmstart", "can't lock file '/x/lock-1000.conf' - got timeout", times=3)(endpoint)
-    assert commands.apply().code == 0
+    made = commands.apply()
+    assert made.code == 0
+    for lock in ("VM is locked (backup)", "can't lock file '/x/lock-1000.conf' - got timeout"):
+        assert f"{lock}; tried again for up to 1 s" in made.err
     commands.finish(NAMES)
 
 

@@ -14,7 +14,7 @@ from stackyard.fleet import load_fleet
 from stackyard.lab.api.vm import Vm
 from stackyard.plan import TAG, Plan
 from stackyard.plan.observed import marker
-from stackyard.proxmox import observe
+from stackyard.proxmox import makings, observe
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.planning import plan_fleet
 from stackyard.proxmox.settings import Settings
@@ -87,6 +87,19 @@ def test_a_vm_that_another_apply_just_configured_is_ours(site: Site) -> None:
 
     assert found.problems == ()
     assert [(a.verb, a.vmid) for a in found.actions] == [("update", 7000)]
+
+
+def test_who_waits_for_a_vm_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(makings, "TOLD_AFTER_SECONDS", 0.1)
+    told: list[str] = []
+    fleet = load_fleet(site.path)
+    with Client(Settings.from_environment(site.endpoint.environ), told.append) as client:
+        (made,) = plan_fleet(client, fleet.definitions, fleet.site)[0].actions
+        begin(site, made.vmid)
+        plan_fleet(client, fleet.definitions, fleet.site)
+    assert told == [
+        f"waiting for VM {made.vmid} on node01: Proxmox is still making what may be one of yours"
+    ]
 
 
 def test_somebody_elses_clone_is_not_waited_for_long(

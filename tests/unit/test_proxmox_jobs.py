@@ -22,6 +22,8 @@ class Tasks:
         self.ends = list(ends)
         self.paths: list[str] = []
         self.begun: dict[str, float] = {}
+        self.told: list[str] = []
+        self.tell = self.told.append
 
     def begin(self, kind: str = "qmclone", number: int = 0) -> Callable[[], str]:
         def call() -> str:
