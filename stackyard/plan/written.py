@@ -7,10 +7,10 @@ from typing import Any
 
 from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
-from stackyard.definitions.devices import MOST_NICS, count_cards
 from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
 from stackyard.definitions.model import Disk, IpConfig, Nic
+from stackyard.definitions.networks import MOST_NICS, count_cards
 from stackyard.definitions.values import CHECKS, BadValueError
 from stackyard.plan.differ import PROXMOX_DEFAULTS
 from stackyard.plan.disks import size_text

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES
-from stackyard.definitions.devices import size_in_bytes
+from stackyard.definitions.disks import size_in_bytes
 from stackyard.definitions.document import DocumentError, Problem, read_document
 from stackyard.definitions.files import DEFAULTS, list_files
 from stackyard.definitions.hardware import Ha

@@ -1,0 +1,134 @@
+"""One VM's mapping, over what all VMs share, to the checked values of its definition."""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Any
+
+from stackyard.definitions.availability import HA, check_ha, read_ha
+from stackyard.definitions.device_keys import SERIAL_PORTS
+from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
+from stackyard.definitions.disks import read_disks
+from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.keys import REQUIRED, VM_KEYS
+from stackyard.definitions.networks import MOST_NICS, read_ipconfigs, read_networks
+from stackyard.definitions.values import Report, take
+
+SHAPED = ("disks", "nested_disks", "network", "networks")
+OUR_TAGS = "stackyard-"  # what begins so says how far a VM has come
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+NUMBERED = r"ipconfig([12]?\d|3[01])"
+NAMES = dict.fromkeys(
+    (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
+)
+KEYS = {key.name: key for key in VM_KEYS}
+ATTRIBUTES = {key.name: key.attribute for key in VM_KEYS}
+SHAPES: dict[str, tuple[Callable[[Mapping, Report], Any], frozenset[str]]] = {
+    "disks": (read_disks, frozenset({"disks", "nested_disks"})),
+    "networks": (read_networks, frozenset({"network", "networks"})),
+    "ipconfigs": (read_ipconfigs, frozenset(f"ipconfig{number}" for number in range(MOST_NICS))),
+    "serials": (read_serials, frozenset({"serial", *SERIAL_PORTS})),
+    "devices": (read_devices, frozenset(DEVICE_NAMES)),
+    "ha": (read_ha, frozenset({HA.name})),
+}
+REQUIRED_KEYS = tuple(key for key in VM_KEYS if key.default is REQUIRED)
+# What one form says replaces what the defaults say in the other.
+RIVALS = (("disks", "nested_disks"), ("network", "networks"))
+BALLOONING = frozenset({"memory", "balloon"})
+
+
+class Defaults(Mapping):
+    """What all VMs of a site share; `lost` are keys it may have had, but for its mistakes.
+
+    `checked` are the values: to check them again for each of ten thousand files, or to ask
+    each file for every key, takes seconds.
+    """
+
+    def __init__(self, line: int, lost: Collection[str] = frozenset(), path: str = "") -> None:
+        super().__init__(line)
+        self.path = path
+        self.lost = lost
+        self.checked: dict[str, Any] = {}
+
+
+def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
+    """Return the values of a definition by attribute, and report what is wrong with any."""
+    values = take_values(own, defaults, report)
+    for name in values["variables"]:
+        if not VARIABLE.fullmatch(name):
+            # Ansible would drop it, or refuse the whole inventory.
+            line = own.lines.get("variables", own.line)
+            report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
+    for tag in values["tags"]:
+        if tag.startswith(OUR_TAGS):
+            line = own.lines.get("tags", own.line)
+            report.add(line, f"{tag} in tags is set and removed by stackyard itself: leave it out")
+    if values.get("template") and values.get("vm_state") == "running":
+        values["vm_state"] = "stopped"  # what the defaults say is for what can run
+        if "vm_state" in own:
+            line = own.lines.get("vm_state", own.line)
+            report.add(line, "vm_state running is not for a template, which never runs: drop one")
+    check_ha(values, own, report)
+    _check_balloon(values, own, defaults, report)
+    return values
+
+
+def given_attributes(own: Mapping, defaults: Mapping) -> frozenset[str]:
+    """Return the attributes that the file or the defaults give a value."""
+    given = (defaults | own).items()
+    return frozenset(
+        [ATTRIBUTES[name] for name, value in given if value is not None and name in ATTRIBUTES]
+    )
+
+
+def _check_balloon(
+    values: dict[str, Any], own: Mapping, defaults: Defaults, report: Report
+) -> None:
+    memory, balloon = values.get("memory_mib", KEYS["memory"].default), values.get("balloon_mib")
+    if not balloon or balloon <= memory:
+        return
+    is_lost = "memory" in defaults.lost and "memory" not in own
+    if is_lost or own.get("memory") not in (None, memory):  # what it should be is not known
+        return
+    sentence = f"balloon must be at most memory, {memory}, not {balloon}"
+    if own.keys().isdisjoint(BALLOONING):  # of all that inherit both, and said once
+        line = defaults.lines.get("balloon", defaults.line)
+        report.problems.append(Problem(defaults.path, line, sentence))
+    else:
+        report.add(own.lines.get("balloon", own.line), sentence)
+
+
+def take_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:
+    """Return what is given, each on its own right; what is given by nobody is absent."""
+    given = [KEYS[name] for name in own if name in KEYS]
+    known = {*own, *defaults, *defaults.lost}
+    given += [key for key in REQUIRED_KEYS if key.name not in known]
+    values = defaults.checked | {key.attribute: take(own, key, report) for key in given}
+    values["target_node"] = values.get("target_node") or ""
+    values["groups"] = values.get("groups") or ()
+    values["tags"] = tuple(sorted({tag.lower() for tag in values.get("tags") or ()}))
+    values["variables"] = values.get("variables") or {}
+    return values | _shapes(own, defaults, report)
+
+
+def _shapes(own: Mapping, defaults: Mapping, report: Report) -> dict[str, Any]:
+    """Return what several keys say together, as far as the file gives any of them."""
+    merged = _over(defaults, own)
+    return {
+        attribute: read(merged, report)
+        for attribute, (read, names) in SHAPES.items()
+        if not names.isdisjoint(own)
+    }
+
+
+def _over(defaults: Mapping, own: Mapping) -> Mapping:
+    """Return the mapping with the defaults below it."""
+    merged = Mapping(own.line)
+    merged.update(defaults)
+    for one, other in RIVALS:
+        if own.get(one) is not None or own.get(other) is not None:
+            merged.pop(one, None)
+            merged.pop(other, None)
+    merged.update(own)
+    # What is inherited gets a line of this file, since a mistake must have one.
+    merged.lines = dict.fromkeys(SHAPED, own.line) | own.lines
+    return merged
