@@ -28,7 +28,7 @@ def marker(name: str) -> str:
 class Config:
     """One VM's configuration, waiting changes included."""
 
-    digest: str | None = None  # None: of a VM that is not there yet
+    digest: str | None = None  # None: of a VM that is not there yet, or not known
     values: Mapping[str, Value] = field(default_factory=dict)  # by key of a definition file
     keep: Mapping[str, str] = field(default_factory=dict)  # by key: options no definition knows
     pending: frozenset[str] = frozenset()  # keys whose value waits for a restart
@@ -49,9 +49,10 @@ class Config:
         return tags if isinstance(tags, tuple) else ()
 
     def with_size(self, slot: str, size_bytes: int) -> "Config":
-        """Return the configuration once the disk in a slot was enlarged."""
+        """Return the configuration once the disk in a slot was enlarged: its digest is another."""
         disk = replace(self.disks()[slot], size_bytes=size_bytes)
-        return replace(self, values={**self.values, slot: disk})
+        values = {**self.values, slot: disk}
+        return replace(self, values=values, digest=None, fingerprint=None)
 
     def disks(self) -> dict[str, Disk]:
         """Return what is in each slot."""
