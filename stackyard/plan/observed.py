@@ -35,6 +35,7 @@ class Config:
     running: Mapping[str, Value] = field(default_factory=dict)  # what runs until then, by key
     fingerprint: str | None = None  # of all but the lock, which is part of Proxmox's digest
     identity: str | None = None  # what no other VM has, under the same VMID neither
+    lock: str | None = None
 
     @property
     def name(self) -> str | None:
@@ -79,6 +80,7 @@ class ObservedVm:
     tags: tuple[str, ...] = ()
     lock: str | None = None
     memory_bytes: int = 0  # what it may use
+    disk_bytes: int = 0  # of the disk that it boots from
     config: Config | None = None
     abandoned: bool = False  # locked by a making that nobody carries on
     ha: Ha | None = None  # where somebody asked

@@ -28,7 +28,7 @@ from stackyard.plan.values import (
 )
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errand import CHANGED, Errand
+from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError
 from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
@@ -50,6 +50,8 @@ _DOERS: Final[Mapping[type[Step], Callable[[Errand, Any], None]]] = {
     Unlock: power.unlock,
     Delete: lambda errand, _step: power.delete(errand),
 }
+
+_ATTEMPTS = 4  # a lock that comes and goes makes two of them useless
 
 
 class Carrier:
@@ -97,7 +99,7 @@ class Carrier:
         except (ApiError, TaskError) as error:
             makes = isinstance(step, Clone | Create)
             if error.is_stale:
-                raise errand.moved(CHANGED) from error
+                raise errand.changed() from error
             if error.is_gone and not makes:
                 raise errand.moved("it is not there any more, or on another node") from error
             if error.says_taken and makes:
@@ -105,14 +107,16 @@ class Carrier:
             raise
 
     def _do(self, step: Step) -> None:
-        """Do a step, and again if all that made its digest out of date was a lock."""
+        """Do a step, and again as long as all that made its digest out of date is a lock."""
         errand = self._errand
-        try:
-            _DOERS[type(step)](errand, step)
-        except (ApiError, TaskError) as error:
-            if not error.is_stale or not errand.renew():
-                raise
-            _DOERS[type(step)](errand, step)
+        for attempt in range(_ATTEMPTS):
+            try:
+                _DOERS[type(step)](errand, step)
+            except (ApiError, TaskError) as error:
+                if not error.is_stale or attempt == _ATTEMPTS - 1 or not errand.renew():
+                    raise
+            else:
+                return
 
 
 def _says_digest(step: Step) -> bool:

@@ -10,10 +10,9 @@ from stackyard.proxmox.errors import ProxmoxError, WorldMovedError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.observe import read_config
-from stackyard.proxmox.wire import identity_of, tags_of
 
-IsAlone = Callable[[dict[str, Any]], bool]  # of a configuration as Proxmox answers
-CHANGED = "it changed since the plan was made"
+IsAlone = Callable[[Config], bool]
+_ATTEMPTS = 5  # to write what is applied each time, but whose answer is lost
 
 
 class Errand:
@@ -34,6 +33,7 @@ class Errand:
         self.halt = halt
         self.read_back: Config | None = None  # after its last write, where somebody looked
         self._identity: str | None = None  # of the VM that was checked
+        self._fingerprint = action.fingerprint  # of the configuration that the digest is of
 
     @property
     def vms(self) -> str:
@@ -88,22 +88,32 @@ class Errand:
         Raises:
             ProxmoxError: it was refused, or nobody knows whether it was applied.
         """
-        now: dict[str, Any] = {"digest": digest}
+        found: Config | None = None
+        left = _ATTEMPTS
 
         def is_as_before() -> bool:
-            now.update(self.read())
-            return bool(now["digest"] == digest)
+            nonlocal found
+            found = self.read()
+            return found.digest == digest
 
-        try:
-            return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
-        except ProxmoxError:
-            if now["digest"] == digest or not is_alone(now):
-                raise
-        return self.client.repeat("PUT", path, is_as_before, digest=now["digest"], **form)
+        while True:
+            try:
+                return self.client.repeat("PUT", path, is_as_before, digest=digest, **form)
+            except ProxmoxError:
+                left -= 1
+                if not left or found is None or found.digest == digest or not is_alone(found):
+                    raise
+                digest = str(found.digest)
 
-    def read(self) -> dict[str, Any]:
-        """Return the VM's configuration as it is now."""
-        config: dict[str, Any] = self.client.get(f"{self.vm}/config")
+    def read(self) -> Config:
+        """Return the VM's configuration as it is now, with what waits for a restart.
+
+        Raises:
+            WorldMovedError: it is gone.
+        """
+        config = read_config(self.client, self.node, self.action.vmid)
+        if config is None:
+            raise self.moved("it is not there any more, or on another node")
         return config
 
     def check(self) -> None:
@@ -113,9 +123,9 @@ class Errand:
             WorldMovedError: it has another configuration.
         """
         config = self.read()
-        if config["digest"] != self.digest and not self.renew():
-            raise self.moved(CHANGED)
-        self._identity = identity_of(config)
+        if config.digest != self.digest and not self.renew():
+            raise self.changed()
+        self._identity = config.identity
 
     def check_ours(self) -> None:
         """Refuse to remove a VM that is not the checked one any more, or was taken from us.
@@ -126,11 +136,11 @@ class Errand:
             WorldMovedError: it is another one, or has neither our tag nor our mark.
         """
         config = self.read()
-        is_marked = config.get("description") == marker(str(config.get("name")))
-        is_leftover = isinstance(self.action.steps[0], Unlock) and "name" not in config
-        if identity_of(config) != self._identity:
+        is_marked = config.values.get("description") == marker(str(config.name))
+        is_leftover = isinstance(self.action.steps[0], Unlock) and config.name is None
+        if config.identity != self._identity:
             raise self.moved("another VM has its VMID by now")
-        if not (TAG in tags_of(config) or is_marked or is_leftover):
+        if not (TAG in config.tags or is_marked or is_leftover):
             raise self.moved(f"its tag {TAG} was taken off")
 
     def fresh_digest(self) -> str:
@@ -142,25 +152,24 @@ class Errand:
         config = self.read()
         if self.is_new and not self.is_being_made(config):
             raise self.moved("somebody else works on it")
-        return str(config["digest"])
+        return self._take(config)
 
-    def is_being_made(self, config: dict[str, Any]) -> bool:
+    def is_being_made(self, config: Config) -> bool:
         """Tell whether it is still marked as a VM that this action makes, and its alone."""
-        is_marked = config.get("description") == marker(self.action.name)
-        return self.is_new and is_marked and "lock" not in config
+        is_marked = config.values.get("description") == marker(self.action.name)
+        return self.is_new and is_marked and not config.lock
 
-    def is_made(self, config: dict[str, Any]) -> bool:
+    def is_made(self, config: Config) -> bool:
         """Tell whether it is one that this action has made and configured."""
-        is_ours = config.get("name") == self.action.name and TAG in tags_of(config)
-        return self.is_new and is_ours and "lock" not in config
+        return self.is_new and config.name == self.action.name and TAG in config.tags
 
     def renew(self) -> bool:
-        """Take the digest of a configuration in which a lock alone came or went since the plan.
+        """Take the digest of a configuration in which a lock alone came or went.
 
         Returns whether it is such a one.
         """
         config = read_config(self.client, self.node, self.action.vmid)
-        if config is None or config.fingerprint != self.action.fingerprint:
+        if config is None or config.fingerprint != self._fingerprint:
             return False
         self.digest = config.digest
         return True
@@ -176,15 +185,25 @@ class Errand:
 
     def _configured_digest(self) -> str:
         """Read back what was configured: the look at the end then need not read it once more."""
-        config = read_config(self.client, self.node, self.action.vmid)
-        if config is None or config.name != self.action.name or TAG not in config.tags:
+        config = self.read()
+        if not self.is_made(config):
             raise self.moved("another VM has its VMID by now")
         self.read_back = config
+        return self._take(config)
+
+    def _take(self, config: Config) -> str:
+        self._fingerprint = config.fingerprint
         return str(config.digest)
 
     def what(self, verb: str) -> str:
         """Name a task for people."""
         return f"{verb} of {self.action.name} (VM {self.action.vmid} on {self.node})"
+
+    def changed(self) -> WorldMovedError:
+        """Return the error of a VM whose configuration is not the one that was to be written."""
+        if self.is_new:
+            return self.moved("it changed while it was being made")
+        return self.moved("it changed since the plan was made")
 
     def moved(self, why: str) -> WorldMovedError:
         """Return the error of a VM that is not as the plan found it."""

@@ -1,6 +1,7 @@
 """Steps on disks, and the move to another node."""
 
 import time
+from typing import Any
 
 from stackyard.definitions.model import Disk
 from stackyard.plan.values import Erase, Grow, Migrate, MoveDisk
@@ -46,7 +47,7 @@ def erase(errand: Errand, step: Erase) -> None:
     Raises:
         WorldMovedError: something else is in the slot.
     """
-    config = errand.read()
+    config: dict[str, Any] = errand.client.get(f"{errand.vm}/config")
     slot = wire.decode(step.slot, config.get(step.slot, ""))
     there = slot[1][0] if slot else None
     is_old = errand.digest is not None and config["digest"] != errand.digest

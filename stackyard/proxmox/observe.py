@@ -24,6 +24,7 @@ from stackyard.proxmox.taken import with_taken
 from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
+MIB = 1024**2
 MAKING_PATIENCE_SECONDS = 600.0
 STRANGERS_PATIENCE_SECONDS = 20.0  # with a VM that is most likely somebody else's
 _UNREACHABLE = range(595, 600)
@@ -206,6 +207,7 @@ def _listed(node: str, row: dict[str, Any]) -> ObservedVm:
         tags=tuple(sorted(tag for tag in tags.split(";") if tag)),
         lock=row.get("lock") or None,
         memory_bytes=int(row.get("maxmem") or 0),
+        disk_bytes=int(row.get("maxdisk") or 0),
     )
 
 
@@ -224,8 +226,19 @@ def _templates(
 
 def _read_back(vm: ObservedVm, scope: Scope) -> ObservedVm | None:
     config = scope.read_back.get(vm.vmid)
-    is_same = config and (config.name, config.tags) == (vm.name, vm.tags)
-    return replace(vm, config=config) if is_same else None
+    return replace(vm, config=config) if config and _agree(vm, config) else None
+
+
+def _agree(vm: ObservedVm, config: Config) -> bool:
+    """Tell whether the lists, which are fresh, show nothing that has changed since."""
+    sizes = {disk.size_bytes for disk in config.disks().values()}
+    memory = config.values.get("memory")
+    return (
+        (config.name, config.tags) == (vm.name, vm.tags)
+        and vm.disk_bytes in sizes
+        and isinstance(memory, int)
+        and vm.memory_bytes == memory * MIB
+    )
 
 
 def _read(client: Client, vm: ObservedVm) -> ObservedVm | None:

@@ -78,10 +78,10 @@ def unlock(errand: Errand, step: Unlock) -> None:
         WorldMovedError: the VM has another one, or none.
     """
     config = errand.read()
-    if config.get("lock") != step.lock:
+    if config.lock != step.lock:
         raise errand.moved(f"it is not locked ({step.lock}) any more")
-    form = {"delete": "lock", "skiplock": True, "digest": config["digest"]}
-    errand.client.put(f"{errand.vm}/config", **form)
+    form: dict[str, str | bool] = {"delete": "lock", "skiplock": True}
+    errand.client.put(f"{errand.vm}/config", digest=config.digest, **form)
     errand.digest = None
 
 

@@ -82,9 +82,10 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
         decoded = None if "delete" in row or after is None else decode(key, after)
         if decoded:
             name, (values[name], keep[name]) = decoded
-    digest = next((str(row["value"]) for row in rows if row["key"] == "digest"), None)
+    plain = {str(row["key"]): str(row["value"]) for row in rows if "value" in row}
     return Config(
-        digest=digest,
+        digest=plain.get("digest"),
+        lock=plain.get("lock"),
         fingerprint=_fingerprint(rows),
         identity=identity_of({str(r["key"]): r.get("pending", r.get("value")) for r in rows}),
         values=values,

@@ -70,8 +70,8 @@ FAILURES: dict[str, tuple[Order, str]] = {
         "596 Broken pipe",
     ),
     "the digest is stale": (
-        fault("PUT", CONFIG, reason="checksum mismatch (file change by other user?)"),
-        "it changed since the plan was made, perhaps by another apply; plan again",
+        fault("PUT", CONFIG, reason="checksum mismatch (file change by other user?)", times=1000),
+        "it changed while it was being made, perhaps by another apply; plan again",
     ),
     "a lock that stays": (
         fault("PUT", CONFIG, reason="VM is locked (backup)", times=1000),
@@ -188,6 +188,42 @@ def test_a_lock_that_is_held_for_a_third_of_our_patience(commands: Commands) -> 
     commands.site.endpoint.set_fault("POST", START, meanwhile=lock)
     assert commands.apply().code == 0
     commands.finish(NAMES)
+
+
+def test_a_new_vm_that_is_locked_before_it_is_enlarged(commands: Commands) -> None:
+    cluster = commands.site.endpoint.endpoint.cluster
+
+    def lock() -> None:
+        (new,) = (one for one in cluster.vms.values() if one.label == "k8s-0")
+        new.config["lock"] = "backup"
+        asyncio.get_event_loop().call_later(0.33, new.config.pop, "lock")
+
+    commands.site.endpoint.set_fault("PUT", "node01/.*/resize", meanwhile=lock)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    commands.finish(NAMES)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_resize_whose_answers_are_lost(commands: Commands, times: int) -> None:
+    commands.site.endpoint.set_fault("PUT", "node01/.*/resize", status=596, after=True, times=times)
+    made = commands.apply()
+    assert made.code == 0, made.text
+    commands.finish(NAMES)
+
+
+def test_what_changes_behind_the_resize_is_seen_at_the_end(commands: Commands) -> None:
+    """The configuration is read before the resize; the lists that are read last tell of more."""
+    cluster = commands.site.endpoint.endpoint.cluster
+
+    def meddle() -> None:
+        (new,) = (one for one in cluster.vms.values() if one.label == "k8s-0")
+        new.config["memory"] = "4096"
+
+    commands.site.endpoint.set_fault("POST", "node01/.*" + START, meanwhile=meddle)
+    made = commands.apply()
+    assert made.code == 1
+    assert "not as planned after all: ~ k8s-0  memory 4096 → 1024" in made.out
 
 
 def test_three_rivals_take_the_vmids_first(commands: Commands) -> None:
