@@ -15,13 +15,17 @@ from stackyard.plan.differ import Difference, compare
 from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.steps import (
     after_move,
+    cold_slots,
     finish,
     restart_is_due,
+    stays_running,
+    steps_after_restart,
     steps_of_existing,
     steps_of_new,
     storages_of_move,
 )
 from stackyard.plan.templates import template_for
+from stackyard.plan.text import step_words
 from stackyard.plan.values import Action, Change, Create, Step, Verb, Waiting
 from stackyard.plan.world import World
 
@@ -74,12 +78,13 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
         config = after_move(config, storages_of_move(definition, vm))
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
+    problems += _moves_while_waiting(definition, difference, vm, config)
     if is_protected(vm) and not vm.is_half_made and not consent.only_asks:
         problems += _held_by_protection(definition, difference)
     if problems:
         return Decision(problems=tuple(problems))
     is_left = _is_restart_left(definition, difference, vm, config)
-    notes = _notes(definition, difference, is_left)
+    notes = _notes(definition, difference, config, is_left)
     if vm.is_half_made:
         steps = steps_of_new(definition, difference, config, vm)
         about = f"finish on {definition.target_node} as {vm.vmid}, {about_new(definition, ())}"
@@ -188,6 +193,20 @@ def _cold_only(definition: Definition, difference: Difference, vm: ObservedVm) -
         )
 
 
+def _moves_while_waiting(
+    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
+) -> Iterator[str]:
+    """What waits names the disk's volume, which a move to another node gives another name."""
+    if vm.node == definition.target_node or not stays_running(definition, vm):
+        return
+    for slot in sorted(cold_slots(difference, config) & config.disks().keys()):
+        yield (
+            f"{definition.source.at(slot)}: a change of {slot} waits for a restart of "
+            f"{definition.name}, which cannot move from {vm.node} to {definition.target_node} "
+            "before: do one after the other"
+        )
+
+
 def _held_by_protection(definition: Definition, difference: Difference) -> Iterator[str]:
     for slot in difference.leaving:
         yield (
@@ -200,12 +219,16 @@ def _is_restart_left(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
 ) -> bool:
     """Tell whether a restart is due that the definition leaves to the user."""
-    stays = vm.status == "running" and power_of(definition) != "stopped"
+    stays = stays_running(definition, vm)
     return stays and not definition.automatic_reboot and restart_is_due(difference, config)
 
 
-def _notes(definition: Definition, difference: Difference, is_left: bool) -> tuple[str, ...]:
+def _notes(
+    definition: Definition, difference: Difference, config: Config, is_left: bool
+) -> tuple[str, ...]:
     notes = list(difference.notes)
     if is_left:
         notes.append("changes wait for a restart, which automatic_reboot: false leaves to you")
+        later = (w for step in steps_after_restart(difference, config) for w in step_words(step))
+        notes += [f"{words}: only once it has restarted" for words in later]
     return tuple(f"{definition.name}: {note}" for note in notes)

@@ -5,6 +5,7 @@ cannot plug waits for the next start of QEMU.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from stackyard.definitions.model import Disk, Nic
 from stackyard.plan.observed import Config
@@ -27,8 +28,10 @@ _USB_GUESTS = frozenset({"l26", "win8", "win10", "win11"})
 
 def needs_restart(change: Change, config: Config) -> bool:
     """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
-    if change.key in config.pending and change.after == config.running.get(change.key):
-        return False  # what waits is taken back
+    if change.key in config.pending:  # what counts is what runs
+        change = replace(change, before=config.running.get(change.key))
+        if change.before == change.after:
+            return False  # what waits is taken back
     if isinstance(change.after, Disk) or isinstance(change.before, Disk):
         return _disk_waits(change.before, change.after, _features(config))
     waits = _WAITS.get(change.key.rstrip("0123456789"))

@@ -6,6 +6,7 @@ with the configuration, a due restart is a tag, and what a disk or the power lac
 
 from dataclasses import replace
 
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.availability import Power, power_of, power_steps
 from stackyard.plan.differ import Difference, is_for_guest
@@ -14,13 +15,18 @@ from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, Observed
 from stackyard.plan.values import (
     Change,
     Configure,
+    Grow,
     MakeTemplate,
     Migrate,
+    MoveDisk,
     Reboot,
     Step,
 )
 
 Tags = tuple[str, ...]
+_Stored = Disk | EfiDisk | TpmState
+_FIRMWARE = (EfiDisk, TpmState)
+_STORED = (Disk, EfiDisk, TpmState)
 
 
 def steps_of_new(
@@ -47,20 +53,56 @@ def steps_of_existing(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
 ) -> list[Step]:
     """Return what turns a VM that is ours into the wanted one; empty where it is."""
-    stops = vm.status == "running" and power_of(definition) == "stopped"
-    stays = vm.status == "running" and not stops
+    stays = stays_running(definition, vm)
     reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
     changes = tuple(
         _timed(change, config, reboots, stays)
         for change in _with_restart_tag(difference, config, reboots, stays)
     )
+    later = steps_after_restart(difference, config) if stays else ()
     power = power_steps(definition, vm.ha, vm.status)
     steps: list[Step] = list(power.first)
+    if vm.status == "stopped":
+        steps += _settle(definition, difference, vm, config)
     steps += _write(definition, difference, changes, vm, online=stays)
-    steps += _disk_steps(difference)
+    steps += [step for step in _disk_steps(difference) if step not in later]
     if reboots:
-        steps += [Reboot(), *_untag(changes, config)]
+        steps += [Reboot(), *_untag(changes, config), *later]
     return steps + finish(definition, power, vm.template)
+
+
+def stays_running(definition: Definition, vm: ObservedVm) -> bool:
+    """Tell whether a VM runs before and after its changes."""
+    return vm.status == "running" and power_of(definition) != "stopped"
+
+
+def steps_after_restart(difference: Difference, config: Config) -> tuple[Grow | MoveDisk, ...]:
+    """Return the steps on disks of a running VM that are another disk after its next restart.
+
+    The restart writes down what waits, with the volume and the size that the disk had before: a
+    move done earlier would be lost, and its new volume with it.
+    """
+    cold = cold_slots(difference, config)
+    return tuple(step for step in _disk_steps(difference) if step.slot in cold)
+
+
+def cold_slots(difference: Difference, config: Config) -> set[str]:
+    """Return the slots for which a value waits for a restart of the running VM, or is going to."""
+    changed = {change.key: needs_restart(change, config) for change in difference.changes}
+    return {key for key in (*changed, *config.pending) if changed.get(key, True)}
+
+
+def _settle(
+    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
+) -> list[Step]:
+    """Let Proxmox write down what waits for the start of a stopped VM, before a disk of it moves.
+
+    Any write does: here that of the tags that it has.
+    """
+    moves = vm.node != definition.target_node or bool(_disk_steps(difference))
+    if moves and config.pending & config.disks().keys():
+        return [Configure((Change("tags", config.tags, config.tags),))]
+    return []
 
 
 def _timed(change: Change, config: Config, reboots: bool, stays: bool) -> Change:
@@ -70,7 +112,7 @@ def _timed(change: Change, config: Config, reboots: bool, stays: bool) -> Change
     return replace(change, when="restart" if reboots else "held")
 
 
-def _disk_steps(difference: Difference) -> list[Step]:
+def _disk_steps(difference: Difference) -> list[Grow | MoveDisk]:
     """Return what the configuration's write cannot do; a disk grows where it is going to stay."""
     return [*difference.moves, *difference.grows]
 
@@ -89,8 +131,14 @@ def _write(
     """
     if vm is None or vm.node == definition.target_node:
         return [*difference.erased, *_configure(difference.released, changes)]
-    early = tuple(c for c in changes if isinstance(c.before, Disk) and isinstance(c.after, Disk))
-    late = tuple(change for change in changes if change not in early)
+    found = vm.config.disks() if vm.config else {}
+    early = tuple(
+        replace(c, before=found[c.key], after=replace(c.after, storage=found[c.key].storage))
+        for c in changes
+        if isinstance(c.before, Disk) and isinstance(c.after, Disk)
+    )
+    options = {change.key for change in early}
+    late = tuple(change for change in changes if change.key not in options)
     pairs = tuple(f"{a}:{b}" for a, b in sorted(storages_of_move(definition, vm).items()))
     move = Migrate(vm.node, definition.target_node, online, pairs)
     before = [*difference.erased, *_configure((), early)]
@@ -100,22 +148,28 @@ def _write(
 def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
     """Return where the contents of each storage go: Proxmox maps storages, not disks.
 
-    A cloud-init drive has the first say, for it cannot be moved again while the VM runs.
+    What cannot be moved again has the first say: an EFI disk, a TPM state, and, as long as the VM
+    runs, a cloud-init drive.
     """
-    found = vm.config.disks() if vm.config else {}
+    config = vm.config or Config()
     mapped: dict[str, str] = {}
-    for disk in sorted(definition.disks, key=lambda disk: disk.media != "cloudinit"):
-        before = found.get(disk.slot)
-        if before and before.storage and disk.storage:
-            mapped.setdefault(before.storage, disk.storage)
+    wanted: list[tuple[str, _Stored]] = [
+        (key, device) for key, device in definition.devices.items() if isinstance(device, _FIRMWARE)
+    ]
+    by_slot = sorted(definition.disks, key=lambda disk: disk.media != "cloudinit")
+    for key, device in [*wanted, *((disk.slot, disk) for disk in by_slot)]:
+        before = config.values.get(key)
+        if isinstance(before, _STORED) and before.storage and device.storage:
+            mapped.setdefault(before.storage, device.storage)
     return {before: after for before, after in mapped.items() if before != after}
 
 
 def after_move(config: Config, mapped: dict[str, str]) -> Config:
     """Predict the configuration on the other node."""
     moved = {
-        slot: replace(disk, storage=mapped.get(disk.storage or "", disk.storage))
-        for slot, disk in config.disks().items()
+        key: replace(value, storage=mapped.get(value.storage or "", value.storage))
+        for key, value in config.values.items()
+        if isinstance(value, _STORED)
     }
     return replace(config, values={**config.values, **moved})
 

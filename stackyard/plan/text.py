@@ -106,7 +106,9 @@ def step_words(step: Step) -> Iterator[str]:
             yield _ha_words(step)
         case Migrate():
             live = " while it runs" if step.online else ""
-            yield f"moves from {step.source} to {step.target}{live}"
+            pairs = ", ".join(pair.replace(":", " to ") for pair in step.storages)
+            storages = f", from storage {pairs}" if pairs else ""
+            yield f"moves from {step.source} to {step.target}{live}{storages}"
         case _:
             yield from (words for kind, words in _PLAIN.items() if isinstance(step, kind))
 

@@ -40,3 +40,36 @@ def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
     assert change(site, memory=2048, **plugged) == 0
     assert change(site, memory=1024, **plugged) == 1
     assert site.run("plan").returncode == 0
+
+
+def test_a_disk_with_an_option_that_waits_moves_after_the_restart(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    """What waits names the old volume: a restart after the move would put that back."""
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    second = {"slot": "scsi1", "storage": "data2", "size": "2G"}
+    running = vm(2) | {"disks": [*vm(2)["disks"], second]}
+    site.define(running)
+    assert site.run("apply", "--yes").returncode == 0
+
+    disks = [*vm(2)["disks"], second | {"discard": True, "storage": "local-lvm", "size": "3G"}]
+    site.define(running | {"disks": disks})
+    moved = site.run("apply", "--yes")
+
+    assert moved.returncode == 0, moved.stdout
+    assert "update: configure, reboot, move-disk, grow" in moved.stdout
+    config = site.config("k8s-2")
+    there = [v["volid"] for v in content(site, "local-lvm")]
+    volume = config["scsi1"].partition(",")[0]
+    assert volume.startswith("local-lvm:"), config["scsi1"]
+    assert volume in there
+    assert content(site, "data2") == []
+    assert "unused0" not in config
+    assert site.run("plan").returncode == 0
+
+
+def content(site: Site, storage: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = site.endpoint.call(
+        "GET", f"/nodes/node03/storage/{storage}/content", content="images"
+    )
+    return found

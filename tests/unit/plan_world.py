@@ -152,6 +152,8 @@ def _changed(step: object, vm: ObservedVm) -> ObservedVm:
     if isinstance(step, Configure):
         return _configured(step, vm, vm.config)
     if isinstance(step, Grow | MoveDisk | Erase):
+        is_cold = vm.status == "running" and step.slot in vm.config.pending
+        assert not is_cold or isinstance(step, Erase), f"{step.slot} has a value that waits"
         return replace(vm, config=replace(vm.config, values=_disk_step(step, vm.config)))
     if isinstance(step, Migrate):
         return _migrated(step, vm, vm.config)
@@ -193,12 +195,20 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
     drives = [v for v in values.values() if isinstance(v, Disk) and v.media == "cloudinit"]
     assert len(drives) <= 1, "two cloud-init drives"
     waits = {"memory", "cores", "cpu_type"} & {change.key for change in step.changes}
+    waits |= {change.key for change in step.changes if _is_cold(change)}
     plugged = config.values.get("hotplug")
     if isinstance(plugged, tuple) and "memory" in plugged and config.values.get("numa"):
         waits.discard("memory")
     pending = config.pending | waits if vm.status == "running" else frozenset()
     config = replace(config, digest="2", values=values, pending=pending)
     return replace(vm, name=str(values["name"]), tags=_tags(values), config=config)
+
+
+def _is_cold(change: Change) -> bool:
+    before, after = change.before, change.after
+    if isinstance(before, Disk) and isinstance(after, Disk):
+        return (before.discard, before.ssd) != (after.discard, after.ssd)
+    return isinstance(after, Disk) and change.key.startswith(("ide", "sata"))
 
 
 def _disk_step(step: Grow | MoveDisk | Erase, config: Config) -> dict[str, Value]:
@@ -221,6 +231,7 @@ def _disk_step(step: Grow | MoveDisk | Erase, config: Config) -> dict[str, Value
 
 def _migrated(step: Migrate, vm: ObservedVm, config: Config) -> ObservedVm:
     assert (vm.node, step.online) == (step.source, vm.status == "running")
+    assert not config.pending & config.disks().keys(), "what waits names a volume that moves"
     mapped = dict(pair.split(":") for pair in step.storages)
     values = dict(config.values)
     for slot, disk in config.disks().items():
