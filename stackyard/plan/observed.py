@@ -92,8 +92,11 @@ class ObservedVm:
 
     @property
     def is_half_made(self) -> bool:
-        """Whether it was cloned by this product and never configured."""
-        if self.name is None or self.config is None or TAG in self.tags:
+        """Whether it was cloned by this product and never configured.
+
+        Its tags may be those of a template of ours: the mark goes with the first configuration.
+        """
+        if self.name is None or self.config is None:
             return False
         return self.config.values.get("description") == marker(self.name)
 
