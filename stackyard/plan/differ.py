@@ -152,7 +152,9 @@ def _left(config: Config) -> set[str]:
 def _left_alone(
     wanted: dict[str, Value], config: Config, touched: set[str], extras: Collection[str]
 ) -> Iterator[str]:
-    devices = {**config.disks(), **config.networks(), **_addresses(config)}
+    # The drive for cloud-init that a template brings is in nobody's way.
+    disks = {slot: disk for slot, disk in config.disks().items() if disk.media != "cloudinit"}
+    devices = {**disks, **config.networks(), **_addresses(config)}
     for key in sorted(devices.keys() - wanted.keys() - touched):
         advice = ": --detach takes it off" if key in extras else ""
         yield f"{key} is not in the definition and is left alone{advice}"
