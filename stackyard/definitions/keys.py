@@ -144,10 +144,13 @@ VM_KEYS = (
     Key("variables", "map", "Ansible variables of the host; never evaluated here."),
 )  # fmt: skip
 
+# What nothing in Proxmox tells of a VM: it is said to Ansible, or to whoever changes the VM.
+UNOBSERVED = frozenset({
+    "full_clone", "automatic_reboot", "define_connection_info", "skip_ipv6", "groups", "variables",
+})  # fmt: skip
 # What is said to Ansible or decided here; every other key is an option of the VM in Proxmox.
-_OURS = frozenset({
-    "target_node", "managed", "vmid", "vm_state", "clone", "full_clone", "template", "serial",
-    "automatic_reboot", "define_connection_info", "skip_ipv6", "groups", "variables",
+_OURS = UNOBSERVED | frozenset({
+    "target_node", "managed", "vmid", "vm_state", "clone", "template", "serial",
 })  # fmt: skip
 OPTION_KEYS = tuple(key for key in VM_KEYS if key.name not in _OURS)
 

@@ -8,7 +8,7 @@ from typing import Any
 from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Cpu, Device
-from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS, Key
+from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, UNOBSERVED, VM_KEYS, Key
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.definitions.networks import MOST_NICS, count_cards
 from stackyard.definitions.values import CHECKS, BadValueError
@@ -18,6 +18,7 @@ from stackyard.plan.observed import SYSTEM_TAGS, Config, ObservedVm
 from stackyard.plan.values import Value
 
 _TYPES = {"disk": "disk", "cloudinit": "cloudinit", "iso": "cdrom", "passthrough": "passthrough"}
+_TAKEN_OVER = {"managed": True}  # whatever the site says of its other VMs
 _SHAPED = {"disks": ("disks", "nested_disks"), "networks": ("network", "networks")}
 
 
@@ -33,7 +34,8 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     """Return what a definition of this VM says, so that nothing is to be done about it.
 
     `inherited` are the keys that all definitions of the site get; what the VM does not have of
-    them is null. Options that no definition knows stay as they are, and are not written.
+    them is null, but for those that nothing in Proxmox tells: they hold for this VM too. Options
+    that no definition knows stay as they are, and are not written.
     """
     config = vm.config or Config()
     found = {key: value for key in VM_KEYS for value in _scalar(key, vm, config)}
@@ -49,9 +51,10 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
         keys[HA.name] = _fields(vm.ha, HA.keys)
         if vm.ha.state in POWER_OF:  # it is the wanted power
             keys.pop("vm_state", None)
+    said = {name for shape, names in _SHAPED.items() if shape in keys for name in names}
     for name in inherited:
-        if not any(name in names for shape, names in _SHAPED.items() if shape in keys):
-            keys.setdefault(name, None)
+        if name not in UNOBSERVED | said:
+            keys.setdefault(name, _TAKEN_OVER.get(name))
     hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
     return Written(keys, (*unsaid, *disk_notes, *network_notes, *hidden))
 

@@ -46,6 +46,7 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
         "clone": "ubuntu24-template",
     }
     defaults |= {"network": {"bridge": "vmbr1"}, "numa": True, "onboot": True}
+    defaults |= {"automatic_reboot": False, "groups": ["ours"], "managed": False}
     (site.path / "vms" / "_defaults.yaml").write_text(yaml.safe_dump(defaults))
     make(site, "node03", **FOREIGN)
     make(site, "node01", vmid=334, name="bare")
@@ -61,6 +62,8 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
     assert "warning: by-hand: ipconfig3 has no card, so " in first.stderr
     written = yaml.safe_load((site.path / "vms" / "by-hand.yaml").read_text())
     assert written["vmid"] == 333
+    assert written["managed"]
+    assert written.keys().isdisjoint({"automatic_reboot", "groups"})
     assert written["sshkeys"] == KEY
     assert [disk["slot"] for disk in written["disks"]] == ["ide1", "ide2", "scsi0", "scsi1"]
     assert site.config("by-hand")["tags"] == "k8s;stackyard;web"

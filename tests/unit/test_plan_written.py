@@ -10,7 +10,7 @@ from test_plan_properties import definitions, worlds
 
 from stackyard.definitions.load import load_vms
 from stackyard.definitions.model import Definition
-from stackyard.plan import Observed, make_plan, render_text
+from stackyard.plan import Observed, ObservedVm, make_plan, render_text
 from stackyard.plan.written import definition_keys
 
 DEFAULTS = {
@@ -44,3 +44,22 @@ def test_a_definition_that_was_written_from_a_vm_changes_nothing(
 
     then = make_plan([written], there, SITE)
     assert then.is_empty, render_text(then)
+
+
+def test_what_nothing_in_proxmox_tells_is_inherited() -> None:
+    defaults = {
+        "managed": False,
+        "clone": "ubuntu24-template",
+        "full_clone": True,
+        "pool": "k8s",
+        "automatic_reboot": False,
+        "define_connection_info": False,
+        "skip_ipv6": True,
+        "groups": ["prod"],
+        "variables": {"a": 1},
+    }
+
+    keys = definition_keys(ObservedVm(100, "node01", "vm"), defaults).keys
+
+    inherited = {name: keys[name] for name in keys.keys() & defaults.keys()}
+    assert inherited == {"managed": True, "clone": None, "pool": None}
