@@ -43,12 +43,12 @@ def adopt(
     if (name is None) == (vmid is None):
         raise typer.BadParameter("give either a NAME or --vmid")
     with vms.connected() as client, vms.auditing(audit, site) as log:
-        observed = find_vm(client, load_site(site), name, vmid)
-        vm = observed.vms[0]
+        found = find_vm(client, load_site(site), name, vmid)
+        (vm,) = found.observed.vms
         path = output or site / "vms" / f"{vm.name}.yaml"
         written = definition_keys(vm, _inherited(site))
-        notes = (*written.notes, *drop_cardless(written.keys))
-        change = _write(client, path, _document(written.keys), site, observed)
+        notes = (*written.notes, *drop_cardless(written.keys), *found.notes)
+        change = _write(client, path, _document(written.keys), site, found.observed)
         if change is not None:
             log(_event(vm, change))
     for note in notes:

@@ -1,6 +1,6 @@
 """Taking over a VM that somebody else made: find it, and give it our tag."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
@@ -12,10 +12,22 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.observe import Scope, observe_scope
+from stackyard.proxmox.pools import find_pool, in_pool
+from stackyard.proxmox.sight import shows_pools
+
+HIDDEN_POOL = "its pool, if any, is hidden from a token without Pool.Audit on /pool"
 
 
-def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> Observed:
-    """Read one VM by its name or its VMID; it is the only one in the result.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The VM that is meant, the only one observed, and what of it could not be read."""
+
+    observed: Observed
+    notes: tuple[str, ...] = ()
+
+
+def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> Found:
+    """Read one VM by its name or its VMID.
 
     Raises:
         PlanError: there is none, or several have the name.
@@ -34,7 +46,9 @@ def find_vm(client: Client, site: Site, name: str | None, vmid: int | None) -> O
         raise PlanError(f"{what} is on {found[0].node}, which does not answer: bring it up first")
     if found[0].name is None:
         raise PlanError(f"{what} on {found[0].node} has no name: give it one first")
-    return Observed(observed.nodes, found, observed.rooms)
+    pool = find_pool(client, found[0].vmid)
+    notes = () if pool is not None or shows_pools(client) else (HIDDEN_POOL,)
+    return Found(Observed(observed.nodes, (in_pool(found[0], pool),), observed.rooms), notes)
 
 
 def _is_meant(vm: ObservedVm, name: str | None, vmid: int | None) -> bool:

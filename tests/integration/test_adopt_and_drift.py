@@ -8,6 +8,11 @@ import yaml
 from apply_site import KEY, Site, make_site, vm
 from proxmox_lab import StartEndpoint
 
+from stackyard.fleet import load_site
+from stackyard.proxmox.adopt import HIDDEN_POOL, find_vm
+from stackyard.proxmox.client import Client
+from stackyard.proxmox.settings import Settings
+
 FOREIGN: dict[str, Any] = {
     "vmid": 333,
     "name": "by-hand",
@@ -79,6 +84,49 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
     assert site.run("import", "by-hand", "--vmid", "333").returncode == 64
     assert "there is no VM named nobody" in site.run("import", "nobody").stderr
     assert site.writes() == []
+
+
+def test_a_vm_is_imported_with_its_pool(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    endpoint = proxmox_endpoint({"pools": ["k8s", "others"]})
+    site = make_site(tmp_path / "site", endpoint, count=0)
+    (site.path / "vms" / "_defaults.yaml").write_text(yaml.safe_dump({"pool": "others"}))
+    make(site, "node01", vmid=301, name="inside", pool="k8s")
+    make(site, "node01", vmid=302, name="outside")
+
+    results = [site.run("import", name) for name in ("inside", "outside")]
+
+    assert [(result.returncode, result.stderr) for result in results] == [(0, "")] * 2
+    written = [
+        yaml.safe_load((site.path / "vms" / f"{name}.yaml").read_text())["pool"]
+        for name in ("inside", "outside")
+    ]
+    assert written == ["k8s", None]
+    assert site.run("plan").stdout == "Nothing to do: 2 VMs as wanted.\n"
+
+
+class SeesNoPools(Client):
+    """What Proxmox answers a token whose permissions end at the VMs."""
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        answer = super().get(path, **parameters)
+        if path == "/access/permissions":
+            return {"/vms": answer["/"]}
+        if path == "/cluster/resources":
+            return [{key: row[key] for key in row if key != "pool"} for row in answer]
+        return answer
+
+
+def test_a_pool_that_the_token_may_not_see_is_told(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"pools": ["k8s"]}), count=0)
+    make(site, "node01", vmid=301, name="inside", pool="k8s")
+
+    with SeesNoPools(Settings.from_environment(site.endpoint.environ)) as client:
+        found = find_vm(client, load_site(site.path), "inside", None)
+
+    (vm,) = found.observed.vms
+    assert (vm.vmid, found.notes) == (301, (HIDDEN_POOL,))
 
 
 def test_what_cannot_be_taken_over_leaves_nothing(

@@ -1,4 +1,4 @@
-"""Which permissions show VMs."""
+"""Which permissions show VMs and pools."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import pytest
 
 from stackyard.plan import Observed
 from stackyard.proxmox.errors import ProxmoxError
-from stackyard.proxmox.sight import check_sight
+from stackyard.proxmox.sight import check_sight, shows_pools
 
 
 class Asked:
-    """A client whose token has these permissions; the value tells whether they hold below."""
+    """A client whose token has a privilege here; the value tells whether it holds below."""
 
-    def __init__(self, path: str, below: int) -> None:
-        self.answer = {path: {"VM.Audit": below}, "/storage": {"Datastore.Audit": 1}}
+    def __init__(self, path: str, below: int, privilege: str = "VM.Audit") -> None:
+        self.answer = {path: {privilege: below}, "/storage": {"Datastore.Audit": 1}}
 
     def get(self, path: str) -> Any:
         assert path == "/access/permissions"
@@ -31,3 +31,11 @@ def test_these_show_vms(path: str, below: int) -> None:
 def test_these_show_none(path: str, below: int) -> None:
     with pytest.raises(ProxmoxError, match=r"lacks the privilege VM\.Audit"):
         check_sight(Asked(path, below), Observed({}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "below", "shown"),
+    [("/", 1, True), ("/pool", 1, True), ("/", 0, False), ("/pool/x", 1, False)],
+)
+def test_all_pools_are_shown(path: str, below: int, shown: bool) -> None:
+    assert shows_pools(Asked(path, below, "Pool.Audit")) is shown  # type: ignore[arg-type]
