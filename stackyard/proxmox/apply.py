@@ -37,7 +37,7 @@ class Reached:
     """How far one action came."""
 
     name: str
-    node: str
+    node: str  # where it was to be, or is, where somebody looked
     vmid: int
     verb: Verb
     done: tuple[str, ...]  # the steps that were completed
@@ -195,9 +195,9 @@ def _nornir(client: Client, wave: tuple[Action, ...], terms: Terms, jobs: Jobs) 
 
 def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, str]) -> Reached:
     """Read a result; what is no error of ours is a bug and is raised as it is."""
-    node = action.target or action.node
     if results is None:
-        return Reached(action.name, node, action.vmid, action.verb, (), stopped[action.name])
+        why_not = stopped[action.name]
+        return Reached(action.name, action.node, action.vmid, action.verb, (), why_not)
     outcome = results[0]
     if outcome.exception and not isinstance(outcome.exception, StackyardError):
         raise outcome.exception
@@ -205,7 +205,7 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
     ended: Ended = outcome.result
     return Reached(
         action.name,
-        node,
+        action.target or action.node,
         action.vmid,
         action.verb,
         ended.done,

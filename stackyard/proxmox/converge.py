@@ -146,7 +146,11 @@ def remove_tag(client: Client, vm: ObservedVm, tag: str) -> bool:
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:
     vm = next((vm for vm in observed.ours(reached.name) if vm.vmid == reached.vmid), None)
-    state = "not there" if vm is None else ("template" if vm.template else vm.status)
+    if vm is None:
+        state = "not there"
+    else:
+        state = "template" if vm.template else vm.status
+        reached = replace(reached, node=vm.node)  # a move may have failed
     if reached.error:
         return replace(reached, state=state)
     rest = tuple(tuple(a for a in wave if a.name == reached.name) for wave in left.waves)

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from apply_site import Site, assert_whole, make_site
+from apply_site import Site, assert_whole, make_site, vm
 from fault_site import Commands
 from proxmox_lab import StartEndpoint
 from terminal import on_terminal
@@ -74,6 +74,22 @@ def test_a_full_disk_under_the_audit_log_halts_and_tells_what_was_reached(site: 
     assert {write.rpartition("/")[2] for write in site.writes()} == {"clone"}
     assert site.run("apply", "--yes").returncode == 0
     assert_whole(site, NAMES)
+
+
+def test_a_vm_that_did_not_move_is_told_where_it_is(site: Site) -> None:
+    assert site.run("apply", "--yes", "--limit", "k8s-0").returncode == 0
+    site.define({**vm(0), "target_node": "node02"})
+    site.endpoint.set_fault("POST", r"/migrate$", status=500, reason="no such luck")
+
+    failed = site.run("apply", "--yes", "--limit", "k8s-0")
+
+    assert failed.returncode == 1
+    row = failed.stdout.splitlines()[-1].split()
+    assert (row[0], row[2:4]) == ("k8s-0", ["node01", "running"])
+    moved = site.run("apply", "--yes", "--limit", "k8s-0")
+    assert moved.returncode == 0
+    row = moved.stdout.splitlines()[-1].split()
+    assert (row[0], row[2:4]) == ("k8s-0", ["node02", "running"])
 
 
 def test_what_was_reached_is_told_though_nobody_can_look_afterwards(
