@@ -37,7 +37,7 @@ def adopt(
     """Write a definition of a VM that is there and give the VM our tag: the next plan is empty."""
     from stackyard.cli import vms
     from stackyard.fleet.site import load_site
-    from stackyard.plan.written import definition_keys, drop_cardless
+    from stackyard.plan.written import definition_keys
     from stackyard.proxmox.adopt import find_vm
 
     if (name is None) == (vmid is None):
@@ -47,11 +47,10 @@ def adopt(
         (vm,) = found.observed.vms
         path = output or site / "vms" / f"{vm.name}.yaml"
         written = definition_keys(vm, _inherited(site))
-        notes = (*written.notes, *drop_cardless(written.keys), *found.notes)
         change = _write(client, path, _document(written.keys), site, found.observed)
         if change is not None:
             log(_event(vm, change))
-    for note in notes:
+    for note in (*written.notes, *found.notes):
         typer.echo(f"warning: {vm.name}: {note}, so {path} does not say it", err=True)
     tagged = f"VM {vm.vmid} on {vm.node} has the tag stackyard"
     typer.echo(f"{path} is written, {tagged if change else 'and nothing else was done'}")

@@ -46,6 +46,7 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     keys.update({"disks": disks} if disks else {})
     keys.update({"networks": networks} if networks else {})
     keys.update({name: _ipconfig(value) for name, value in config.ipconfigs().items()})
+    cardless = _drop_cardless(keys)
     keys.update(_devices(config))
     if vm.ha is not None:
         keys[HA.name] = _fields(vm.ha, HA.keys)
@@ -56,14 +57,7 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
         if name not in UNOBSERVED | said:
             keys.setdefault(name, _TAKEN_OVER.get(name))
     hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
-    return Written(keys, (*unsaid, *disk_notes, *network_notes, *hidden))
-
-
-def drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
-    """Take out addresses of cards that the VM does not have, and say so: they mean nothing."""
-    cards = count_cards(keys) or MOST_NICS
-    names = [f"ipconfig{number}" for number in range(cards, MOST_NICS)]
-    return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
+    return Written(keys, (*unsaid, *disk_notes, *network_notes, *cardless, *hidden))
 
 
 def _unsaid(key: Key, value: Any) -> Iterator[str]:
@@ -155,6 +149,13 @@ def _networks(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
 def _fields(device: Disk | Nic | Device, keys: Iterable[Key]) -> dict[str, Any]:
     found = {key.name: getattr(device, key.attribute, None) for key in keys}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
+    """Take out addresses of cards that the VM does not have, and say so: they mean nothing."""
+    cards = count_cards(keys) or MOST_NICS
+    names = [f"ipconfig{number}" for number in range(cards, MOST_NICS)]
+    return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
 
 
 def _ipconfig(value: IpConfig) -> str:

@@ -50,7 +50,8 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
         "searchdomain": "lan",
         "clone": "ubuntu24-template",
     }
-    defaults |= {"network": {"bridge": "vmbr1"}, "numa": True, "onboot": True}
+    defaults |= {"networks": [{"bridge": "vmbr1"}] * 5, "numa": True, "onboot": True}
+    defaults |= {"ipconfig3": "ip=dhcp", "ipconfig4": "ip=dhcp"}  # by-hand has two cards
     defaults |= {"automatic_reboot": False, "groups": ["ours"], "managed": False}
     (site.path / "vms" / "_defaults.yaml").write_text(yaml.safe_dump(defaults))
     make(site, "node03", **FOREIGN)

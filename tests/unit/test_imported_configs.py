@@ -11,7 +11,7 @@ from plan_world import SITE, after, observed_of
 
 from stackyard.definitions.load import parse_vm
 from stackyard.plan import Observed, make_plan, render_text
-from stackyard.plan.written import definition_keys, drop_cardless
+from stackyard.plan.written import definition_keys
 from stackyard.proxmox.adopt import with_tag
 
 CONFIGS: dict[str, dict[str, Any]] = yaml.safe_load(
@@ -27,7 +27,6 @@ def test_an_odd_vm_is_imported_as_it_is(what: str) -> None:
     vm = with_tag(observed.vms[0])
 
     written = definition_keys(vm)
-    drop_cardless(written.keys)
     definition = parse_vm(yaml.safe_dump(written.keys, sort_keys=False, allow_unicode=True))
 
     plan = make_plan((definition,), Observed({"node01": True}, (vm,)), SITE)
@@ -47,12 +46,20 @@ def test_what_a_definition_cannot_say_is_told_and_left() -> None:
     assert make_plan((definition,), observed, SITE).is_empty
 
 
-def test_an_address_without_its_card_is_told_and_left() -> None:
-    keys: dict[str, Any] = {"networks": [{"bridge": "vmbr0"}]}
-    keys |= {"ipconfig0": "ip=dhcp", "ipconfig2": "ip=10.0.0.3/24"}
-    assert drop_cardless(keys) == ("ipconfig2 has no card",)
-    assert keys == {"networks": [{"bridge": "vmbr0"}], "ipconfig0": "ip=dhcp"}
-    assert drop_cardless({"ipconfig2": "ip=10.0.0.3/24"}) == ()
+@pytest.mark.parametrize("inherited", [(), ("networks", "ipconfig1", "ipconfig2")])
+def test_an_address_without_its_card_is_told_and_left(inherited: tuple[str, ...]) -> None:
+    config = {"name": "vm", "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}
+    config |= {"ipconfig0": "ip=dhcp", "ipconfig2": "ip=10.0.0.3/24"}
+    there = {"vmid": 100, "node": "node01", "name": "vm", "config": config}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [there]})
+
+    written = definition_keys(observed.vms[0], inherited)
+
+    assert written.notes == ("ipconfig2 has no card",)
+    assert written.keys["ipconfig0"] == "ip=dhcp"
+    # Without its card the address of all other VMs would be a mistake.
+    taken_back = {name for name, value in written.keys.items() if value is None}
+    assert taken_back == {name for name in inherited if name != "networks"}
 
 
 @settings(max_examples=60, deadline=None)
