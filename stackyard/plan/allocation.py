@@ -49,6 +49,8 @@ def _of_action(
     """Yield what an action takes; `there` becomes the disks that the VM has after it."""
     node = action.node
     for step in action.steps:
+        if isinstance(step, Clone):  # where a linked one stays
+            there.update(disks.get(step.template_vmid, {}))
         for slot, storage, size in _of_step(step, there, disks):
             whole = step.size_bytes if isinstance(step, Grow) else size
             yield Allocation(action.name, node, slot, storage, size, whole)

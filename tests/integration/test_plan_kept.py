@@ -304,12 +304,17 @@ def test_a_template_and_its_clone_in_one_apply(
     base = {**vm(0), "name": "base", "template": True, "full_clone": True}
     base.pop("vm_state")
     base.pop("ipconfig0")
-    site.define(base, {**vm(0), "clone": "base", "full_clone": False})
+    linked = {**vm(0), "clone": "base", "full_clone": False}
+    large = {"name": "large", "ipconfig0": "ip=192.168.1.30/24"}
+    site.define(base, linked, {**linked, **large, "disks": disks(("scsi0", "local-lvm", "12G"))})
+    site.define({**vm(3), "full_clone": False})  # of a template that is smaller
 
     applied = site.run("apply", "--yes")
 
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert row(site, "k8s-0")["status"] == "running"
+    assert "size=12G" in site.config("large")["scsi0"]
+    assert "size=8G" in site.config("k8s-3")["scsi0"]
     assert_nothing_is_left(site)
 
 

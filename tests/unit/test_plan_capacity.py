@@ -121,6 +121,26 @@ def test_clones_of_a_template_that_the_same_plan_makes_are_counted() -> None:
     assert "asks for 24 GiB" in problems(world(pool=room(free=23)), made, clone)
 
 
+def test_a_linked_clone_grows_on_the_storage_of_its_template() -> None:
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", "scsi0": "pool:base-900-disk-0,size=4G"}
+    clone = {"name": "a", "clone": "base", "disks": [disk("20G")]}
+    assert problems(world(template, pool=room(free=16)), clone) == ""
+    assert "asks for 16 GiB" in problems(world(template, pool=room(free=15)), clone)
+    made = {"name": "gold", "template": True, "disks": [disk("4G")]}
+    clone["clone"] = "gold"
+    assert problems(world(pool=room(free=20)), made, clone) == ""
+    assert "asks for 20 GiB" in problems(world(pool=room(free=19)), made, clone)
+
+
+def test_a_linked_clone_as_large_as_its_template_needs_no_storage() -> None:
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", "scsi0": "pool:base-900-disk-0,size=4G"}
+    clone = {"name": "a", "target_node": "node01", "clone": "base", "disks": [disk("4G")]}
+    plan = make_plan([definition_of(clone)], world(template), SITE)
+    assert nodes_that_allocate(plan, world(template)) == frozenset()
+
+
 def test_a_vm_that_the_cluster_is_to_start_takes_memory() -> None:
     big = {"name": "a", "memory_mib": 15000, "vm_state": "running", "ha": {"state": "started"}}
     others = [ours(number) for number in (101, 102, 103)]
