@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 from stackyard.definitions.document import Mapping
@@ -49,11 +51,22 @@ SHARED_DISK = lru_cache(maxsize=4096, typed=True)(Disk)
 
 
 def size_in_bytes(text: str) -> int:
-    """Return a size as 50G (K, M, G, T; G where there is no unit) in bytes."""
+    """Return a size as 50G (K, M, G, T; G where there is no unit) in bytes, whole KiB of them.
+
+    Proxmox makes and enlarges disks by whole KiB, and rounds up.
+
+    Raises:
+        ValueError: the text is no size.
+    """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", text)
     if not match:
         raise ValueError(text)
-    return int(float(match[1]) * UNITS[match[2]])
+    return whole_kib(Decimal(match[1]) * UNITS[match[2]])
+
+
+def whole_kib(size_bytes: int | Decimal) -> int:
+    """Return a number of bytes, rounded up to whole KiB."""
+    return ceil(size_bytes / Decimal(1024)) * 1024
 
 
 def slot_order(slot: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
+from stackyard.definitions.disks import whole_kib
 from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.model import Disk
 from stackyard.plan.desired import unsaid_defaults
@@ -97,8 +98,13 @@ def _compare(wanted: Disk, found: Disk, keep: str, clone: CloneKind, work: DiskW
         work.changes.append(Change(wanted.slot, found, changed, keep))
     work.moves += _moves(wanted, found)
     size = wanted.size_bytes
-    if wanted.media == "disk" and size is not None and size != found.size_bytes:
+    if wanted.media == "disk" and size is not None and size != _told(found):
         work.grows.append(Grow(wanted.slot, found.size_bytes, size))
+
+
+def _told(found: Disk) -> int | None:
+    """Return a disk's size as a definition tells it; an imported image may have any."""
+    return found.size_bytes and whole_kib(found.size_bytes)
 
 
 def _unsupported(wanted: Disk, found: Disk, clone: CloneKind) -> str | None:

@@ -70,6 +70,25 @@ def test_a_disk_grows_and_never_shrinks(proxmox_endpoint: StartEndpoint, tmp_pat
     assert "size=2G" in site.config("k8s-0")["scsi1"]
 
 
+def test_a_size_that_is_no_whole_kib_is_rounded_up_once(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    sizes = {"scsi0": "9.1G", "scsi1": "1.3G"}  # one grows, one is made
+    disks = [{"slot": s, "storage": "local-lvm", "size": size} for s, size in sizes.items()]
+    disks.append(vm(0)["disks"][1])
+    site.define({**vm(0), "disks": disks})
+
+    applied = site.run("apply", "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "scsi0 9542042K on local-lvm" in applied.stdout
+    assert "size=9542042K" in site.config("k8s-0")["scsi0"]
+    assert "size=1363149K" in site.config("k8s-0")["scsi1"]
+    again = site.run("plan")
+    assert (again.returncode, again.stdout) == (0, "Nothing to do: 1 VM as wanted.\n")
+
+
 def test_power_follows_the_definition(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
     site.run("apply", "--yes")

@@ -115,7 +115,7 @@ def disks(draw: st.DrawFn) -> list[Plain]:
         bus = slot.rstrip("0123456789")
         keys = [key for key in DISK_OPTION_KEYS if bus in BUSES_OF.get(key.name, (bus,))]
         options = draw(mapping_of(tuple(keys)))
-        size = draw(st.integers(1, 2000).map("{}G".format) | st.sampled_from(["1.5G", "7M", "4"]))
+        size = draw(st.integers(1, 2000).map("{}G".format) | st.sampled_from(["9.1G", "7M", "4"]))
         stored = {"storage": draw(st.sampled_from(["local-lvm", "data2"])), "size": size}
         kind = draw(st.sampled_from(media))
         if kind == "disk":

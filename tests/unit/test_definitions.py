@@ -3,6 +3,8 @@
 import os
 import re
 import tempfile
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ from stackyard.definitions.load import (
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
 from stackyard.definitions.reference import reference
 from stackyard.definitions.schema import json_schema
+from stackyard.plan.disks import size_text
 
 CASES = Path(__file__).parent / "cases" / "definitions"
 ROOT = Path(__file__).parents[2]
@@ -402,6 +405,15 @@ def test_jinja_is_never_evaluated() -> None:
 )
 def test_sizes(text: str, size: float) -> None:
     assert size_in_bytes(text) == size
+
+
+@given(st.decimals(0, 9999, places=9), st.sampled_from("KMGT"))
+def test_a_size_is_the_next_whole_kib_as_proxmox_rounds(number: Decimal, unit: str) -> None:
+    exact = Fraction(number) * 1024 ** ("KMGT".index(unit) + 1)
+    size = size_in_bytes(f"{number:f}{unit}")
+    assert size % 1024 == 0
+    assert exact <= size < exact + 1024
+    assert size_in_bytes(size_text(size)) == size
 
 
 KEYS = st.sampled_from([key.name for key in VM_KEYS] + ["disks", "nested_disks", "network", "x"])

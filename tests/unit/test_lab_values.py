@@ -6,9 +6,11 @@ from hypothesis import strategies as st
 
 from stackyard.lab.api import formats
 from stackyard.lab.api.devices import IPCONFIG, NET
+from stackyard.lab.api.drives import Place, make_drive
 from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.passwords import encrypted, sha256_crypt
 from stackyard.lab.api.vm import (
+    Vm,
     format_size,
     normal_tags,
     parse_drive,
@@ -42,6 +44,12 @@ def test_a_size_survives_being_written(size: int) -> None:
 )
 def test_sizes_are_read_as_the_server_reads_them(text: str, size: int) -> None:
     assert parse_size(text) == size
+
+
+def test_a_new_disk_has_whole_kib_as_the_server_rounds_it() -> None:
+    vm = Vm(100, "a")
+    made = make_drive(Volumes(PLATFORM), Place("a", 100), vm, "scsi0", "thin:9.1")
+    assert made == "thin:vm-100-disk-0,size=9542042K"
 
 
 @given(st.lists(WORDS))

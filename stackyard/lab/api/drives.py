@@ -1,5 +1,6 @@
 """Disks of VMs: what a drive option may say, making its volume, detaching it."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -88,7 +89,7 @@ def _new_volume(
     volumes: Volumes, place: Place, slot: str, drive: Properties, new: re.Match[str]
 ) -> Volume:
     storage = volumes.for_images(new["storage"], place.node)
-    size = int(float(new["size"]) * GIB)
+    size = math.ceil(float(new["size"]) * GIB / 1024) * 1024  # asked for in GiB, made by the KiB
     if "import-from" in drive:
         size = _import_source(volumes, place.node, drive["import-from"]).size
     elif slot in _OWN_SIZE:
