@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 from stackyard.definitions.document import Problem
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition
 from stackyard.fleet.addresses import vm_addresses
 from stackyard.fleet.check_addresses import (
@@ -72,16 +73,24 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
         known = ", ".join(site.nodes)
         yield _problem(vm, "target_node", f"unknown node {vm.target_node}: {site.path} has {known}")
         return
-    for disk in vm.disks:
-        if disk.storage and node.storages and disk.storage not in node.storages:
-            key = _given(vm, "disks", "nested_disks")
+    for slot, storage, key in _stored(vm):
+        if node.storages and storage not in node.storages:
             has = ", ".join(node.storages)
-            sentence = f"{disk.slot} is on {disk.storage}, but {node.name} has {has}"
-            yield _problem(vm, key, sentence)
+            yield _problem(vm, key, f"{slot} is on {storage}, but {node.name} has {has}")
     if vm.cores * vm.sockets > node.threads:
         asked = vm.cores * vm.sockets
         sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
         yield _problem(vm, "cores", sentence)
+
+
+def _stored(vm: Definition) -> Iterator[tuple[str, str, str]]:
+    """Yield what is to be on a storage: the slot, the storage, and the key that says so."""
+    for disk in vm.disks:
+        if disk.storage:
+            yield disk.slot, disk.storage, _given(vm, "disks", "nested_disks")
+    for slot, device in vm.devices.items():
+        if isinstance(device, EfiDisk | TpmState) and device.storage:
+            yield slot, device.storage, slot
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:

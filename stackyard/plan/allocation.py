@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Disk
 from stackyard.plan.observed import Observed
 from stackyard.plan.values import (
@@ -17,12 +18,18 @@ from stackyard.plan.values import (
     MoveDisk,
     Plan,
     Step,
+    Value,
 )
+
+_SMALL_BYTES = 4 << 20  # of a cloud-init drive or a TPM state; an EFI disk has as much at most
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """Room that a VM takes on a storage of a node; negative where it gives some back."""
+    """Room that a VM takes on a storage of a node; negative where it gives some back.
+
+    An image that a disk is imported from has a size that nobody knows before: it takes 0.
+    """
 
     name: str
     node: str
@@ -32,81 +39,95 @@ class Allocation:
     disk_bytes: int  # of the whole disk, where it is one that grows
 
 
+@dataclass(frozen=True, slots=True)
+class _Volume:
+    """What Proxmox keeps on a storage for images, in a slot of a VM."""
+
+    storage: str
+    size_bytes: int
+
+
+_Volumes = dict[str, _Volume]  # by slot
+
+
 def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
     """Return all of them, in the order of the plan; volumes given back before others are taken."""
-    disks = {vm.vmid: vm.config.disks() for vm in observed.vms if vm.config}
+    volumes = {vm.vmid: _volumes(vm.config.values) for vm in observed.vms if vm.config}
     parts: list[Allocation] = []
     for action in plan.actions:
-        there = {} if action.verb == "create" else dict(disks.get(action.vmid, {}))
-        parts += _of_action(action, there, disks)
-        disks[action.vmid] = there  # a template is made before its clones
+        there = {} if action.verb == "create" else dict(volumes.get(action.vmid, {}))
+        parts += _of_action(action, there, volumes)
+        volumes[action.vmid] = there  # a template is made before its clones
     return tuple(parts)
 
 
+def _volumes(values: Mapping[str, Value]) -> _Volumes:
+    found = ((slot, _volume(value)) for slot, value in values.items())
+    return {slot: volume for slot, volume in found if volume}
+
+
+def _volume(value: Value) -> _Volume | None:
+    match value:
+        case Disk(media="disk"):
+            size = 0 if value.import_from else value.size_bytes or 0
+            return _Volume(value.storage or "", size)
+        case Disk(media="cloudinit") | EfiDisk() | TpmState():
+            return _Volume(value.storage or "", _SMALL_BYTES)
+    return None
+
+
 def _of_action(
-    action: Action, there: dict[str, Disk], disks: Mapping[int, dict[str, Disk]]
+    action: Action, there: _Volumes, volumes: Mapping[int, _Volumes]
 ) -> Iterator[Allocation]:
-    """Yield what an action takes; `there` becomes the disks that the VM has after it."""
+    """Yield what an action takes; `there` becomes the volumes that the VM has after it."""
     node = action.node
     for step in action.steps:
-        if isinstance(step, Clone):  # where a linked one stays
-            there.update(disks.get(step.template_vmid, {}))
-        for slot, storage, size in _of_step(step, there, disks):
+        if isinstance(step, Clone):  # where those of a linked one stay
+            there.update(volumes.get(step.template_vmid, {}))
+        elif isinstance(step, Migrate):
+            node = step.target
+        for slot, storage, size in tuple(_taken(step, there)):
             whole = step.size_bytes if isinstance(step, Grow) else size
             yield Allocation(action.name, node, slot, storage, size, whole)
-            _note(step, slot, storage, size, there)
-        if isinstance(step, Migrate):
-            node = step.target
-            for slot, storage, size in _moved(step, there):
-                yield Allocation(action.name, node, slot, storage, size, size)
-        elif isinstance(step, Delete):
+            there[slot] = _Volume(storage, whole)
+        for slot in _gone(step, there):
+            volume = there.pop(slot, None)
+            if volume and volume.size_bytes and isinstance(step, Erase | Delete):
+                size = -volume.size_bytes
+                yield Allocation(action.name, node, slot, volume.storage, size, size)
+        if isinstance(step, Delete):
             node = action.target or node
-            there.clear()
 
 
-def _of_step(
-    step: Step, there: dict[str, Disk], disks: Mapping[int, dict[str, Disk]]
-) -> Iterator[tuple[str, str, int]]:
+def _taken(step: Step, there: _Volumes) -> Iterator[tuple[str, str, int]]:
     """Yield slot, storage and bytes of what a step takes."""
     match step:
         case Clone(full=True):
-            for slot, disk in disks.get(step.template_vmid, {}).items():
-                yield slot, step.storage or disk.storage or "", disk.size_bytes or 0
+            for slot, volume in there.items():
+                yield slot, step.storage or volume.storage, volume.size_bytes
         case Create() | Configure():
-            yield from (
-                (disk.slot, disk.storage or "", _new_bytes(disk))
-                for disk in (change.after for change in step.changes)
-                if isinstance(disk, Disk) and disk.volume is None and disk.media == "disk"
-            )
-        case Grow():
-            grown = there.get(step.slot, Disk(step.slot, "disk"))
-            yield step.slot, grown.storage or "", step.size_bytes - (step.before_bytes or 0)
+            for change in step.changes:
+                made = _volume(change.after) if change.before is None else None
+                if made:
+                    yield change.key, made.storage, made.size_bytes
+        case Grow() if step.slot in there:
+            size = step.size_bytes - (step.before_bytes or 0)
+            yield step.slot, there[step.slot].storage, size
         case MoveDisk():
             yield step.slot, step.storage, step.size_bytes or 0
-        case Erase() | Delete():
-            gone = {step.slot: step.disk} if isinstance(step, Erase) else there
-            yield from (
-                (slot, disk.storage or "", -(disk.size_bytes or 0)) for slot, disk in gone.items()
-            )
+        case Migrate():
+            pairs = dict(pair.split(":", 1) for pair in step.storages)
+            for slot, volume in there.items():
+                yield slot, pairs.get(volume.storage, volume.storage), volume.size_bytes
 
 
-def _new_bytes(disk: Disk) -> int:
-    """Return what a new disk takes; what an image grows to is counted with its growth."""
-    return 0 if disk.import_from else disk.size_bytes or 0
-
-
-def _note(step: Step, slot: str, storage: str, size: int, there: dict[str, Disk]) -> None:
-    """Remember where a disk is now, for the steps after this one."""
-    if isinstance(step, Clone | Create | Configure | MoveDisk):
-        there[slot] = Disk(slot, "disk", storage=storage, size_bytes=size)
-    elif isinstance(step, Grow):
-        there[slot] = Disk(slot, "disk", storage=storage, size_bytes=step.size_bytes)
-
-
-def _moved(step: Migrate, there: dict[str, Disk]) -> Iterator[tuple[str, str, int]]:
-    pairs = dict(pair.split(":", 1) for pair in step.storages)
-    for slot, disk in there.items():
-        if disk.media == "disk" and disk.storage:
-            storage = pairs.get(disk.storage, disk.storage)
-            there[slot] = Disk(slot, "disk", storage=storage, size_bytes=disk.size_bytes)
-            yield slot, storage, disk.size_bytes or 0
+def _gone(step: Step, there: _Volumes) -> tuple[str, ...]:
+    """Return the slots that a step empties."""
+    match step:
+        case Erase():
+            return (step.slot,)
+        case Delete():
+            return tuple(there)
+        case Configure():
+            return tuple(change.key for change in step.changes if change.after is None)
+    return ()

@@ -20,7 +20,7 @@ _GIB = 1 << 30
 
 def nodes_that_allocate(plan: Plan, observed: Observed) -> frozenset[str]:
     """Return the nodes whose storages a plan puts something on."""
-    return frozenset(part.node for part in allocations(plan, observed) if part.size_bytes > 0)
+    return frozenset(part.node for part in allocations(plan, observed) if part.size_bytes >= 0)
 
 
 def capacity_problems(
@@ -106,8 +106,8 @@ def _storages(
         room = rooms.get((part.node, part.storage))
         if room:
             groups["" if room.shared else part.node, part.storage].append(part)
-        elif part.size_bytes > 0 and part.node in observed.storages:
-            asks = f"{_who(part, wanted)} is to have a disk on {part.storage}"
+        elif part.size_bytes >= 0 and part.node in observed.storages:
+            asks = f"{_who(part, wanted)} is to have {part.slot} on {part.storage}"
             yield f"{asks}, {_absent(part, rooms)}", ""
     for (place, storage), parts in sorted(groups.items()):
         found = rooms[place or parts[0].node, storage]

@@ -325,7 +325,8 @@ def test_what_does_not_fit_is_refused_before_anything_begins(
     (site.path / "inventory" / "site.yml").unlink()
     site.define({**vm(1), "cores": 5, "sockets": 2}, {**vm(2), "memory": 200000})
     big = disks(("scsi0", "local-lvm", "8G"), ("scsi1", "data2", "3T"), ("scsi2", "nowhere", "1G"))
-    site.define({**vm(5), "target_node": "node03", "disks": big})
+    tpm = {"storage": "slowdata", "version": "v2.0"}
+    site.define({**vm(5), "target_node": "node03", "disks": big, "tpmstate0": tpm})
 
     refused = site.run("apply", "--yes")
 
@@ -334,7 +335,8 @@ def test_what_does_not_fit_is_refused_before_anything_begins(
     assert "k8s-1 asks for 10 CPUs, but node02 has 8" in said
     assert "k8s-2 asks for 200000 MiB of memory, but node03 has 131072" in said
     assert "k8s-5 asks for a disk of 3T on data2 on node03, which has 2048 GiB in all" in said
-    assert "k8s-5 is to have a disk on nowhere, which node03 does not have for disks" in said
+    assert "k8s-5 is to have scsi2 on nowhere, which node03 does not have for disks" in said
+    assert "k8s-5 is to have tpmstate0 on slowdata, which node03 does not have" in said
     assert site.writes() == []
 
 

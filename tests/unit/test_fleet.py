@@ -66,6 +66,13 @@ def mistakes(path: Path) -> list[str]:
             ["0.yaml:3: scsi0 is on data2, but node01 has local-lvm"],
         ),
         (
+            [vm("a", "efidisk0: {storage: data2}\ntpmstate0: {storage: data2}\n")],
+            [
+                "0.yaml:3: efidisk0 is on data2, but node01 has local-lvm",
+                "0.yaml:4: tpmstate0 is on data2, but node01 has local-lvm",
+            ],
+        ),
+        (
             [vm("a", "vmid: 200\n"), vm("b", "vmid: 200\n")],
             ["1.yaml:3: b has 200, and so has a (vms/0.yaml:3)"],
         ),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from plan_world import SITE, definition_of, observed_of
 
 from stackyard.definitions.model import Source
@@ -12,6 +13,7 @@ from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.observed import NodeRoom, StorageRoom
 
 GIB = 1 << 30
+IMPORTED = {"slot": "scsi0", "media": "disk", "storage": "gone", "import_from": "local:import/x"}
 
 
 def world(*vms: dict[str, Any], **storages: StorageRoom) -> Observed:
@@ -168,7 +170,53 @@ def test_what_a_disk_cannot_have_is_told_once_as_a_whole_and_where_it_stands() -
         "vms/a.yaml:7: a asks for a disk of 50T on pool on node01, which has 100 GiB in all"
     ]
     (absent,) = said({**disk("8G"), "storage": "gone"}, world(template, pool=room(free=10)))
-    assert absent.startswith("vms/a.yaml:7: a is to have a disk on gone, which node01 does not")
+    assert absent.startswith("vms/a.yaml:7: a is to have scsi0 on gone, which node01 does not")
+
+
+@pytest.mark.parametrize(
+    ("keys", "slot"),
+    [
+        ({"devices": {"efidisk0": {"storage": "gone"}}}, "efidisk0"),
+        ({"devices": {"tpmstate0": {"storage": "gone", "version": "v2.0"}}}, "tpmstate0"),
+        ({"disks": [{"slot": "ide1", "media": "cloudinit", "storage": "gone"}]}, "ide1"),
+        ({"disks": [IMPORTED]}, "scsi0"),
+    ],
+)
+def test_whatever_is_to_be_on_a_storage_needs_it(keys: dict[str, Any], slot: str) -> None:
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", "scsi1": "pool:base-900-disk-0,size=3G"}
+    there = world(template, ours(101, "stopped"), pool=room(free=10))
+    for wanted in ({"name": "a"}, {"name": "a", "clone": "base"}, {"name": "vm101"}):
+        said = problems(there, {**wanted, **keys})
+        name = wanted["name"]
+        assert f"{name} is to have {slot} on gone, which node01 does not have for disks" in said
+
+
+@pytest.mark.parametrize(
+    ("slot", "text"),
+    [
+        ("efidisk0", "pool:vm-101-disk-1,efitype=4m,size=4M"),
+        ("tpmstate0", "pool:vm-101-disk-1,size=4M,version=v2.0"),
+        ("ide1", "pool:vm-101-cloudinit,media=cdrom"),
+        ("scsi0", "pool:vm-101-disk-1,size=8G"),
+    ],
+)
+def test_whatever_moves_to_another_node_needs_its_storage_there(slot: str, text: str) -> None:
+    other = replace(room(free=10), name="other")
+    there = world(ours(101, "stopped", memory="1024", **{slot: text}), pool=room(free=10))
+    there = replace(there, storages={**there.storages, "node02": (other,)})
+    said = problems(there, {"name": "vm101", "target_node": "node02"})
+    asks = f"vm101 is to have {slot} on pool, which node02 does not have for disks (it has other)"
+    assert asks in said
+
+
+def test_a_disk_that_a_clone_only_gives_options_is_counted_once() -> None:
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", "scsi0": "pool:base-900-disk-0,size=3G"}
+    clone = {"name": "a", "clone": "base", "full_clone": True}
+    wanted = {**clone, "disks": [{**disk("20G"), "discard": True}]}
+    assert problems(world(template, pool=room(free=20)), wanted) == ""
+    assert "asks for 20 GiB" in problems(world(template, pool=room(free=19)), wanted)
 
 
 def test_a_disk_that_grows_beyond_its_storage_is_too_large() -> None:
