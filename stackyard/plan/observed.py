@@ -143,6 +143,7 @@ class Observed:
     vms: tuple[ObservedVm, ...] = ()
     rooms: Mapping[str, NodeRoom] = field(default_factory=dict)  # by node, where it told
     storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
+    local_storages: frozenset[str] = frozenset()  # that are not shared, where somebody asked
     pools: frozenset[str] | None = None  # None: nobody asked
     taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
     certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told

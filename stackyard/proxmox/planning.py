@@ -8,12 +8,13 @@ from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan.images import carried_images, image_problems
 from stackyard.plan.privileges import root_only
 from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.observe import Scope, observe, observe_rest, observe_scope
 from stackyard.proxmox.sight import check_sight
-from stackyard.proxmox.storages import observe_storages
+from stackyard.proxmox.storages import observe_shared, observe_storages
 
 
 def plan_fleet(
@@ -25,7 +26,8 @@ def plan_fleet(
 ) -> tuple[Plan, Observed]:
     """Observe and plan; reads only. What nodes and storages have no room for is a problem.
 
-    Storages are only asked where the plan puts something on them.
+    Storages are only asked where the plan puts something on them, and which of them are shared
+    where a VM is to move with an image in a CD-ROM drive.
 
     Raises:
         ProxmoxError, PlanError: see `observe`, `check_sight` and `make_plan`.
@@ -38,12 +40,15 @@ def plan_fleet(
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
         observed = observe_storages(client, observed, nodes)
+    if any(image.storage for image in carried_images(plan, observed)):
+        observed = observe_shared(client, observed)
     shared = Shared()
     if takes_addresses(plan):
         shared = shared_addresses(plan, fleet, observe_rest(client, observed))
     refused = () if client.settings.is_root else root_only(fleet, plan)
     capacity = capacity_problems(plan, fleet, observed)
-    problems = (*plan.problems, *refused, *capacity, *shared.problems)
+    images = image_problems(plan, fleet, observed)
+    problems = (*plan.problems, *refused, *capacity, *images, *shared.problems)
     notes = (*plan.notes, *capacity_notes(plan, observed), *shared.notes)
     return replace(plan, problems=problems, notes=notes), observed
 

@@ -1,4 +1,4 @@
-"""What the storages of some nodes have left: asked where a plan puts something on them."""
+"""What storages are like and have left: asked where a plan puts or takes something there."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,6 +19,20 @@ def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -
     """
     found = {node: tuple(_rooms(client, node)) for node in sorted(set(nodes))}
     return replace(observed, storages=found)
+
+
+def observe_shared(client: Client, observed: Observed) -> Observed:
+    """Add which storages are not shared, so that each node has volumes of its own there.
+
+    `GET /storage` reads the cluster's configuration and asks no storage; types that are always
+    shared (nfs, cifs …) are marked there too.
+
+    Raises:
+        ProxmoxError: Proxmox refused or did not answer.
+    """
+    rows = client.get("/storage")
+    found = frozenset(str(row["storage"]) for row in rows if str(row.get("shared", 0)) != "1")
+    return replace(observed, local_storages=found)
 
 
 def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:

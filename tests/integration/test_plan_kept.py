@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from apply_site import Site, make_site, vm
 from in_process import run_here
 from proxmox_lab import StartEndpoint
+
+from stackyard.lab.platform_file import EXAMPLE
 
 
 def disks(*entries: tuple[str, str, str]) -> list[dict[str, Any]]:
@@ -338,6 +341,37 @@ def test_what_does_not_fit_is_refused_before_anything_begins(
     assert "k8s-5 is to have scsi2 on nowhere, which node03 does not have for disks" in said
     assert "k8s-5 is to have tpmstate0 on slowdata, which node03 does not have" in said
     assert site.writes() == []
+
+
+def test_a_vm_moves_without_its_cd_alone(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    platform = yaml.safe_load(EXAMPLE.read_text())
+    platform["storages"]["nfs"] = {"type": "dir", "size": "1T", "content": ["iso"], "shared": True}
+    platform["files"]["nfs:iso/talos.iso"] = {"size": "96M"}
+    site = make_site(tmp_path / "site", proxmox_endpoint(base=platform), count=0)
+    usual = disks(("scsi0", "local-lvm", "8G"))
+
+    def define(iso: str, node: str) -> None:
+        drive = {"slot": "sata4", "type": "cdrom", "iso": iso}
+        site.define({**vm(0), "target_node": node, "disks": [*usual, drive]})
+
+    define("local:iso/talos.iso", "node01")
+    assert site.run("apply", "--yes").returncode == 0
+    define("local:iso/talos.iso", "node02")
+    site.endpoint.forget_requests()
+    refused = site.run("apply", "--yes")
+    assert refused.returncode == 1
+    assert "cannot move from node01 to node02 with local:iso/talos.iso in sata4" in refused.stdout
+    assert site.writes() == []
+
+    for iso in ("none", "nfs:iso/talos.iso"):
+        define(iso, "node02")
+        applied = site.run("apply", "--yes")
+        assert applied.returncode == 0, applied.stdout + applied.stderr
+    define("nfs:iso/talos.iso", "node03")
+    applied = site.run("apply", "--yes")
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert row(site, "k8s-0")["node"] == "node03"
+    assert_nothing_is_left(site)
 
 
 def test_a_card_and_an_address_that_a_definition_lost_leave_the_vm(
