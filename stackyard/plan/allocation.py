@@ -37,6 +37,7 @@ class Allocation:
     storage: str
     size_bytes: int
     disk_bytes: int  # of the whole disk, where it is one that grows
+    stays: bool = False  # moved to another node on its storage: takes nothing of a shared one
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,8 @@ def _of_action(
             node = step.target
         for slot, storage, size in tuple(_taken(step, there)):
             whole = step.size_bytes if isinstance(step, Grow) else size
-            yield Allocation(action.name, node, slot, storage, size, whole)
+            stays = isinstance(step, Migrate) and storage == there[slot].storage
+            yield Allocation(action.name, node, slot, storage, size, whole, stays)
             there[slot] = _Volume(storage, whole)
         for slot in _gone(step, there):
             volume = there.pop(slot, None)

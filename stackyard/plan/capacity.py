@@ -104,6 +104,8 @@ def _storages(
     groups: defaultdict[tuple[str, str], list[Allocation]] = defaultdict(list)
     for part in allocations(plan, observed):
         room = rooms.get((part.node, part.storage))
+        if room and room.shared and part.stays:
+            continue
         if room:
             groups["" if room.shared else part.node, part.storage].append(part)
         elif part.size_bytes >= 0 and part.node in observed.storages:

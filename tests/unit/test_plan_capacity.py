@@ -210,6 +210,13 @@ def test_whatever_moves_to_another_node_needs_its_storage_there(slot: str, text:
     assert asks in said
 
 
+def test_a_disk_on_a_shared_storage_takes_no_room_when_its_vm_moves() -> None:
+    old = ours(101, "stopped", memory="1024", scsi0="pool:vm-101-disk-1,size=20G")
+    moved = {"name": "vm101", "target_node": "node02"}
+    assert problems(world(old, pool=room(free=10, shared=True)), moved) == ""
+    assert "asks for 20 GiB" in problems(world(old, pool=room(free=10)), moved)
+
+
 def test_a_disk_that_a_clone_only_gives_options_is_counted_once() -> None:
     template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
     template["config"] = {"name": "base", "scsi0": "pool:base-900-disk-0,size=3G"}
