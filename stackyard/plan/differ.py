@@ -139,7 +139,8 @@ def _change(key: str, wanted: Value, config: Config) -> Change | None:
 
 
 def _boot(wanted: dict[str, Value], config: Config) -> str:
-    return f"{wanted.get('boot', '')};{config.values.get('boot', '')}"
+    """Return the boot order that is going to be: what it does not name is no boot disk."""
+    return str(wanted.get("boot") or config.values.get("boot") or "")
 
 
 def _left(config: Config) -> set[str]:
