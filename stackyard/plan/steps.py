@@ -15,6 +15,7 @@ from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, Observed
 from stackyard.plan.values import (
     Change,
     Configure,
+    Erase,
     Grow,
     MakeTemplate,
     Migrate,
@@ -60,6 +61,11 @@ def steps_of_existing(
         for change in _with_restart_tag(difference, config, reboots, stays)
     )
     later = steps_after_restart(difference, config) if stays else ()
+    erased = tuple(
+        replace(erase, when=_timed(_as_change(erase), config, reboots, stays).when)
+        for erase in difference.erased
+    )
+    difference = replace(difference, erased=erased)
     power = power_steps(definition, vm.ha, vm.status)
     steps: list[Step] = list(power.first)
     if vm.status == "stopped":
@@ -110,6 +116,10 @@ def _timed(change: Change, config: Config, reboots: bool, stays: bool) -> Change
     if not stays or not needs_restart(change, config):
         return change
     return replace(change, when="restart" if reboots else "held")
+
+
+def _as_change(erase: Erase) -> Change:
+    return Change(erase.slot, erase.disk, None)
 
 
 def _disk_steps(difference: Difference) -> list[Grow | MoveDisk]:
@@ -176,9 +186,9 @@ def after_move(config: Config, mapped: dict[str, str]) -> Config:
 
 def restart_is_due(difference: Difference, config: Config) -> bool:
     """Tell whether a running VM is as wanted only after a restart."""
-    erased = (Change(erase.slot, erase.disk, None) for erase in difference.erased)
+    changes = (*difference.changes, *map(_as_change, difference.erased))
     return (
-        any(needs_restart(change, config) for change in (*difference.changes, *erased))
+        any(needs_restart(change, config) for change in changes)
         or bool(difference.waiting)
         or RESTART in config.tags
     )

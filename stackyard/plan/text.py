@@ -101,7 +101,7 @@ def step_words(step: Step) -> Iterator[str]:
             form = f" as {step.format}" if step.format else ""
             yield f"{step.slot} moves from {step.before or '?'} to {step.storage}{form}"
         case Erase():
-            yield f"{step.slot} ({_text(step.disk)}) deleted with its data"
+            yield f"{step.slot} ({_text(step.disk)}) deleted with its data{_HINTS[step.when]}"
         case ManageHa():
             yield _ha_words(step)
         case Migrate():

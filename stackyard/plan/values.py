@@ -93,6 +93,7 @@ class Erase:
 
     slot: str
     disk: Disk
+    when: When = "now"
 
 
 @dataclass(frozen=True, slots=True)
