@@ -77,7 +77,8 @@ def compare(
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
     disks = {disk.slot: disk for disk in definition.disks}
-    work = compare_disks(disks, config.disks(), dict(config.keep), clone)
+    leaving = {key: disk for key, disk in config.leaving().items() if isinstance(disk, Disk)}
+    work = compare_disks(disks, config.disks(), leaving, dict(config.keep), clone)
     changes = [
         change
         for key, value in wanted.items()
@@ -132,7 +133,8 @@ def _addresses(config: Config) -> dict[str, IpConfig]:
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
     found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
-    wanted = None if is_empty(wanted) else over(wanted, found)
+    there = config.leaving().get(key) if found is None else found
+    wanted = None if is_empty(wanted) else over(wanted, there)
     if same(key, wanted, found):
         return None
     return Change(key, found, wanted, config.keep.get(key, ""))

@@ -32,15 +32,24 @@ class DiskWork:
 
 
 def compare_disks(
-    wanted: dict[str, Disk], found: dict[str, Disk], keep: dict[str, str], clone: CloneKind
+    wanted: dict[str, Disk],
+    found: dict[str, Disk],
+    leaving: dict[str, Disk],
+    keep: dict[str, str],
+    clone: CloneKind,
 ) -> DiskWork:
-    """Compare all slots; `clone` says of what kind of clone `found` is going to be."""
+    """Compare all slots; `clone` says of what kind of clone `found` is going to be.
+
+    `leaving` are the drives that a restart takes out of their slots.
+    """
     work = DiskWork()
     _release_cloudinit(wanted, found, work)
     there = {slot: disk for slot, disk in found.items() if slot not in _slots(work.released)}
     for slot, disk in wanted.items():
         if slot in there:
             _compare(disk, there[slot], keep.get(slot, ""), clone, work)
+        elif slot in leaving and disk.media == leaving[slot].media == "disk":
+            _take_back(disk, leaving[slot], keep.get(slot, ""), work)
         elif disk.import_from:
             work.changes.append(Change(slot, None, replace(disk, size_bytes=None)))
             if disk.size_bytes is not None:  # the image has a size of its own
@@ -105,6 +114,13 @@ def _compare(wanted: Disk, found: Disk, keep: str, clone: CloneKind, work: DiskW
 def _told(found: Disk) -> int | None:
     """Return a disk's size as a definition tells it; an imported image may have any."""
     return found.size_bytes and whole_kib(found.size_bytes)
+
+
+def _take_back(wanted: Disk, found: Disk, keep: str, work: DiskWork) -> None:
+    """Let a disk stay by writing it as it is: a new one would be blank, and take its place."""
+    _compare(wanted, found, keep, None, work)
+    if wanted.slot not in {*_slots(work.changes), *dict(work.problems)}:
+        work.changes.append(Change(wanted.slot, found, found, keep))
 
 
 def _unsupported(wanted: Disk, found: Disk, clone: CloneKind) -> str | None:

@@ -55,6 +55,11 @@ class Config:
         values = {**self.values, slot: disk}
         return replace(self, values=values, digest=None, fingerprint=None)
 
+    def leaving(self) -> dict[str, Value]:
+        """Return by key what a restart takes out, and what until then is there."""
+        gone = self.running.keys() & self.pending - self.values.keys()
+        return {key: self.running[key] for key in sorted(gone)}
+
     def disks(self) -> dict[str, Disk]:
         """Return what is in each slot."""
         return {key: value for key, value in self.values.items() if isinstance(value, Disk)}

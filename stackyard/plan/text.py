@@ -164,6 +164,8 @@ def change_words(change: Change) -> str:
         return f"{change.key} {_text(change.before)} removed{kept}{hint}"
     if change.before is None:
         return f"{change.key} {_text(change.after)} added{hint}"
+    if change.before == change.after:
+        return f"{change.key} {_text(change.after)} stays after all"
     return f"{change.key} {_text(change.before)} → {_text(change.after)}{hint}"
 
 

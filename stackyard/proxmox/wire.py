@@ -77,7 +77,8 @@ def decode_pending(rows: list[dict[str, object]]) -> Config:
             name = _OURS.get(key, key)
             pending.add(name)
             there = decode(key, row["value"]) if "value" in row else None
-            running.update({name: there[1][0]} if there else {})
+            if there:  # its own options too, for a removal that is taken back
+                name, (running[name], keep[name]) = there
         after = row.get("pending", row.get("value"))
         decoded = None if "delete" in row or after is None else decode(key, after)
         if decoded:

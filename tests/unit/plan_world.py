@@ -199,7 +199,8 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
     plugged = config.values.get("hotplug")
     if isinstance(plugged, tuple) and "memory" in plugged and config.values.get("numa"):
         waits.discard("memory")
-    pending = config.pending | waits if vm.status == "running" else frozenset()
+    back = {change.key for change in step.changes if change.after == config.running.get(change.key)}
+    pending = (config.pending - back) | waits if vm.status == "running" else frozenset()
     config = replace(config, digest="2", values=values, pending=pending)
     return replace(vm, name=str(values["name"]), tags=_tags(values), config=config)
 

@@ -168,10 +168,15 @@ def test_pending_values_are_the_wanted_ones_and_known_to_wait() -> None:
             {"key": "cores", "value": 1, "pending": 2},
             {"key": "agent", "pending": "1"},
             {"key": "nameserver", "value": "1.1.1.1", "delete": 1},
+            {"key": "sata0", "value": "data2:vm-1-disk-0,size=1G,foo=1", "delete": 1},
             {"key": "smbios1", "value": "uuid=1"},
             {"key": "digest", "value": "2cb9"},
         ]
     )
     assert config.digest == "2cb9"
     assert config.values == {"memory": 333, "cores": 2, "agent": True}
-    assert config.pending == {"cores", "agent", "nameserver"}
+    assert config.pending == {"cores", "agent", "nameserver", "sata0"}
+    volume = "data2:vm-1-disk-0"
+    leaving = Disk("sata0", "disk", storage="data2", size_bytes=1 << 30, volume=volume)
+    assert config.leaving() == {"nameserver": "1.1.1.1", "sata0": leaving}
+    assert config.keep == {"sata0": "foo=1"}
