@@ -7,7 +7,7 @@ from stackyard.definitions.hardware import Cpu, Device, EfiDisk, TpmState, Usb, 
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Definition, Disk, Nic, Reference
 from stackyard.plan.errors import PlanError
-from stackyard.plan.observed import SYSTEM_TAGS, TAG
+from stackyard.plan.observed import TAG, is_system_tag
 from stackyard.plan.values import Value
 
 _LISTS = frozenset({"nameserver", "searchdomain"})
@@ -110,5 +110,5 @@ def _canonical(key: str, value: Value) -> Value:
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":
-        return tuple(sorted(set(value) - SYSTEM_TAGS | {TAG} & set(value)))
+        return tuple(sorted({tag for tag in value if tag == TAG or not is_system_tag(tag)}))
     return value

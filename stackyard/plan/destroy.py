@@ -50,7 +50,8 @@ def removal_of(vm: ObservedVm) -> Action:
 def addresses_of_vm(vm: ObservedVm) -> tuple[str, ...]:
     """Return the addresses that nobody has once the VM is removed; a template uses none."""
     configs = vm.config.ipconfigs() if vm.config and not vm.template else {}
-    return tuple(sorted(a for value in configs.values() for a in addresses_of(value)))
+    given = {a for value in configs.values() for a in addresses_of(value)}
+    return tuple(sorted(given | vm.kept_addresses))
 
 
 def removal_steps(vm: ObservedVm) -> tuple[Step, ...]:

@@ -15,8 +15,30 @@ from stackyard.plan.values import Value
 TAG = "stackyard"
 UNCONFIGURED = "stackyard-unconfigured"  # no play has succeeded on it yet
 RESTART = "stackyard-restart"  # cloud-init data was changed and the guest has not restarted since
+KEEPS = "stackyard-keeps-"  # and an address that the guest uses until it restarts
 SYSTEM_TAGS = frozenset({TAG, UNCONFIGURED, RESTART})
+# An option of Proxmox that means nothing where it is absent or 0. Like most, a running VM has it
+# only once QEMU starts, and then its cloud-init drive is written anew, too: written along with
+# cloud-init data it is pending until the guest can have read them, whoever restarts the VM.
+MARK = "freeze"
 BEING_MADE = frozenset({"clone", "create"})  # values of `lock` while Proxmox makes a VM
+
+
+def is_system_tag(tag: str) -> bool:
+    """Tell whether a tag is ours to set and to remove."""
+    return tag in SYSTEM_TAGS or tag.startswith(KEEPS)
+
+
+def keeping(address: str) -> str:
+    """Return the tag of a VM whose guest keeps an address; a tag cannot have a colon."""
+    return KEEPS + address.replace(":", "_")
+
+
+def kept_addresses(tags: Value) -> frozenset[str]:
+    """Return the addresses that tags say the guest keeps."""
+    said = tags if isinstance(tags, tuple) else ()
+    kept = (tag.removeprefix(KEEPS) for tag in said if tag.startswith(KEEPS))
+    return frozenset(address.replace("_", ":") for address in kept)
 
 
 def marker(name: str) -> str:
@@ -48,6 +70,11 @@ class Config:
         """The VM's tags."""
         tags = self.values.get("tags")
         return tags if isinstance(tags, tuple) else ()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether cloud-init data was changed that the guest has not read, if it runs."""
+        return MARK in self.pending or RESTART in self.tags
 
     def with_size(self, slot: str, size_bytes: int) -> "Config":
         """Return the configuration once the disk in a slot was enlarged: its digest is another."""
@@ -94,6 +121,12 @@ class ObservedVm:
     def is_ours(self) -> bool:
         """Whether this product made it, finished or not."""
         return TAG in self.tags or self.is_half_made
+
+    @property
+    def kept_addresses(self) -> frozenset[str]:
+        """The addresses that the guest uses although its configuration has others."""
+        is_unread = self.status == "running" and self.config is not None and self.config.is_unread
+        return kept_addresses(self.tags) if is_unread else frozenset()
 
     @property
     def is_half_made(self) -> bool:

@@ -60,7 +60,10 @@ def _new_addresses(action: Action) -> Iterator[tuple[str, str]]:
 def _holders(
     address: str, taker: Action, observed: Observed, actions: dict[int, Action]
 ) -> Iterator[tuple[ObservedVm, str]]:
-    """Yield the VMs that go on using an address, each with the key that gives it to them."""
+    """Yield the VMs that go on using an address, each with the key that gives it to them.
+
+    A guest that keeps one until it restarts has no such key.
+    """
     for vm in observed.vms:
         if vm.vmid == taker.vmid or vm.template or TAG not in vm.tags or vm.config is None:
             continue
@@ -69,9 +72,13 @@ def _holders(
             continue
         ipconfigs = vm.config.ipconfigs().items()
         yield from ((vm, key) for key, value in ipconfigs if address in addresses_of(value))
+        if address in vm.kept_addresses:
+            yield vm, ""
 
 
 def _advice(vm: ObservedVm, key: str, known: dict[str, Definition]) -> str:
+    if not key:
+        return f"it keeps that until it restarts: restart {vm.name} first"
     definition = known.get(vm.name or "")
     if definition:
         return _advice_on_defined(definition, vm, key)

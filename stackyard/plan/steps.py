@@ -9,9 +9,10 @@ from dataclasses import replace
 from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.availability import Power, power_of, power_steps
-from stackyard.plan.differ import Difference, is_for_guest
+from stackyard.plan.differ import Difference
 from stackyard.plan.hotplug import needs_restart
-from stackyard.plan.observed import RESTART, TAG, UNCONFIGURED, Config, ObservedVm
+from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
+from stackyard.plan.unread import remembered, untag
 from stackyard.plan.values import (
     Change,
     Configure,
@@ -58,7 +59,7 @@ def steps_of_existing(
     reboots = stays and definition.automatic_reboot and restart_is_due(difference, config)
     changes = tuple(
         _timed(change, config, reboots, stays)
-        for change in _with_restart_tag(difference, config, reboots, stays)
+        for change in remembered(difference, config, reboots, stays)
     )
     later = steps_after_restart(difference, config) if stays else ()
     erased = tuple(
@@ -73,7 +74,7 @@ def steps_of_existing(
     steps += _write(definition, difference, changes, vm, online=stays)
     steps += [step for step in _disk_steps(difference) if step not in later]
     if reboots:
-        steps += [Reboot(), *_untag(changes, config), *later]
+        steps += [Reboot(), *untag(changes, config), *later]
     return steps + finish(definition, power, vm.template)
 
 
@@ -190,33 +191,8 @@ def restart_is_due(difference: Difference, config: Config) -> bool:
     return (
         any(needs_restart(change, config) for change in changes)
         or bool(difference.waiting)
-        or RESTART in config.tags
+        or config.is_unread
     )
-
-
-def _with_restart_tag(
-    difference: Difference, config: Config, reboots: bool, stays: bool
-) -> tuple[Change, ...]:
-    """Keep a restart that only the guest needs in a tag until it has happened."""
-    found = config.tags
-    wanted = next((c.after for c in difference.changes if c.key == "tags"), found)
-    tags = {*(wanted if isinstance(wanted, tuple) else ()), *(set(found) & {UNCONFIGURED})}
-    guest = any(is_for_guest(change) for change in difference.changes)
-    if (reboots and guest) or (stays and RESTART in found):
-        tags.add(RESTART)
-    elif RESTART in tags:
-        tags.remove(RESTART)
-    others = [change for change in difference.changes if change.key != "tags"]
-    if tags != set(found):
-        others.append(Change("tags", found, _sorted(tags)))
-    return tuple(others)
-
-
-def _untag(changes: tuple[Change, ...], config: Config) -> list[Step]:
-    tags = next((c.after for c in changes if c.key == "tags"), config.tags)
-    if not isinstance(tags, tuple) or RESTART not in tags:
-        return []
-    return [Configure((Change("tags", tags, _sorted(set(tags) - {RESTART})),))]
 
 
 def _configure(released: tuple[Change, ...], changes: tuple[Change, ...]) -> list[Step]:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from stackyard.definitions.hardware import Cpu, Device, Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan.disks import OPTIONS, size_text
-from stackyard.plan.observed import SYSTEM_TAGS
+from stackyard.plan.observed import MARK, is_system_tag
 from stackyard.plan.values import (
     Action,
     Change,
@@ -133,13 +133,15 @@ _PLAIN: dict[type[Step], str] = {
 
 
 def is_told(change: Change) -> bool:
-    """Tell whether a change is of interest: the tags of ours are not."""
+    """Tell whether a change is of interest: the tags and the mark of ours are not."""
+    if change.key == MARK:
+        return False
     return change.key != "tags" or _tags(change.before) != _tags(change.after)
 
 
 def _tags(value: Value) -> tuple[str, ...]:
     tags = value if isinstance(value, tuple) else ()
-    return tuple(tag for tag in tags if tag not in SYSTEM_TAGS)
+    return tuple(tag for tag in tags if not is_system_tag(tag))
 
 
 _HINTS: dict[When, str] = {

@@ -6,6 +6,7 @@ Freed and taken are addresses and VMIDs; a template is there before its clones, 
 from collections.abc import Iterator, Sequence
 
 from stackyard.definitions.model import IpConfig
+from stackyard.plan.observed import kept_addresses
 from stackyard.plan.values import Action, Change, Clone, Configure, Create, Value
 
 
@@ -59,6 +60,8 @@ def freed_by(action: Action) -> set[str]:
     if action.verb == "update":  # what a template had is nobody's
         given_up = (change for change in changes_of(action) if change.when != "held")
         freed = {a for change in given_up for a in addresses_of(change.before)}
+        tags = (change for change in changes_of(action) if change.key == "tags")
+        freed |= {a for c in tags for a in kept_addresses(c.before) - kept_addresses(c.after)}
     return freed - taken_by(action)
 
 

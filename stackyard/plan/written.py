@@ -14,7 +14,7 @@ from stackyard.definitions.networks import MOST_NICS, count_cards
 from stackyard.definitions.values import CHECKS, BadValueError
 from stackyard.plan.differ import PROXMOX_DEFAULTS
 from stackyard.plan.disks import size_text
-from stackyard.plan.observed import SYSTEM_TAGS, Config, ObservedVm
+from stackyard.plan.observed import Config, ObservedVm, is_system_tag
 from stackyard.plan.values import Value
 
 _TYPES = {"disk": "disk", "cloudinit": "cloudinit", "iso": "cdrom", "passthrough": "passthrough"}
@@ -78,7 +78,7 @@ def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
         "vmid": vm.vmid,
         "template": vm.template or None,
         "vm_state": None if vm.template else vm.status,
-        "tags": [tag for tag in vm.tags if tag not in SYSTEM_TAGS] or None,
+        "tags": [tag for tag in vm.tags if not is_system_tag(tag)] or None,
         "serial": None,  # under its own key, serial0
         "cipassword": None,
         "cpu_type": cpu.type if isinstance(cpu, Cpu) else None,

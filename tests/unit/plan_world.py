@@ -194,7 +194,7 @@ def _configured(step: Configure, vm: ObservedVm, config: Config) -> ObservedVm:
             values[change.key] = _real(change)
     drives = [v for v in values.values() if isinstance(v, Disk) and v.media == "cloudinit"]
     assert len(drives) <= 1, "two cloud-init drives"
-    waits = {"memory", "cores", "cpu_type"} & {change.key for change in step.changes}
+    waits = {"memory", "cores", "cpu_type", "freeze"} & {change.key for change in step.changes}
     waits |= {change.key for change in step.changes if _is_cold(change)}
     plugged = config.values.get("hotplug")
     if isinstance(plugged, tuple) and "memory" in plugged and config.values.get("numa"):
