@@ -26,7 +26,10 @@ MOST_VALUES = 100_000
 
 
 class Mapping(dict[str, Any]):
-    """A YAML mapping: a dict that knows the line of each of its keys, counted from 1."""
+    """A YAML mapping: a dict that knows the line of each of its keys, counted from 1.
+
+    A key that came through `<<` has the line where it is written, at the anchor say.
+    """
 
     def __init__(self, line: int) -> None:
         super().__init__()
@@ -152,28 +155,34 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode) -> Mapping:
         result = Mapping(node.start_mark.line + 1)
-        pairs: list[tuple[yaml.Node, yaml.Node]] = node.value
-        for key_node, value_node in pairs:
-            if key_node.tag == MERGE:  # goes in first, wherever it stands
-                self._merge(value_node, result)
-        for key_node, value_node in pairs:
+        merge: tuple[int, yaml.Node] | None = None
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
             if key_node.tag == MERGE:
+                if merge:
+                    raise _twice("<<", merge[0], line)
+                merge = line, value_node
                 continue
             key = self.value(key_node)
-            line = key_node.start_mark.line + 1
             if not isinstance(key, str):
                 raise DocumentError(line, f"the key {key!r} is not a string: put it in quotes")
             if key in result.lines:
-                raise DocumentError(
-                    line, f"the key {key} stands here and in line {result.lines[key]}: keep one"
-                )
+                raise _twice(key, result.lines[key], line)
             result[key] = self.value(value_node)
             result.lines[key] = line
+        return self._merged(merge[1], result) if merge else result
+
+    def _merged(self, node: yaml.Node, own: Mapping) -> Mapping:
+        """Return a mapping over what `<<` merges into it: of a list of mappings the first wins."""
+        result = Mapping(own.line)
+        values = self.value(node)
+        for mapping in (own, *(values if isinstance(values, list) else [values]))[::-1]:
+            if not isinstance(mapping, Mapping):
+                raise DocumentError(_line(node.start_mark), "<< merges mappings only")
+            result.update(mapping)
+            result.lines |= mapping.lines
         return result
 
-    def _merge(self, node: yaml.Node, result: Mapping) -> None:
-        values = self.value(node)
-        for merged in reversed(values if isinstance(values, list) else [values]):
-            if not isinstance(merged, Mapping):
-                raise DocumentError(_line(node.start_mark), "<< merges mappings only")
-            result.update(merged)
+
+def _twice(key: str, first: int, line: int) -> DocumentError:
+    return DocumentError(line, f"the key {key} stands here and in line {first}: keep one")

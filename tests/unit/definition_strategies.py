@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import yaml
 from hypothesis import strategies as st
 
 from stackyard.definitions.availability import HA
@@ -162,3 +163,47 @@ def documents(draw: st.DrawFn) -> Plain:
     for number in draw(st.lists(st.integers(0, cards - 1), max_size=2, unique=True)):
         document[f"ipconfig{number}"] = draw(IPCONFIGS)
     return {**document, "name": draw(values_of(VM_KEYS[0])), "target_node": "node01"}
+
+
+MERGE = "<<"
+UNKNOWN = ("x", "password", "ipconfig99")
+SCALARS = st.none() | st.booleans() | st.integers() | st.sampled_from(["", "ip=dhcp", "1G"])
+
+
+@st.composite
+def merging(draw: st.DrawFn, value: Any, deepest: int = 2) -> Any:
+    """A value with `<<` in any of its mappings, of keys it has, near ones and unknown ones."""
+    if isinstance(value, list):
+        return [draw(merging(item, deepest)) for item in value]
+    if not isinstance(value, dict):
+        return value
+    own, merged = dict(value), []
+    names = st.sampled_from([*own, *(key[1:] + key[:1] for key in own), *UNKNOWN])
+    for _ in range(draw(st.integers(0, 2)) if deepest else 0):
+        below = draw(st.dictionaries(names, SCALARS, max_size=2))
+        for key in draw(st.lists(st.sampled_from(sorted(own)), max_size=2)) if own else ():
+            if key in own:  # it is merged instead of being there
+                below[key] = own.pop(key)
+        merged.append(draw(merging(below, deepest - 1)))
+    found = {key: draw(merging(item, deepest)) for key, item in own.items()}
+    if not merged:
+        return found
+    return {MERGE: merged if len(merged) > 1 or draw(st.booleans()) else merged[0], **found}
+
+
+def flat(value: Any) -> Any:
+    """The value as YAML reads it: own keys go before merged ones, and of a list the first."""
+    if isinstance(value, list):
+        return [flat(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    below = value.get(MERGE, [])
+    found: Plain = {}
+    for mapping in reversed(below if isinstance(below, list) else [below]):
+        found |= flat(mapping)
+    return found | {key: flat(item) for key, item in value.items() if key != MERGE}
+
+
+def dump(value: Any) -> str:
+    """The value as YAML, its keys as they are and `<<` as what it means."""
+    return str(yaml.safe_dump(value, sort_keys=False)).replace(f"'{MERGE}':", f"{MERGE}:")

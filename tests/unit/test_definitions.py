@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from definition_strategies import disks
+from definition_strategies import disks, dump, flat, merging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -368,6 +368,17 @@ def test_merge_keys_and_anchors() -> None:
     assert vm.networks == (Nic("vmbr0"), Nic("vmbr0", vlan=5))
 
 
+def test_own_keys_go_before_merged_ones_and_of_those_the_first() -> None:
+    document = read_document("a: 1\n<<:\n  - {b: 2, c: 3}\n  - {a: 4, b: 5, d: 6}\nd: 7\n")
+    assert document == {"a": 1, "b": 2, "c": 3, "d": 7}
+    assert document.lines == {"a": 1, "b": 3, "c": 3, "d": 5}
+
+
+def test_an_unknown_key_that_is_merged_into_the_defaults(tmp_path: Path) -> None:
+    site = vms(tmp_path, _defaults="<<: {coers: 2, target_node: n}\n", a="name: a\n")
+    assert mistakes(site) == ["_defaults.yaml:1: unknown key 'coers', did you mean cores?"]
+
+
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
@@ -431,6 +442,42 @@ VALUES = st.recursive(
 def test_any_mapping_is_a_definition_or_mistakes(content: dict[str, Any]) -> None:
     text = yaml.safe_dump(content, allow_unicode=False)
     assert all(problem.line >= 1 and problem.sentence for problem in problems_of(text))
+
+
+def told(text: str) -> set[str]:
+    """Return the mistakes of a text, whatever their lines are."""
+    return {re.sub(r"line \d+", "line", problem.sentence) for problem in problems_of(text)}
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, VALUES, max_size=6).flatmap(merging))
+def test_any_merge_is_checked_as_if_its_keys_stood_there(content: dict[str, Any]) -> None:
+    text = dump(content)
+    assert all(problem.line >= 1 for problem in problems_of(text))
+    assert told(text) == told(dump(flat(content)))
+
+
+DEFINITIONS = st.fixed_dictionaries(
+    {"name": st.just("a"), "target_node": st.just("n")},
+    optional={
+        "memory": st.integers(16, 64),
+        "network": st.just({"bridge": "vmbr0", "vlan": 5}),
+        "disks": st.just([{"slot": "scsi0", "storage": "data2", "size": "1G", "ssd": True}]),
+        "nested_disks": st.just({"ide": {"ide1": {"cloudinit": {"storage": "data2"}}}}),
+        "efidisk0": st.just({"storage": "data2", "efitype": "4m"}),
+        "usb0": st.just({"host": "1-1", "usb3": True}),
+        "variables": st.just({"a": {"b": [{"c": 1}]}}),
+    },
+)
+
+
+@settings(deadline=None)
+@given(DEFINITIONS.flatmap(merging))
+def test_a_definition_with_merges_is_the_one_without(content: dict[str, Any]) -> None:
+    text, plain = dump(content), dump(flat(content))
+    assert told(text) == told(plain)
+    if not told(plain):
+        assert parse_vm(text) == parse_vm(plain)
 
 
 # Hypothesis' pieces of YAML, so that more than one text in a thousand gets past its first byte.

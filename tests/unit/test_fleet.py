@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from definition_strategies import dump, flat, merging
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from netaddr import IPAddress, IPNetwork
@@ -202,6 +204,47 @@ def test_any_site_is_a_fleet_or_mistakes_with_their_places(document: Any, addres
         for network in () if problems else fleet.site.networks.values():
             entries = taken(network, fleet.definitions, "site.yml")
             assert all(gap.count > 0 for gap in free(network, entries))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<<: {nods: {}}\n", "1: unknown key 'nods', did you mean nodes?"),
+        (
+            "nodes: {n: {threads: 8, memory: 1024, <<: {storage: [data2]}}}\n",
+            "1: unknown key 'storage' of node n, did you mean storages?",
+        ),
+        (
+            "networks: {lan: {cidr: 192.168.1.0/24, <<: {vips: 5}}}\n",
+            "1: vips of network lan must be a mapping of names to addresses",
+        ),
+        (
+            "pools:\n  p: {first: 10.0.0.1, last: 10.0.0.9,\n    <<: {ttl: 9999d}}\n",
+            "3: ttl of pool p is more than 3650d",
+        ),
+    ],
+)
+def test_a_mistake_that_is_merged_into_the_site(text: str, says: str, tmp_path: Path) -> None:
+    path = site(tmp_path, vm("a", node="n"), text=text)
+    assert mistakes(path) == [f"inventory/site.yml:{says}"]
+
+
+@settings(deadline=None)
+@given((SITES | NEARLY_RIGHT).flatmap(merging))
+def test_a_site_with_merges_has_the_mistakes_of_the_one_without(document: Any) -> None:
+    found = []
+    for text in (dump(document), dump(flat(document))):
+        with tempfile.TemporaryDirectory() as name:
+            path = site(Path(name), vm("a", "ipconfig0: ip=10.0.0.2/24\n"), text=text)
+            told: tuple[Problem, ...] = ()
+            try:
+                load_fleet(path)
+            except DefinitionsError as error:
+                told = error.problems
+        assert all(problem.line >= 1 for problem in told)
+        found.append({re.sub(rf"{name}|:\d+\)", "", problem.sentence) for problem in told})
+    merged, plain = found
+    assert merged == plain
 
 
 def test_two_clusters_may_have_the_same_networks_inside(tmp_path: Path) -> None:
