@@ -11,7 +11,13 @@ from stackyard.fleet.addresses import Entry, taken, vm_addresses
 from stackyard.fleet.networks import Network
 from stackyard.fleet.site import Site
 
-OWN = {"network": "network address", "broadcast": "broadcast address", "gateway": "gateway"}
+OWN = {
+    "network": "network address",
+    "broadcast": "broadcast address",
+    "gateway": "gateway",
+    "DNS": "DNS server",
+}
+SERVERS = {"VM", "gateway"}  # what a DNS server may well be
 
 
 def check_networks(site: Site) -> Iterator[Problem]:
@@ -36,12 +42,20 @@ def check_networks(site: Site) -> Iterator[Problem]:
 def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:
     """Yield addresses that two have, of which at least one is no VM."""
     for network in site.networks.values():
+        entries = taken(network, vms, str(site.path))
+        # A DNS server that may be where it is must hide nobody else who is there.
+        servers = [entry for entry in entries if entry.kind == "DNS"]
+        others = [entry for entry in entries if entry.kind != "DNS"]
         widest: Entry | None = None
-        for entry in taken(network, vms, str(site.path)):
+        for entry in others:
             if widest and entry.first <= widest.last:
                 yield from _both(widest, entry, network)
             if widest is None or entry.last > widest.last:
                 widest = entry
+        for server in servers:
+            for entry in others:
+                if entry.kind not in SERVERS and entry.first <= server.first <= entry.last:
+                    yield from _both(server, entry, network)
 
 
 def check_pools(vms: list[Definition], site: Site) -> Iterator[Problem]:
@@ -59,9 +73,7 @@ def check_pools(vms: list[Definition], site: Site) -> Iterator[Problem]:
 
 
 def _both(one: Entry, other: Entry, network: Network) -> Iterator[Problem]:
-    kinds = {one.kind, other.kind}
-    # A DNS server may well be one of the VMs or the gateway; two VMs are told apart elsewhere.
-    if kinds == {"VM"} or "DNS" in kinds:
+    if one.kind == other.kind == "VM":  # told elsewhere
         return
     # The blame goes to the VM, and never to what the network itself needs.
     if one.kind == "VM" or other.kind in OWN:

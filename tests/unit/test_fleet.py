@@ -21,7 +21,9 @@ from stackyard.definitions.document import Problem
 from stackyard.definitions.load import DefinitionsError, parse_vm
 from stackyard.fleet import ResolveError, known_hosts_of, load_fleet, resolve
 from stackyard.fleet.addresses import AddressError, free, next_free, taken
+from stackyard.fleet.check_addresses import check_overlaps
 from stackyard.fleet.networks import Network, Range
+from stackyard.fleet.site import Site
 
 SITE = """\
 nodes:
@@ -420,6 +422,72 @@ def test_a_mistake_of_the_networks(text: str, says: str, tmp_path: Path) -> None
     assert [line.replace("inventory/site.yml", "SITE") for line in found] == [f"SITE:{says}"]
 
 
+@pytest.mark.parametrize(
+    ("more", "address", "says"),
+    [
+        ("dns: 10.0.0.1", "10.0.0.1", ["VM: 10.0.0.1 of VM a is the gateway of network lan"]),
+        ("dns: 10.0.0.3", "10.0.0.3", []),
+        ("dns: 10.0.0.1", "10.0.0.9", []),
+        (
+            "dns: 10.0.0.1, vips: {v: 10.0.0.1}",
+            "10.0.0.9",
+            [
+                "SITE: 10.0.0.1 of VIP v is the DNS server of network lan",
+                "SITE: 10.0.0.1 of VIP v is the gateway of network lan",
+            ],
+        ),
+        (
+            "dns: 10.0.0.3, vips: {v: 10.0.0.3}",
+            "10.0.0.3",
+            [
+                "SITE: 10.0.0.3 of VIP v is the DNS server of network lan",
+                "VM: 10.0.0.3 of VM a is VIP v too (SITE)",
+            ],
+        ),
+        (
+            "dns: 10.0.0.3, ranges: {r: 10.0.0.3-10.0.0.9}",
+            "10.0.0.3",
+            [
+                "SITE: 10.0.0.3-10.0.0.9 of range r holds the DNS server of network lan",
+                "VM: 10.0.0.3 of VM a is in 10.0.0.3-10.0.0.9 of range r (SITE)",
+            ],
+        ),
+        (
+            "dns: 10.0.0.5, ranges: {r: 10.0.0.3-10.0.0.9}",
+            "10.0.0.2",
+            ["SITE: 10.0.0.3-10.0.0.9 of range r holds the DNS server of network lan"],
+        ),
+        (
+            "dns: 10.0.0.1}}\npools: {p: {first: 10.0.0.1, last: 10.0.0.9",
+            "10.0.0.20",
+            [
+                "SITE: 10.0.0.1-10.0.0.9 of pool p holds the DNS server of network lan",
+                "SITE: 10.0.0.1-10.0.0.9 of pool p holds the gateway of network lan",
+            ],
+        ),
+        (
+            "dns: 10.0.0.255",
+            "10.0.0.2",
+            ["SITE: 10.0.0.255 of DNS lan is the broadcast address of network lan"],
+        ),
+    ],
+)
+def test_a_dns_server_is_a_vm_or_the_gateway_and_hides_nobody(
+    more: str, address: str, says: list[str], tmp_path: Path
+) -> None:
+    text = f"networks: {{lan: {{cidr: 10.0.0.0/24, gateway: 10.0.0.1, {more}}}}}\n"
+    path = site(tmp_path, vm("a", f"ipconfig0: ip={address}/24\n"), text=text)
+    found: list[str] = []
+    try:
+        load_fleet(path)
+    except DefinitionsError as error:
+        found = str(error).splitlines()
+    places = {f"{path}/inventory/site.yml": "SITE", f"{path}/vms/0.yaml": "VM"}
+    for place, name in places.items():
+        found = [re.sub(rf"{place}:\d+", name, line) for line in found]
+    assert found == says
+
+
 def test_a_network_of_the_other_family_is_no_concern(tmp_path: Path) -> None:
     more = "ipconfig0: ip=192.168.1.9/24,ip6=fd00::9/64,gw6=fe80::1\n"
     assert load_fleet(site(tmp_path, vm("a", more)))
@@ -460,6 +528,43 @@ def test_free_and_taken_are_the_whole_network(vms: list[int], spans: list[tuple[
     else:
         with pytest.raises(AddressError, match="has no free address"):
             next_free(network, entries)
+
+
+HOSTS = st.integers(0, 15)
+SPANS = st.lists(st.tuples(HOSTS, HOSTS, st.sampled_from(["range", "pool", "VIP"])), max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(HOSTS, max_size=3), SPANS, st.none() | HOSTS, HOSTS)
+def test_a_dns_server_never_makes_a_mistake_disappear(
+    vms: list[int], spans: list[tuple[int, int, str]], gateway: int | None, dns: int
+) -> None:
+    base = IPAddress("10.0.0.0")
+    ranges = tuple(
+        Range(
+            f"{kind}{n}",
+            kind,
+            base + min(a, b),
+            base + (min(a, b) if kind == "VIP" else max(a, b)),
+            1,
+        )
+        for n, (a, b, kind) in enumerate(spans)
+    )
+    machines = [
+        parse_vm(vm(f"v{n}", f"ipconfig0: ip={base + host}/28\n")) for n, host in enumerate(vms)
+    ]
+    cidr, router = IPNetwork("10.0.0.0/28"), None if gateway is None else base + gateway
+    without, with_dns = (
+        set(check_overlaps(machines, Site(Path("site.yml"), {}, {"n": network})))
+        for network in (
+            Network("n", cidr, router, None, ranges),
+            Network("n", cidr, router, base + dns, ranges),
+        )
+    )
+    assert without <= with_dns
+    # One that is nobody's, or a VM's or the gateway's alone, is no mistake itself.
+    alone = not any(r.first <= base + dns <= r.last for r in ranges) and 0 < dns < 15
+    assert (without == with_dns) == alone
 
 
 def addresses(*arguments: str) -> subprocess.CompletedProcess[str]:
