@@ -94,11 +94,15 @@ def _stored(vm: Definition) -> Iterator[tuple[str, str, str]]:
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
-    """Report a node whose VMs, but for those that will not run, ask for more than it has."""
+    """Report a node whose VMs, but for those that will not run, ask for more than it has.
+
+    VMs that are not managed run there too; of one that says nothing of its memory it is not known.
+    """
     running: dict[str, list[Definition]] = defaultdict(list)
     for vm in vms:
         runs = vm.vm_state != "stopped" and not vm.template
-        if vm.managed and runs and vm.target_node in site.nodes:
+        is_known = vm.managed or "memory_mib" in vm.source.given
+        if is_known and runs and vm.target_node in site.nodes:
             running[vm.target_node].append(vm)
     for name, members in running.items():
         has, asked = site.nodes[name].memory_mib, sum(vm.memory_mib for vm in members)

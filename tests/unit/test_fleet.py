@@ -261,6 +261,18 @@ def test_what_does_not_run_needs_no_memory(idle: str, tmp_path: Path) -> None:
     assert fleet.site.vmid_range == range(500, 600)
 
 
+def test_the_memory_of_unmanaged_vms_counts_as_far_as_it_is_known(tmp_path: Path) -> None:
+    unmanaged = vm("a", "managed: false\n")
+    path = site(tmp_path, unmanaged, vm("b", "memory: 16000\n"))
+    assert len(load_fleet(path).definitions) == 2
+    (path / "vms" / "0.yaml").write_text(unmanaged + "memory: 9000\n")
+    assert mistakes(path) == [
+        "vms/1.yaml:3: node01 has 16384 MiB of memory, its VMs ask for 25000 MiB, most b (16000)"
+    ]
+    (path / "vms" / "0.yaml").write_text(unmanaged + "memory: 9000\nvm_state: stopped\n")
+    assert load_fleet(path)
+
+
 def test_mistakes_of_vms_and_of_the_site_together(tmp_path: Path) -> None:
     path = site(tmp_path, "name: a\n", text="nodes: {n: {threads: 0}}\nnetwork: {}\n")
     assert mistakes(path) == [
