@@ -78,14 +78,11 @@ def export(
 
 
 def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = False) -> "Inventory":
-    from stackyard.definitions.load import has_definitions
     from stackyard.fleet import known_hosts_of, load_fleet
-    from stackyard.inventory import Inventory, build_inventory
+    from stackyard.inventory import build_inventory
 
     pinned = known_hosts or known_hosts_of(site, os.environ)
-    if allow_empty and not has_definitions(site / "vms"):
-        return Inventory({}, {}, {})
-    return build_inventory(load_fleet(site).definitions, pinned)
+    return build_inventory(load_fleet(site, allow_empty=allow_empty).definitions, pinned)
 
 
 def _json(value: Any) -> str:

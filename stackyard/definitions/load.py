@@ -45,14 +45,18 @@ def load_vms(folder: Path) -> tuple[Definition, ...]:
     return definitions
 
 
-def read_vms(folder: Path) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
+def read_vms(
+    folder: Path, *, allow_empty: bool = False
+) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
     """Return what could be read and every mistake, so that later checks can add theirs.
 
     A definition with mistakes is there too, but for what is wrong in it, if it has a name: what it
-    has in common with others is a mistake of the same run.
+    has in common with others is a mistake of the same run. A folder without any is a mistake too,
+    unless that is allowed.
     """
     paths, problems = list_files(folder)
-    if not problems and not any(path.name != DEFAULTS for path in paths):
+    is_empty = not problems and not any(path.name != DEFAULTS for path in paths)
+    if is_empty and not allow_empty:
         problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
     defaults = Defaults(1)
     if folder.joinpath(DEFAULTS) in paths:
@@ -81,18 +85,6 @@ def parse_vm(text: str, path: str = "-") -> Definition:
     if definition is None or report.problems:
         raise DefinitionsError(report.problems)
     return definition
-
-
-def has_definitions(folder: Path) -> bool:
-    """Tell whether a folder that can be read has any definition in it, right or wrong.
-
-    Raises:
-        DefinitionsError: the folder cannot be read.
-    """
-    paths, problems = list_files(folder)
-    if problems and not folder.is_dir():
-        raise DefinitionsError(problems)
-    return any(path.name != DEFAULTS for path in paths)
 
 
 def _definition(path: Path, defaults: Defaults, report: Report) -> Definition | None:

@@ -23,13 +23,14 @@ class Fleet:
     definitions: tuple[Definition, ...]
 
 
-def load_fleet(site: Path) -> Fleet:
+def load_fleet(site: Path, *, allow_empty: bool = False) -> Fleet:
     """Load a site and check all of it.
 
     Raises:
-        DefinitionsError: with every mistake of every file.
+        DefinitionsError: with every mistake of every file, or that there is no definition and
+            there must be one.
     """
-    definitions, problems = read_vms(site / "vms")
+    definitions, problems = read_vms(site / "vms", allow_empty=allow_empty)
     loaded, mistakes = read_site(site)
     wrong = {problem.path for problem in problems}
     if str(site / "vms" / DEFAULTS) in wrong:  # then so may be what any VM inherits

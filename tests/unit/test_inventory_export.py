@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -135,6 +136,30 @@ def test_no_host_is_exported_only_where_that_is_allowed(site: Path) -> None:
     # A folder that is not there is not an empty one.
     (site / "vms").rmdir()
     stackyard("export", "--site", site, "--output", output, "--allow-empty", code=1)
+
+
+def test_no_host_is_allowed_and_a_mistake_is_not(site: Path) -> None:
+    output = site / "hosts.yml"
+    output.write_text("full\n")
+    for path in (site / "vms").iterdir():
+        path.unlink()
+    (site / "vms" / "_defaults.yaml").write_text("coers: 2\n")
+    (site / "vms" / "a.YAML").write_text("name: a\n")
+    (site / "vms" / "sub").mkdir()
+    (site / "vms" / "sub" / "b.yaml").write_text("name: b\n")
+    (site / "inventory").mkdir(exist_ok=True)
+    (site / "inventory" / "site.yml").write_text("nods: {}\n")
+    export = ("export", "--site", site, "--output", output, "--allow-empty")
+    told = stackyard(*export, code=1).stderr
+    for mistake in ("'coers'", "'nods'", "ends in .YAML", "is a folder with definitions"):
+        assert mistake in told
+    # The two files of the site are checked where nothing else is, too.
+    (site / "vms" / "a.YAML").unlink()
+    shutil.rmtree(site / "vms" / "sub")
+    told = stackyard(*export, code=1).stderr
+    assert "'coers'" in told
+    assert "'nods'" in told
+    assert output.read_text() == "full\n"
 
 
 def test_list_is_what_ansible_exports(site: Path) -> None:
