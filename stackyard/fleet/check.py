@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
 from stackyard.definitions.document import Problem
-from stackyard.definitions.hardware import EfiDisk, TpmState
+from stackyard.definitions.hardware import CiCustom, EfiDisk, TpmState
 from stackyard.definitions.model import Definition
 from stackyard.fleet.addresses import vm_addresses
 from stackyard.fleet.check_addresses import (
@@ -30,6 +30,7 @@ def check_fleet(
         *_shared(vms, vm_addresses),
         *_shared(vms, _macs),
         *(problem for vm in vms if vm.managed for problem in _placement(vm, site)),
+        *(problem for vm in vms if vm.managed for problem in _foreign_volumes(vm, site)),
         *(problem for vm in vms for problem in check_prefixes(vm, site)),
         *check_overlaps(vms, site),
         *check_pools(vms, site),
@@ -91,6 +92,33 @@ def _stored(vm: Definition) -> Iterator[tuple[str, str, str]]:
     for slot, device in vm.devices.items():
         if isinstance(device, EfiDisk | TpmState) and device.storage:
             yield slot, device.storage, slot
+
+
+def _foreign_volumes(vm: Definition, site: Site) -> Iterator[Problem]:
+    """Yield images and snippets on a storage that the VM's node lacks."""
+    node = site.nodes.get(vm.target_node)
+    if node is None or not node.storages:
+        return
+    for key, volume in _volumes(vm):
+        storage, colon, _ = volume.partition(":")
+        # A path, `none` and `cdrom` are on no storage.
+        if colon and not volume.startswith("/") and storage not in node.storages:
+            has = ", ".join(node.storages)
+            yield _problem(vm, key, f"{key} needs {volume}, but {node.name} has {has}")
+
+
+def _volumes(vm: Definition) -> Iterator[tuple[str, str]]:
+    """Yield the volumes that a definition takes as they are, each with the key that names it."""
+    for disk in vm.disks:
+        for volume in (disk.volume, disk.import_from):
+            if volume:
+                yield disk.slot, volume
+    if vm.hookscript:
+        yield "hookscript", vm.hookscript
+    snippets = vm.devices.get("cicustom")
+    if isinstance(snippets, CiCustom):
+        documents = (snippets.meta, snippets.network, snippets.user, snippets.vendor)
+        yield from (("cicustom", volume) for volume in documents if volume)
 
 
 def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:

@@ -77,6 +77,26 @@ def mistakes(path: Path) -> list[str]:
             ],
         ),
         (
+            [
+                vm(
+                    "a",
+                    "disks:\n"
+                    "  - {slot: scsi0, storage: local-lvm, size: 1G, import-from: nas:import/a}\n"
+                    "  - {slot: ide2, type: cdrom, iso: nas:iso/talos.iso}\n"
+                    "  - {slot: ide3, type: cdrom, iso: none}\n"
+                    "  - {slot: scsi1, storage: local-lvm, size: 1G, import-from: /srv/a:b.raw}\n"
+                    "hookscript: nas:snippets/hook.pl\n"
+                    "cicustom: {user: nas:snippets/user.yaml, meta: local-lvm:snippets/a}\n",
+                ),
+            ],
+            [
+                "0.yaml:4: scsi0 needs nas:import/a, but node01 has local-lvm",
+                "0.yaml:5: ide2 needs nas:iso/talos.iso, but node01 has local-lvm",
+                "0.yaml:8: hookscript needs nas:snippets/hook.pl, but node01 has local-lvm",
+                "0.yaml:9: cicustom needs nas:snippets/user.yaml, but node01 has local-lvm",
+            ],
+        ),
+        (
             [vm("a", "vmid: 200\n"), vm("b", "vmid: 200\n")],
             ["1.yaml:3: b has 200, and so has a (vms/0.yaml:3)"],
         ),
