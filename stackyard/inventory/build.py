@@ -15,7 +15,7 @@ from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import ClashError, Group, Host, Inventory
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
-ANSIBLES_OWN = ("all", "ungrouped")
+ANSIBLES_OWN = ("all", "ungrouped", "_meta")  # `_meta` holds the variables in its JSON
 DEFINITION = "stackyard_definition"
 
 

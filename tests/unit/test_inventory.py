@@ -190,6 +190,11 @@ def test_ansibles_own_groups_are_left_alone(group: str) -> None:
         inventory(vm(group))
 
 
+def test_the_variables_of_hosts_are_no_group() -> None:
+    with pytest.raises(InventoryError, match=r"^0\.yaml:3: the group _meta is Ansible's own"):
+        inventory(vm("a", "groups: [_meta]\n"))
+
+
 def test_no_variable_takes_the_place_of_the_definition() -> None:
     with pytest.raises(InventoryError, match=r"^0\.yaml:3: stackyard_definition in variables is"):
         inventory(vm("a", "variables: {stackyard_definition: mine}\n"))
