@@ -17,7 +17,10 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
             entries = [entry for entry in found if not entry.name.startswith(LOCK)]
     except OSError as error:
         return [], [Problem(str(folder), 1, f"cannot be read: {error.strerror}")]
-    tree = folder.resolve().parent
+    tree = folder.parent.resolve()
+    target = folder.resolve()
+    if folder.is_symlink() and not target.is_relative_to(tree):
+        return [], [Problem(str(folder), 1, _out_of(tree, target))]
     paths, problems = [], []
     for entry in sorted(entries, key=lambda entry: entry.name):
         path = folder / entry.name
@@ -52,8 +55,12 @@ def _linked(path: Path, tree: Path) -> str | None:
     except RuntimeError:  # links that lead to each other
         return "cannot be read: a link that leads to itself"
     if not target.is_relative_to(tree):
-        return f"is a link out of {tree}, to {target}: put a copy here"
+        return _out_of(tree, target)
     return "is not a regular file" if target.exists() and not target.is_file() else None
+
+
+def _out_of(tree: Path, target: Path) -> str:
+    return f"is a link out of {tree}, to {target}: put a copy here"
 
 
 def _has_definitions(folder: Path) -> bool:

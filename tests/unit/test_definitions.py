@@ -321,6 +321,22 @@ def test_a_link_inside_the_site_is_followed(tmp_path: Path) -> None:
     assert [vm.name for vm in load_definitions(site)] == ["a"]
 
 
+def test_the_folder_itself_may_be_a_link_inside_the_site_and_not_out_of_it(tmp_path: Path) -> None:
+    site, shared = tmp_path / "site", "name: a\ntarget_node: n\n"
+    (site / "machines").mkdir(parents=True)
+    (site / "machines" / "a.yaml").write_text(shared)
+    (site / "vms").symlink_to("machines")
+    assert [vm.name for vm in load_definitions(site)] == ["a"]
+    (tmp_path / "linked").symlink_to(site)
+    assert [vm.name for vm in load_definitions(tmp_path / "linked")] == ["a"]
+    outside = (site / "machines").rename(tmp_path / "outside")
+    (site / "vms").unlink()
+    (site / "vms").symlink_to(outside)
+    assert mistakes(site) == [
+        f"{site}/vms:1: is a link out of {site}, to {outside}: put a copy here"
+    ]
+
+
 def test_a_file_that_vanishes_while_being_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
