@@ -56,7 +56,10 @@ def _given(vm: Definition, one: str, other: str) -> str:
 def _shared(
     vms: list[Definition], values: Callable[[Definition], Iterable[tuple[str, Hashable]]]
 ) -> Iterator[Problem]:
-    """Yield what two VMs have; `values` are those of one VM, each with the key that gives it."""
+    """Yield what two VMs have, or one twice; `values` are a VM's, each with the key that gives it.
+
+    The same key may give a value twice, as two cards of `networks` do.
+    """
     first: dict[Hashable, tuple[Definition, str]] = {}
     for vm in vms:
         for key, value in values(vm):
@@ -64,6 +67,8 @@ def _shared(
             if other is not vm:
                 place = other.source.at(its_key)
                 yield _problem(vm, key, f"{vm.name} has {value}, and so has {other.name} ({place})")
+            elif its_key != key:
+                yield _problem(vm, key, f"{vm.name} has {value} in {its_key}, too: keep one")
 
 
 def _placement(vm: Definition, site: Site) -> Iterator[Problem]:

@@ -105,6 +105,10 @@ def mistakes(path: Path) -> list[str]:
             ["1.yaml:3: b has 192.168.1.9, and so has a (vms/0.yaml:3)"],
         ),
         (
+            [vm("a", "ipconfig0: ip=192.168.1.9/24\nipconfig1: ip=192.168.1.9/24,ip6=dhcp\n")],
+            ["0.yaml:4: a has 192.168.1.9 in ipconfig0, too: keep one"],
+        ),
+        (
             [vm("a", NIC), vm("b", f"onboot: true\n{NIC}")],
             ["1.yaml:4: b has BC:24:11:00:00:01, and so has a (vms/0.yaml:3)"],
         ),
