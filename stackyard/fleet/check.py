@@ -8,6 +8,7 @@ from stackyard.definitions.hardware import CiCustom, EfiDisk, TpmState
 from stackyard.definitions.model import Definition
 from stackyard.fleet.addresses import vm_addresses
 from stackyard.fleet.check_addresses import (
+    check_k3s,
     check_networks,
     check_overlaps,
     check_pools,
@@ -35,6 +36,7 @@ def check_fleet(
         *check_overlaps(vms, site),
         *check_pools(vms, site),
         *check_networks(site),
+        *check_k3s(vms, site),
         *_memory([vm for vm in vms if vm.source.path not in wrong], site),
     )
 

@@ -10,6 +10,7 @@ from stackyard.definitions.model import Definition
 from stackyard.fleet.addresses import Entry, taken, vm_addresses
 from stackyard.fleet.networks import Network
 from stackyard.fleet.site import Site
+from stackyard.inventory.groups import role_of
 
 OWN = {
     "network": "network address",
@@ -17,6 +18,7 @@ OWN = {
     "gateway": "gateway",
     "DNS": "DNS server",
 }
+K3S_NETWORKS = {"pods": IPNetwork("10.42.0.0/16"), "services": IPNetwork("10.43.0.0/16")}
 SERVERS = {"VM", "gateway"}  # what a DNS server may well be
 
 
@@ -37,6 +39,28 @@ def check_networks(site: Site) -> Iterator[Problem]:
         if pods.cluster == services.cluster and _overlap(pods.cidr, services.cidr):
             sentence = f"pods {pods.cidr} and services {services.cidr} of {pods.cluster} overlap"
             yield Problem(path, services.line, sentence)
+
+
+def check_k3s(vms: list[Definition], site: Site) -> Iterator[Problem]:
+    """Yield K3s clusters whose own networks hide one of the site's, where it says no others.
+
+    The role leaves both networks to K3s, whose defaults are those of `k3s server --help`. One
+    that is kept by hand may have been given others.
+    """
+    said = {(inner.cluster, inner.kind) for inner in site.cluster_networks}
+    hidden = [
+        (kind, f"{kind} network, {cidr}, overlaps network {network.name}, {network.cidr}")
+        for kind, cidr in K3S_NETWORKS.items()
+        for network in site.networks.values()
+        if _overlap(cidr, network.cidr)
+    ]
+    for vm in vms if hidden else ():
+        role = role_of(vm.name)
+        for kind, what in hidden:
+            if role.kind == "k3s" and vm.managed and (role.cluster, kind) not in said:
+                do = f"give {role.cluster} another, and say which in clusters of {site.path}"
+                line = vm.source.lines.get("name", 1)
+                yield Problem(vm.source.path, line, f"K3s' own {what}: {do}")
 
 
 def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:

@@ -279,6 +279,23 @@ def test_two_clusters_may_have_the_same_networks_inside(tmp_path: Path) -> None:
     assert len(load_fleet(site(tmp_path, vm("a"), text=text)).site.cluster_networks) == 4
 
 
+def test_k3s_own_networks_are_those_of_a_cluster_that_says_no_others(tmp_path: Path) -> None:
+    text = "networks: {lan: {cidr: 10.42.7.0/24}}\n"
+    machines = ("k8s-a", "k8s-b", "k8s-c-cp1", "web")
+    path = site(tmp_path, *map(vm, machines), vm("k8s-d", "managed: false\n"), text=text)
+    what = "K3s' own pods network, 10.42.0.0/16, overlaps network lan, 10.42.7.0/24"
+    file = path / "inventory" / "site.yml"
+    of_a, of_b = (
+        f"vms/{number}.yaml:1: {what}: give {name} another, and say which in clusters of {file}"
+        for number, name in enumerate("ab")
+    )
+    assert mistakes(path) == [of_a, of_b]
+    file.write_text(text + "clusters: {a: {pods: 10.52.0.0/16}, b: {services: 10.53.0.0/16}}\n")
+    assert mistakes(path) == [of_b]
+    file.write_text(text + "clusters: {a: {pods: 10.52.0.0/16}, b: {pods: 10.52.0.0/16}}\n")
+    assert load_fleet(path)
+
+
 @pytest.mark.parametrize("idle", ["vm_state: stopped\n", "template: true\n"])
 def test_what_does_not_run_needs_no_memory(idle: str, tmp_path: Path) -> None:
     fleet = load_fleet(site(tmp_path, vm("a", f"memory: 9000\n{idle}"), vm("b", "memory: 9000\n")))
