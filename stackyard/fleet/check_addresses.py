@@ -19,7 +19,8 @@ OWN = {
     "DNS": "DNS server",
 }
 K3S_NETWORKS = {"pods": IPNetwork("10.42.0.0/16"), "services": IPNetwork("10.43.0.0/16")}
-SERVERS = {"VM", "gateway"}  # what a DNS server may well be
+# What a DNS server may well be: a virtual address and one of a load balancer's range, too.
+SERVERS = {"VM", "gateway", "VIP", "range"}
 
 
 def check_networks(site: Site) -> Iterator[Problem]:
