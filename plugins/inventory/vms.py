@@ -211,8 +211,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 )
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
-        self._fill(desired)
-        self._refuse_clashes(path)
+        hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
+        try:
+            self._fill(desired)
+            self._refuse_clashes(path)
+        except Exception:
+            self._take_back(hosts, groups)
+            raise
+
+    def _take_back(self, hosts: set, groups: set) -> None:
+        """Remove what was not there before: another source may be good, and be used."""
+        for name in self.inventory.hosts.keys() - hosts:
+            self.inventory.remove_host(self.inventory.hosts[name])
+        for name in self.inventory.groups.keys() - groups:
+            self.inventory.remove_group(self.inventory.groups[name])
 
     def _refuse_unknown(self, given: dict, path: str) -> None:
         """Refuse an option that there is not; Ansible itself would pass it over."""

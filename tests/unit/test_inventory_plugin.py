@@ -23,9 +23,11 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(site: Path, options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    source = site / "inventory" / "vms.yml"
-    source.write_text(f"plugin: vms\n{options}")
+def run(
+    site: Path, options: str, sources: str = "vms.yml", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    (site / "inventory" / "vms.yml").write_text(f"plugin: vms\n{options}")
+    source = site / "inventory" / sources
     return subprocess.run(
         [str(Path(sysconfig.get_path("scripts"), "ansible-inventory")), "--list", "-i", source],
         cwd=ROOT,
@@ -128,6 +130,35 @@ def test_strict_is_about_everything_constructed(site: Path, options: str) -> Non
 def test_a_constructed_group_named_like_a_host_is_refused(site: Path) -> None:
     options = "keyed_groups: [{key: inventory_hostname, prefix: '', separator: ''}]\n"
     assert "a group is named like the host" in refused(site, options)
+
+
+FOLDER = "."  # all of its sources
+BESIDE = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "False"}
+REFUSED = [
+    "strict: true\nfilters: [nothing.at.all]\n",
+    "strict: true\ncompose: {x: nothing.at.all}\n",
+    "strict: true\ngroups: {x: nothing.at.all}\n",
+    "keyed_groups: [{key: inventory_hostname, prefix: '', separator: ''}]\n",
+]
+
+
+@pytest.mark.parametrize("options", REFUSED)
+def test_a_refused_source_leaves_nothing_behind(options: str, site: Path) -> None:
+    (site / "inventory" / "legacy.ini").write_text("[legacy]\nold1\n")
+    done = run(site, options, FOLDER, **BESIDE)
+    assert "Unable to parse" in " ".join(done.stderr.split())
+    listed = json.loads(done.stdout)
+    assert set(listed["_meta"]["hostvars"]) == {"old1"}
+    assert listed["all"]["children"] == ["ungrouped", "legacy"]
+
+
+def test_a_mistake_is_an_error_beside_another_source_too(site: Path) -> None:
+    (site / "inventory" / "legacy.ini").write_text("[legacy]\nold1\n")
+    (site / "vms" / "a.yaml").write_text("name: broken\n")
+    done = run(site, "", FOLDER)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert "target_node is missing" in " ".join(done.stderr.split())
 
 
 def test_the_environment_names_host_keys_from_the_source_on(site: Path) -> None:
