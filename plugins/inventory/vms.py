@@ -41,7 +41,7 @@ from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
 from stackyard.inventory.document import digest, from_json, to_json
 from stackyard.inventory.templates import is_template, with_texts
-from stackyard.inventory.view import groups_over, parents_of
+from stackyard.inventory.view import groups_over, own_variables, parents_of
 
 DOCUMENTATION = r"""
 name: vms
@@ -293,7 +293,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
-        self._set("all", desired.variables)
         for group in desired.groups.values():
             self.inventory.add_group(group.name)
             self._set(group.name, group.variables or {})
@@ -303,7 +302,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         filters, parents = self.get_option("filters"), parents_of(desired)
         constructed = [self.get_option(name) for name in ("compose", "groups", "keyed_groups")]
         for host in desired.hosts.values():
-            variables = with_texts(dict(host.variables), _marked)
+            variables = with_texts(own_variables(desired, host), _marked)
             groups = groups_over(host, parents) if filters else ()
             if self._wanted(host, variables, groups, filters):
                 self._add(host, variables)
