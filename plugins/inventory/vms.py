@@ -139,7 +139,9 @@ options:
         only while every byte of them is the same, whatever O(cache_timeout) says.
       - >-
         What Proxmox said with O(verify=proxmox) is taken from the cache for O(cache_timeout)
-        seconds, as long as the hosts and O(include_tags) and O(include_pools) are the same.
+        seconds, as long as O(include_tags) and O(include_pools) are the same, and the hosts with
+        what of their definitions decides which VM is theirs and what it is asked. An answer with
+        a warning is not kept.
 """
 
 EXAMPLES = r"""
@@ -284,7 +286,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         answer = read_live(os.environ, desired, include)
         for warning in answer.warnings:
             self.display.warning(f"{path}: {warning}")
-        if self.get_option("cache"):
+        # Half an answer is not kept: it would be given again, without its warnings.
+        if self.get_option("cache") and not answer.warnings:
             kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
             self._cache[self._facts_key(path)] = kept
         return answer.facts
@@ -354,10 +357,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
 
 def _question(desired: Inventory, include) -> str:
-    """Return a digest of all that decides which VMs Proxmox is asked about."""
+    """Return a digest of all that decides which VMs Proxmox is asked about, and what."""
+    definitions = [[h.name, h.variables["stackyard_definition"]] for h in desired.hosts.values()]
+    deciding = [
+        [name, *(of.get(key) for key in ("managed", "vmid", "agent", "template"))]
+        for name, of in sorted(definitions)
+    ]
     asked = [
         [os.environ.get(f"PROXMOX_{name}") for name in ("URL", "USER", "TOKEN_ID")],
-        [sorted(include.tags), sorted(include.pools), sorted(desired.hosts)],
+        [sorted(include.tags), sorted(include.pools), deciding],
     ]
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 

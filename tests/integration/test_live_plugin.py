@@ -31,8 +31,8 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def define(site: Path, name: str) -> None:
-    text = f"name: {name}\ntarget_node: node01\nagent: 1\nipconfig0: ip=dhcp\n"
+def define(site: Path, name: str, more: str = "agent: 1\n") -> None:
+    text = f"name: {name}\ntarget_node: node01\nipconfig0: ip=dhcp\n{more}"
     (site / "vms" / f"{name}.yaml").write_text(text)
 
 
@@ -80,11 +80,45 @@ def test_what_runs_and_where(site: Path, proxmox_endpoint: StartEndpoint) -> Non
     assert data["at_node03"]["hosts"] == ["other"]
 
 
+def kept(site: Path) -> str:
+    return LIVE + f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("agent: 1\n", "agent: 0\n"),
+        ("", "managed: false\n"),
+        ("", "vmid: 101\n"),
+        ("", "template: true\n"),
+    ],
+)
+def test_what_a_definition_asks_is_part_of_the_question(
+    before: str, after: str, site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab, source = started(proxmox_endpoint), kept(site)
+    define(site, "leased", before)
+    listed(site, source, lab)
+    define(site, "leased", after)
+    cached = listed(site, source, lab)
+    assert lab.requests()
+    assert cached == listed(site, LIVE, lab)
+
+
+def test_half_an_answer_is_not_kept(site: Path, proxmox_endpoint: StartEndpoint) -> None:
+    lab, source = started(proxmox_endpoint), kept(site)
+    lab.endpoint.take_down("node02")
+    done = run(site, source, lab.environ)
+    assert "node02 does not answer" in " ".join(done.stderr.split())
+    assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["stopped"]
+    lab.endpoint.bring_up("node02")
+    assert listed(site, source, lab)["power_stopped"]["hosts"] == ["stopped"]
+
+
 def test_the_cache_answers_the_same_question_only(
     site: Path, proxmox_endpoint: StartEndpoint
 ) -> None:
-    lab = started(proxmox_endpoint)
-    source = LIVE + f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
+    lab, source = started(proxmox_endpoint), kept(site)
     first = listed(site, source, lab)
     assert lab.requests()
     assert listed(site, source, lab) == first
