@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stackyard.definitions.model import Definition, Source
-from stackyard.inventory.clusters import cluster_groups
+from stackyard.inventory.clusters import cluster_groups, with_members
 from stackyard.inventory.describe import describe
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import ClashError, Group, Host, Inventory
@@ -71,7 +71,7 @@ def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group
         if name in members:
             sentence = f"the group {name} is Ansible's own: leave it out"
             raise ClashError(*_blame(vms, name), sentence)
-    clusters = cluster_groups(vms, hosts)
+    clusters = cluster_groups(vms)
     groups = {
         name: replace(clusters.get(name, Group(name)), hosts=tuple(names))
         for name, names in sorted(members.items())
@@ -81,7 +81,7 @@ def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group
         if present:
             own = groups.get(parent, Group(parent))
             groups[parent] = Group(parent, own.hosts, present, own.variables)
-    return groups
+    return with_members(groups, hosts)
 
 
 def _blame(vms: list[Definition], group: str) -> tuple[Source, str]:

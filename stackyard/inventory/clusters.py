@@ -3,19 +3,18 @@
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from stackyard.definitions.model import Definition
 from stackyard.inventory.groups import CONTROL_PLANE, cluster_group, part_group, role_of
 from stackyard.inventory.model import ClashError, Group, Host
 
+NAME = "cluster_name"
 
-def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:
-    """Return each cluster's group: its parts as children and the variables roles need.
 
-    `cluster_name` is the cluster, `cluster_members` its hosts, `cluster_endpoint` the fixed address
-    of its first control plane; a cluster behind a virtual address says so in group_vars, which
-    Ansible puts above these.
+def cluster_groups(vms: Collection[Definition]) -> dict[str, Group]:
+    """Return each cluster's group: its parts as children, and its name as `cluster_name`.
 
     Raises:
         ClashError: two clusters, of two names or of two kinds, make the same group.
@@ -46,9 +45,32 @@ def cluster_groups(vms: Collection[Definition], hosts: Mapping[str, Host]) -> di
             )
             blamed = next(vm for vm in vms if vm.name == members[taken][0])
             raise ClashError(blamed.source, "name", sentence)
-        variables = _variables(cluster, members[name], parts[name].get(CONTROL_PLANE, []), hosts)
-        groups[name] = Group(name, (), children, variables)
+        groups[name] = Group(name, (), children, {NAME: cluster})
     return groups
+
+
+def with_members(groups: Mapping[str, Group], hosts: Mapping[str, Host]) -> dict[str, Group]:
+    """Return the groups with what roles need to know of a cluster, as these hosts are.
+
+    `cluster_members` are its hosts, `cluster_endpoint` the address of its first control plane that
+    has one; a cluster behind a virtual address says so in group_vars, which Ansible puts above
+    these.
+    """
+    return {name: _with_members(group, hosts) for name, group in groups.items()}
+
+
+def _with_members(group: Group, hosts: Mapping[str, Host]) -> Group:
+    cluster = (group.variables or {}).get(NAME)
+    if cluster is None:
+        return group
+    # Definitions may put other hosts into the group.
+    members = [name for name in group.hosts if role_of(name).cluster == cluster]
+    variables: dict[str, Any] = {NAME: cluster, "cluster_members": members}
+    control_planes = [name for name in members if role_of(name).part == CONTROL_PLANE]
+    addresses = (hosts[name].address for name in sorted(control_planes, key=_natural))
+    if endpoint := next(filter(None, addresses), None):
+        variables["cluster_endpoint"] = endpoint
+    return replace(group, variables=variables)
 
 
 def _check_kind(first: Definition, vm: Definition, group: str) -> None:
@@ -60,16 +82,6 @@ def _check_kind(first: Definition, vm: Definition, group: str) -> None:
             f" group {group} as one cluster: rename one"
         )
         raise ClashError(vm.source, "name", sentence)
-
-
-def _variables(
-    cluster: str, members: list[str], control_planes: list[str], hosts: Mapping[str, Host]
-) -> dict[str, Any]:
-    variables: dict[str, Any] = {"cluster_name": cluster, "cluster_members": members}
-    for name in sorted(control_planes, key=_natural):
-        if address := hosts[name].address:
-            return variables | {"cluster_endpoint": address}
-    return variables
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackyard.inventory import Group, Host, Inventory, InventoryError
+from stackyard.inventory.clusters import with_members
 from stackyard.inventory.groups import UNMANAGED, valid
 from stackyard.proxmox.facts import ABSENT, Facts
 
@@ -90,7 +91,7 @@ def lay_over(desired: Inventory, facts: Mapping[str, Facts]) -> Inventory:
     }
     only_there = {name: _found(vm) for name, vm in facts.items() if name not in hosts}
     hosts |= dict(sorted(only_there.items()))
-    groups = _groups(desired.groups, hosts)
+    groups = with_members(_groups(desired.groups, hosts), hosts)
     for name in (*ANSIBLES_OWN, *groups):
         if name in hosts:
             raise InventoryError(f"a group is named like the host {name}: rename the VM")

@@ -79,6 +79,20 @@ def test_a_leased_address_is_connected_to_and_a_defined_one_stays() -> None:
     assert "ansible_host" not in hosts["silent"].variables
 
 
+def test_a_leased_control_plane_is_a_clusters_endpoint() -> None:
+    desired = inventory(k8s_dev_cp1=DHCP, k8s_dev_cp2=STATIC, talos_x_cp1=DHCP)
+    assert _endpoint(desired, "dev") == "192.168.1.20"
+    assert _endpoint(desired, "x") is None
+    cards = (card("eth0", "10.0.0.7/24"),)
+    names = ("k8s-dev-cp1", "talos-x-cp1")
+    made = lay_over(desired, {name: facts(1, name, interfaces=cards) for name in names})
+    assert _endpoint(made, "dev") == _endpoint(made, "x") == "10.0.0.7"
+
+
+def _endpoint(made: Inventory, cluster: str) -> object:
+    return (made.groups[f"cluster_{cluster}"].variables or {}).get("cluster_endpoint")
+
+
 def test_a_host_without_ipv6_gets_no_ipv6_address() -> None:
     cards = (card("eth0", "2001:db8::5/64"), card("eth1", "10.0.0.7/24"))
     for skip, address in (("true", "10.0.0.7"), ("false", "2001:db8::5")):
