@@ -40,6 +40,7 @@ from stackyard.definitions.load import load_vms
 from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
 from stackyard.inventory.document import digest, from_json, to_json
+from stackyard.inventory.narrow import narrow
 from stackyard.inventory.templates import is_template, with_texts
 from stackyard.inventory.view import groups_over, own_variables, parents_of
 
@@ -125,7 +126,9 @@ options:
     default: []
   filters:
     description:
-      - Jinja expressions over a host's variables; a host that fails one of them is left out.
+      - >-
+        Jinja expressions over a host's variables; a host that fails one of them is left out, of
+        C(cluster_members) too, and C(cluster_endpoint) is the first control plane's that is left.
       - >-
         An expression that cannot be evaluated is an error with O(strict=true), and otherwise a
         warning, and the host stays.
@@ -213,6 +216,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 )
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
+        if filters := self.get_option("filters"):
+            desired = narrow(desired, self._wanted(desired, filters))
         hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
         try:
             self._fill(desired)
@@ -302,15 +307,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group in desired.groups.values():
             for child in group.children:
                 self.inventory.add_child(group.name, child)
-        filters, parents = self.get_option("filters"), parents_of(desired)
         constructed = [self.get_option(name) for name in ("compose", "groups", "keyed_groups")]
         for host in desired.hosts.values():
             variables = with_texts(own_variables(desired, host), _marked)
-            groups = groups_over(host, parents) if filters else ()
-            if self._wanted(host, variables, groups, filters):
-                self._add(host, variables)
-                if any(constructed):
-                    self._construct(host.name, *constructed)
+            self._add(host, variables)
+            if any(constructed):
+                self._construct(host.name, *constructed)
 
     def _set(self, entity: str, variables: dict) -> None:
         for name, value in variables.items():
@@ -326,9 +328,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for group_name in host.groups:
             self.inventory.add_child(group_name, host.name)
 
-    def _wanted(self, host, variables: dict, groups, filters: list) -> bool:
+    def _wanted(self, desired: Inventory, filters: list) -> set:
+        """Return the names of the hosts that pass all filters."""
+        parents = parents_of(desired)
+        return {
+            host.name
+            for host in desired.hosts.values()
+            if self._passes(host, own_variables(desired, host), groups_over(host, parents), filters)
+        }
+
+    def _passes(self, host, variables: dict, groups, filters: list) -> bool:
         named = {"inventory_hostname": host.name, "group_names": sorted(groups)}
-        given = named | variables
+        given = named | with_texts(variables, _marked)
         for expression in filters:
             try:
                 if not self._compose(expression, given):

@@ -94,6 +94,21 @@ def test_filters_see_every_group_that_ansible_puts_a_host_in(site: Path) -> None
     assert set(data["_meta"]["hostvars"]) == {"k8s-dev-cp1", "k8s-dev-w1"}
 
 
+def test_a_filter_leaves_no_trace_of_a_host_in_its_cluster(site: Path) -> None:
+    for name, address in (("k8s-dev-cp1", 1), ("k8s-dev-cp2", 2), ("k8s-dev-w1", 3)):
+        (site / "vms" / f"{name}.yaml").write_text(
+            f"name: {name}\ntarget_node: n1\nipconfig0: ip=10.0.0.{address}/24\n"
+        )
+    variables = listed(site, "filters: [inventory_hostname != 'k8s-dev-cp1']\n")["_meta"][
+        "hostvars"
+    ]
+    assert variables["k8s-dev-w1"]["cluster_members"] == ["k8s-dev-cp2", "k8s-dev-w1"]
+    assert variables["k8s-dev-w1"]["cluster_endpoint"] == "10.0.0.2"
+    variables = listed(site, "filters: [\"'cp' not in inventory_hostname\"]\n")["_meta"]["hostvars"]
+    assert variables["k8s-dev-w1"]["cluster_members"] == ["k8s-dev-w1"]
+    assert "cluster_endpoint" not in variables["k8s-dev-w1"]
+
+
 def test_a_filter_that_fails_is_a_warning_or_strictly_an_error(site: Path) -> None:
     options = "filters: [nothing.at.all > 1]\n"
     done = run(site, options)
