@@ -17,8 +17,17 @@ from nornir.core.inventory import (
 
 from stackyard.fleet import load_fleet
 from stackyard.inventory import build_inventory
+from stackyard.inventory.view import groups_over, parents_of
 
 CONNECTION = ("hostname", "port", "username", "password", "platform")
+# As the plugin of nornir-ansible has them.
+VARIABLES = {
+    "hostname": "ansible_host",
+    "port": "ansible_port",
+    "username": "ansible_user",
+    "password": "ansible_password",
+    "platform": "ansible_network_os",
+}
 
 
 class StackyardInventory:
@@ -59,20 +68,28 @@ class StackyardInventory:
                 for group in desired.groups.values()
             }
         )
-        for parent in desired.groups.values():
-            for child in parent.children:
-                groups[child].groups.append(groups[parent.name])
+        parents = parents_of(desired)
         hosts = Hosts()
         for host in desired.hosts.values():
+            # All groups are the host's own, the last that Ansible lays over the others first: what
+            # Nornir finds first is what it takes, and `groups__contains` looks at these alone.
+            above = reversed(groups_over(host, parents))
             hosts[host.name] = Host(
                 name=host.name,
-                hostname=host.variables.get("ansible_host", host.address),
-                username=host.variables.get("ansible_user"),
                 data=dict(host.variables),
-                groups=ParentGroups([groups[name] for name in host.groups]),
+                groups=ParentGroups([groups[name] for name in above]),
                 defaults=defaults,
+                **_connection(host.variables),
             )
         return Inventory(hosts=hosts, groups=groups, defaults=defaults)
+
+
+def _connection(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Nornir connects with, from the variables that Ansible connects with."""
+    found = {name: variables[of] for name, of in VARIABLES.items() if of in variables}
+    if str(port := found.get("port")).isdecimal():
+        found["port"] = int(str(port))
+    return found
 
 
 def _options(given: Mapping[str, Any]) -> dict[str, Any]:

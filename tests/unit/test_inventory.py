@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from nornir import InitNornir
+from nornir.core import Nornir
 from nornir.core.filter import F
 
 from stackyard.definitions.load import DefinitionsError, load_definitions, parse_vm
 from stackyard.inventory import Inventory, InventoryError, build_inventory
+from stackyard.inventory.view import variables_of
 
 
 def inventory(*texts: str) -> Inventory:
@@ -225,6 +227,48 @@ def test_nornir_has_defaults_and_connection_options(tmp_path: Path) -> None:
     assert host["cluster_members"] == ["k8s-dev-w1"]
     parameters = host.get_connection_parameters("ssh")
     assert (parameters.port, parameters.extras) == (2222, {"timeout": 5})
+
+
+def nornir(tmp_path: Path, **definitions: str) -> Nornir:
+    (tmp_path / "vms").mkdir()
+    for name, more in definitions.items():
+        (tmp_path / "vms" / f"{name}.yaml").write_text(vm(name.replace("_", "-"), more))
+    options = {"site": str(tmp_path)}
+    source = {"plugin": "StackyardInventory", "options": options}
+    return InitNornir(inventory=source, logging={"enabled": False})
+
+
+def test_nornir_connects_as_ansible_does(tmp_path: Path) -> None:
+    fixed = [f"ipconfig0: ip=10.0.0.{number}/24\nciuser: me\n" for number in range(1, 4)]
+    own = "{ansible_port: 2022, ansible_password: made-up, ansible_network_os: eos}"
+    made = nornir(
+        tmp_path,
+        own=f"{fixed[0]}variables: {own}\n",
+        text=f"{fixed[1]}variables: {{ansible_port: '2022', ansible_user: you}}\n",
+        hidden=f"{fixed[2]}define_connection_info: false\n",
+    )
+    found = {
+        name: (host.hostname, host.port, host.username, host.password, host.platform)
+        for name, host in made.inventory.hosts.items()
+    }
+    assert found == {
+        "own": ("10.0.0.1", 2022, "me", "made-up", "eos"),
+        "text": ("10.0.0.2", 2022, "you", None, None),
+        "hidden": (None, None, None, None, None),
+    }
+
+
+def test_nornir_has_every_group_of_a_host_and_ansibles_order(tmp_path: Path) -> None:
+    groups = "groups: [cluster_a, cluster_b, cluster_a_control_plane]\n"
+    made = nornir(tmp_path, k8s_a_cp1="", k8s_b_cp1="", storage=groups)
+    assert set(made.filter(F(groups__contains="kubeadm")).inventory.hosts) == {
+        "k8s-a-cp1",
+        "k8s-b-cp1",
+    }
+    desired = build_inventory(load_definitions(tmp_path))
+    for name, host in made.inventory.hosts.items():
+        assert {key: host[key] for key in host.extended_data()} == variables_of(desired, name)
+    assert made.inventory.hosts["storage"]["cluster_name"] == "b"
 
 
 def test_nornir_gets_no_inventory_from_mistakes(tmp_path: Path) -> None:
