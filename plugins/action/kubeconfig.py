@@ -11,10 +11,8 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
-try:
-    import stackyard  # noqa: F401
-except ImportError:
-    # An installed collection brings the package along.
+# The package beside this file, of the same checkout or collection, and none that is only called so.
+if Path(__file__).resolve().parents[2].joinpath("stackyard", "stores").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from stackyard.errors import StackyardError

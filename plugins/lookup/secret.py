@@ -9,10 +9,8 @@ from pathlib import Path
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-try:
-    import stackyard  # noqa: F401
-except ImportError:
-    # An installed collection brings the package along.
+# The package beside this file, of the same checkout or collection, and none that is only called so.
+if Path(__file__).resolve().parents[2].joinpath("stackyard", "stores").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from stackyard.errors import StackyardError

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from nornir import InitNornir
 from nornir.core.filter import F
 
@@ -107,14 +108,18 @@ def test_ansible_reads_it(tmp_path: Path) -> None:
     assert f"UserKnownHostsFile={known_hosts} " in variables["ansible_ssh_common_args"]
 
 
-def test_ansible_reads_it_without_the_package(tmp_path: Path) -> None:
-    """A stock AWX has ansible-core and a checkout, nothing else."""
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_ansible_reads_it_without_the_package(elsewhere: bool, tmp_path: Path) -> None:
+    """A stock AWX has ansible-core and a checkout, and at most a package that is called so too."""
     checkout = tmp_path / "checkout"
     for name in ("vms", "inventory", "plugins", "stackyard"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "ansible.cfg", checkout)
     blocker = tmp_path / "blocker" / "sitecustomize.py"
     blocker.parent.mkdir()
+    if elsewhere:
+        (blocker.parent / "stackyard").mkdir()
+        (blocker.parent / "stackyard" / "__init__.py").touch()
     # The editable install puts a finder into meta_path or the checkout into sys.path.
     blocker.write_text(
         "import sys\n"
