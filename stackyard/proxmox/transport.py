@@ -29,6 +29,7 @@ from stackyard.proxmox.settings import Settings
 POOL_SIZE = 16  # pveproxy serves with three workers a node: more in flight gains nothing
 KEPT_CONNECTIONS = 64  # an apply has as many threads, which mostly wait between their requests
 TIMEOUT_SECONDS = 60.0  # pveproxy itself gives up on another node after about 30 s
+_LOGIN = "/access/ticket"
 _REDIRECTS = range(300, 400)
 
 Headers = Mapping[str, str]
@@ -78,7 +79,8 @@ class Session:
                 method, target, body=body, headers=headers, redirect=False, retries=False
             )
         except HTTPError as error:
-            raise explain(error, self._settings) from error
+            may_change = method != "GET" and not target.endswith(_LOGIN)
+            raise explain(error, self._settings, may_change=may_change) from error
         if answer.status in _REDIRECTS:
             raise ConnectionFailedError(
                 f"{self._settings.url} sends us elsewhere, which no Proxmox API does: "
@@ -130,8 +132,8 @@ def was_refused(error: BaseException) -> bool:
     return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
 
 
-def explain(error: HTTPError, settings: Settings) -> ConnectionFailedError:
-    """Turn an exception of urllib3 into a sentence."""
+def explain(error: HTTPError, settings: Settings, *, may_change: bool) -> ConnectionFailedError:
+    """Turn an exception of urllib3 into a sentence; what changes nothing can simply be repeated."""
     url, causes = settings.url, _causes(error)
     text = " ".join(str(cause) for cause in causes)
     if "ingerprints did not match" in text:
@@ -147,14 +149,12 @@ def explain(error: HTTPError, settings: Settings) -> ConnectionFailedError:
     if isinstance(error, ReadTimeoutError | ConnectTimeoutError) and not isinstance(
         error, NewConnectionError
     ):
-        return ConnectionFailedError(
-            f"{url} did not answer in {TIMEOUT_SECONDS:.0f} s: what was asked may still happen, "
-            "plan again"
-        )
+        advice = "what was asked may still happen, plan again" if may_change else "try again"
+        return ConnectionFailedError(f"{url} did not answer in {TIMEOUT_SECONDS:.0f} s: {advice}")
     if isinstance(error, ProtocolError):
+        advice = "what was asked may have happened, apply again" if may_change else "try again"
         return ConnectionFailedError(
-            f"the connection to {url} broke before the answer came: what was asked may have "
-            "happened, apply again"
+            f"the connection to {url} broke before the answer came: {advice}"
         )
     system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
     reason = system.strerror if system else type(error).__name__

@@ -132,6 +132,30 @@ def test_a_proxmox_that_is_down(proxmox_endpoint: StartEndpoint) -> None:
     assert is_down(caught.value)
 
 
+@pytest.mark.parametrize("login", [False, True])
+def test_a_broken_connection_says_nothing_of_changes(
+    login: bool, proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "READ_DEADLINE_SECONDS", 0.1)
+    lab = started(proxmox_endpoint)
+    lab.set_fault("GET|POST", "/nodes$|/access/ticket", drop=True, times=9)
+    environ = dict(lab.environ)
+    if login:
+        del environ["PROXMOX_TOKEN_ID"], environ["PROXMOX_TOKEN_SECRET"]
+        environ["PROXMOX_PASSWORD"] = "made-up"
+    with pytest.raises(ConnectionFailedError, match=r"came: try again$"):
+        read_live(environ, site("leased"), NOBODY_ELSE)
+
+
+def test_an_answer_without_a_list_is_a_sentence(
+    proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = started(proxmox_endpoint)
+    monkeypatch.setattr(client_module.Client, "get", lambda *_path, **_params: None)
+    with pytest.raises(ConnectionFailedError, match="answered GET /nodes without a list"):
+        read(lab, site("leased"))
+
+
 def test_distrust_and_refusal_are_not_being_down(proxmox_endpoint: StartEndpoint) -> None:
     lab = started(proxmox_endpoint)
     with pytest.raises(ConnectionFailedError, match="not trusted") as distrusted:
