@@ -52,6 +52,7 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
 
     _check_name(path)
     try:
+        _check_kind(path)
         target = path.resolve()
         with locked(target):
             replace(target, text.encode(), mode(target))
@@ -62,3 +63,9 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
 def _check_name(path: Path) -> None:
     if path == Path("-"):  # elsewhere it means standard output, which is what the commands print to
         raise FileError("- is no name of a file here: name one, or leave the option out")
+
+
+def _check_kind(path: Path) -> None:
+    # A pipe behind /dev/stdout has no folder in which a new file could take its place.
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise FileError(f"{path} is no regular file: name one, or leave the option out")

@@ -25,7 +25,7 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_hosts(site: Site = HERE) -> None:
-    """Print everything, as `ansible-inventory --list` does."""
+    """Print everything, as `ansible-inventory --list --export` does."""
     from stackyard.inventory.view import as_list
 
     typer.echo(_json(as_list(_load(site))))
@@ -88,4 +88,6 @@ def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = Fa
 def _json(value: Any) -> str:
     import json
 
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    from stackyard.inventory.export import date_text
+
+    return json.dumps(value, indent=2, ensure_ascii=False, default=date_text)

@@ -52,7 +52,7 @@ def export_yaml(inventory: Inventory) -> str:
 def export_json(inventory: Inventory) -> str:
     """Return the same as JSON, which Ansible reads as the YAML it is."""
     document = _document(inventory, lambda text: {"__ansible_unsafe": text})
-    return json.dumps(document, indent=2, ensure_ascii=False, default=_date) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False, default=date_text) + "\n"
 
 
 def export_ini(inventory: Inventory) -> str:
@@ -105,7 +105,7 @@ def _marked(value: Any, unsafe: Callable[[str], Any]) -> Any:
     return with_texts(value, lambda text: unsafe(text) if is_template(text) else text)
 
 
-def _date(value: Any) -> str:
+def date_text(value: Any) -> str:
     """Return a date as JSON has it, like Ansible does."""
     if isinstance(value, dt.date):
         return value.isoformat()
@@ -117,7 +117,7 @@ def _plain(value: Any) -> Any:
         return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return _date(value) if isinstance(value, dt.date) else value
+    return date_text(value) if isinstance(value, dt.date) else value
 
 
 def _ini_host(host: Host, everybodys: Mapping[str, Any]) -> str:

@@ -51,7 +51,7 @@ def site(tmp_path: Path) -> Path:
         "cp1": "name: k8s-dev-cp1\ntarget_node: n-1\nipconfig0: ip=10.0.0.1/24\nciuser: me\n"
         'variables:\n  text: "it\'s #1: \\"x\\" = \\\\ y\\n"\n  number: \'16\'\n'
         "  list: [1, a, null]\n  deep: {on-site: true, 'a b': 1.5}\n"
-        "  since: 2026-11-23\n  word: None\n",
+        "  since: 2026-11-23\n  at: 2026-11-23 10:00:00\n  word: None\n",
         "w1": "name: k8s-dev-w1\ntarget_node: n-1\nvariables: {umlaut: ẞ}\n",
         "alone": "name: alone\ntarget_node: n-2\n",
     }
@@ -88,6 +88,13 @@ def test_ansible_reads_an_export_as_the_same(form: str, ending: str, site: Path)
     for group in [*static.values(), *live.values()]:
         group.get("children", []).sort()
     assert static == live
+
+
+def test_a_pipe_is_no_file_to_write(site: Path) -> None:
+    done = stackyard("export", "--site", site, "--output", "/dev/stdout", code=1)
+    assert done.stderr == (
+        "error: /dev/stdout is no regular file: name one, or leave the option out\n"
+    )
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
