@@ -41,14 +41,20 @@ def collections(bare: Path, tarball: Path, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
-def run(bare: Path, command: str, *arguments: str, collections: Path | None = None) -> str:
+def run(
+    bare: Path,
+    command: str,
+    *arguments: str,
+    collections: Path | None = None,
+    folder: Path | None = None,
+) -> str:
     settings = bare_environment(ANSIBLE_INVENTORY_UNPARSED_FAILED="True")
     settings["HOME"] = str(bare.parent)
     if collections:
         settings["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
     done = subprocess.run(
         [str(bare / command), *arguments],
-        cwd=bare,
+        cwd=folder or bare,
         env=settings,
         capture_output=True,
         text=True,
@@ -78,6 +84,29 @@ def test_it_works_by_its_full_name(bare: Path, collections: Path, tmp_path: Path
     source.write_text(f"plugin: {NAME}\nvms: {ROOT}/vms\n")
     listed = run(bare, "ansible-inventory", "--list", "-i", str(source), collections=collections)
     assert "k8s-tools" in json.loads(listed)["k3s"]["hosts"]
+
+
+@pytest.mark.parametrize("release", ["2.18", "2.19"])
+def test_a_repository_of_ones_own_works_as_documented(
+    release: str, tarball: Path, tmp_path: Path
+) -> None:
+    page = (ROOT / "docs" / "awx.md").read_text().partition("## A repository of your own")[2]
+    source = page.partition("```yaml\n")[2].partition("```")[0]
+    settings = page.partition("```ini\n")[2].partition("```")[0]
+    for name, text in {
+        "ansible.cfg": settings,
+        "inventory/vms.yml": source,
+        "inventory/site.yml": "nodes: {n1: {}}\n",
+        "vms/a.yaml": "name: a\ntarget_node: n1\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    bare = ansible_venv(f"ansible-core=={release}.*")
+    command = ("ansible-galaxy", "collection", "install", "--offline", str(tarball))
+    run(bare, *command, "--collections-path", str(tmp_path / "collections"))
+    source = str(tmp_path / "inventory")
+    listed = run(bare, "ansible-inventory", "--list", "--export", "-i", source, folder=tmp_path)
+    assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
 
 
 def test_its_live_half_is_complete_and_light(collections: Path) -> None:
