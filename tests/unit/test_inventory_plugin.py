@@ -199,6 +199,19 @@ def test_a_mistake_is_an_error_beside_another_source_too(site: Path) -> None:
     assert "target_node is missing" in " ".join(done.stderr.split())
 
 
+def test_what_of_ansible_lies_above_and_below(site: Path) -> None:
+    """As docs/inventory.md says: group_vars above groups' variables, host_vars above hosts'."""
+    fixed = "target_node: n1\nciuser: me\nipconfig0: ip=10.0.0.1/24\n"
+    (site / "vms" / "k8s-x.yaml").write_text(f"name: k8s-x\n{fixed}")
+    given = '{"cluster_endpoint": "vip", "cluster_name": "y", "ansible_user": "you"}'
+    for folder, name in (("group_vars", "all"), ("host_vars", "k8s-x")):
+        (site / "inventory" / folder).mkdir()
+        (site / "inventory" / folder / f"{name}.json").write_text(given)
+        variables = listed(site)["_meta"]["hostvars"]["k8s-x"]
+        found = [variables[key] for key in ("cluster_endpoint", "cluster_name", "ansible_user")]
+        assert found == (["vip", "x", "me"] if folder == "group_vars" else ["vip", "y", "you"])
+
+
 def test_the_environment_names_host_keys_from_the_source_on(site: Path) -> None:
     data = listed(site, STACKYARD_KNOWN_HOSTS="lab_hosts")
     arguments = data["_meta"]["hostvars"]["a"]["ansible_ssh_common_args"]
