@@ -40,7 +40,7 @@ from stackyard.inventory import Inventory, build_inventory
 from stackyard.inventory.document import digest, from_json, to_json
 from stackyard.inventory.narrow import narrow
 from stackyard.inventory.templates import is_template, with_texts
-from stackyard.inventory.view import groups_over, own_variables, parents_of
+from stackyard.inventory.view import groups_over, parents_of
 
 DOCUMENTATION = r"""
 name: vms
@@ -299,6 +299,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
+        self._set("all", desired.variables)
         for group in desired.groups.values():
             self.inventory.add_group(group.name)
             self._set(group.name, group.variables or {})
@@ -307,7 +308,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.inventory.add_child(group.name, child)
         constructed = [self.get_option(name) for name in ("compose", "groups", "keyed_groups")]
         for host in desired.hosts.values():
-            variables = with_texts(own_variables(desired, host), _marked)
+            variables = with_texts(dict(host.variables), _marked)
             self._add(host, variables)
             if any(constructed):
                 self._construct(host.name, *constructed)
@@ -332,7 +333,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return {
             host.name
             for host in desired.hosts.values()
-            if self._passes(host, own_variables(desired, host), groups_over(host, parents), filters)
+            if self._passes(host, dict(host.variables), groups_over(host, parents), filters)
         }
 
     def _passes(self, host, variables: dict, groups, filters: list) -> bool:

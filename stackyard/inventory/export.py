@@ -1,7 +1,7 @@
 """An inventory as a file that Ansible reads without any plugin, and that can be committed.
 
 What definitions say is data there too: a text that looks like a template is marked, so that Ansible
-never evaluates it. Only the variables that each host has, which are made here, are templates.
+never evaluates it. Only the variables of all hosts, which are made here, are templates.
 """
 
 import ast
@@ -62,7 +62,7 @@ def export_ini(inventory: Inventory) -> str:
         InventoryError: a variable cannot be written so: a template, or a number that is none.
     """
     lines = [HEAD]
-    lines += [_ini_host(host, inventory.variables) for host in inventory.hosts.values()]
+    lines += [_ini_host(host) for host in inventory.hosts.values()]
     for group in inventory.groups.values():
         lines += ["", f"[{group.name}]", *group.hosts]
         if group.children:
@@ -73,6 +73,9 @@ def export_ini(inventory: Inventory) -> str:
                 f"{name}={_literal(value, f'the group {group.name}', name)}"
                 for name, value in group.variables.items()
             ]
+    if inventory.variables:
+        lines += ["", "[all:vars]"]
+        lines += [f"{name}={_plain(value)!r}" for name, value in inventory.variables.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -84,12 +87,10 @@ FORMATS: Mapping[str, Callable[[Inventory], str]] = {
 
 
 def _document(inventory: Inventory, unsafe: Callable[[str], Any]) -> dict[str, Any]:
-    hosts = {
-        h.name: {**inventory.variables, **_marked(dict(h.variables), unsafe)}
-        for h in inventory.hosts.values()
-    }
+    hosts = {h.name: _marked(dict(h.variables), unsafe) for h in inventory.hosts.values()}
     groups = {g.name: _group(g, unsafe) for g in inventory.groups.values()}
-    return {"all": {"hosts": hosts} if hosts else {}, **groups}
+    content = {"vars": dict(inventory.variables), "hosts": hosts}
+    return {"all": {key: value for key, value in content.items() if value}, **groups}
 
 
 def _group(group: Group, unsafe: Callable[[str], Any]) -> dict[str, Any]:
@@ -120,12 +121,10 @@ def _plain(value: Any) -> Any:
     return date_text(value) if isinstance(value, dt.date) else value
 
 
-def _ini_host(host: Host, everybodys: Mapping[str, Any]) -> str:
+def _ini_host(host: Host) -> str:
     words = [host.name]
-    given = {name: repr(value) for name, value in everybodys.items()}
     for name, value in host.variables.items():
-        given[name] = _literal(value, f"the host {host.name}", name)
-    for name, literal in given.items():
+        literal = _literal(value, f"the host {host.name}", name)
         quoted = literal.replace("\\", "\\\\").replace('"', '\\"')
         words.append(f"{name}={literal}" if PLAIN_WORD.fullmatch(literal) else f'{name}="{quoted}"')
     return " ".join(words)

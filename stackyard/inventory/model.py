@@ -43,10 +43,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All hosts and groups by name, and the variables that each of the hosts has.
-
-    Those are no group's: Ansible may read hosts of other sources beside these.
-    """
+    """All hosts and groups by name, and the variables of all hosts."""
 
     hosts: Mapping[str, Host]
     groups: Mapping[str, Group]

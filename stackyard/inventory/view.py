@@ -11,10 +11,8 @@ from stackyard.inventory.model import Host, Inventory, InventoryError
 def as_list(inventory: Inventory) -> dict[str, Any]:
     """Return what `ansible-inventory --list --export` prints."""
     document: dict[str, Any] = {
-        "_meta": {
-            "hostvars": {h.name: own_variables(inventory, h) for h in inventory.hosts.values()}
-        },
-        "all": {"children": _top(inventory)},
+        "_meta": {"hostvars": {name: dict(h.variables) for name, h in inventory.hosts.items()}},
+        "all": {"children": _top(inventory), "vars": dict(inventory.variables)},
     }
     for group in inventory.groups.values():
         parts = {
@@ -38,21 +36,16 @@ def as_graph(inventory: Inventory) -> str:
 
 
 def variables_of(inventory: Inventory, name: str) -> dict[str, Any]:
-    """Return all variables of a host: its groups' from the outermost in, and its own.
+    """Return all variables of a host: everybody's, its groups' from the outermost in, its own.
 
     Raises:
         InventoryError: there is no such host.
     """
     host = find_host(inventory, name)
-    variables: dict[str, Any] = {}
+    variables = dict(inventory.variables)
     for group in groups_over(host, parents_of(inventory)):
         variables |= inventory.groups[group].variables or {}
-    return variables | own_variables(inventory, host)
-
-
-def own_variables(inventory: Inventory, host: Host) -> dict[str, Any]:
-    """Return the variables of a host alone, without its groups'; what it says itself wins."""
-    return {**inventory.variables, **host.variables}
+    return variables | dict(host.variables)
 
 
 def find_host(inventory: Inventory, name: str) -> Host:

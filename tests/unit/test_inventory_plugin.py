@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-FOLDER = "."  # all of its sources
 
 
 @pytest.fixture
@@ -148,29 +147,7 @@ def test_a_constructed_group_named_like_a_host_is_refused(site: Path) -> None:
     assert "a group is named like the host" in refused(site, options)
 
 
-def test_host_keys_are_pinned_for_hosts_of_the_source_alone(site: Path) -> None:
-    """Each source has keys of its own, and those of a file beside it are nobody's."""
-    (site / "inventory" / "legacy.ini").write_text("old1\n")
-    other = site / "other"
-    other.mkdir()
-    (other / "d.yaml").write_text("name: d\ntarget_node: n1\n")
-    own = '"-o ProxyJump=bastion"'
-    (other / "e.yaml").write_text(
-        f"name: e\ntarget_node: n1\nvariables: {{ansible_ssh_common_args: {own}}}\n"
-    )
-    source = site / "inventory" / "other.yml"
-    source.write_text("plugin: vms\nvms: ../other\nknown_hosts: other_hosts\n")
-    hosts = json.loads(run(site, "", FOLDER).stdout)["_meta"]["hostvars"]
-    pinned = {name: its.get("ansible_ssh_common_args") for name, its in hosts.items()}
-    folder, strictly = site / "inventory", "-o StrictHostKeyChecking=yes"
-    assert pinned == {
-        **dict.fromkeys("abc", f"-o UserKnownHostsFile={folder}/known_hosts {strictly}"),
-        "d": f"-o UserKnownHostsFile={folder}/other_hosts {strictly}",
-        "e": "-o ProxyJump=bastion",
-        "old1": None,
-    }
-
-
+FOLDER = "."  # all of its sources
 BESIDE = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "False"}
 REFUSED = [
     "strict: true\nfilters: [nothing.at.all]\n",
