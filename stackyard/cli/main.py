@@ -3,7 +3,7 @@
 Command modules import their rooms inside the functions, so that `--help` pays for none of them.
 Exit codes: 0 done, 1 an error, 2 a plan with changes or drift, 3 what was asked for is no more to
 be had (a pool is exhausted, a kept plan no longer fits), 4 a store does not answer, 5 both sides of
-a sync changed, 64 a command line that makes no sense, 130 interrupted.
+a sync changed, 64 a command line that makes no sense, 130 interrupted (129 and 143: see `leave`).
 """
 
 import sys
@@ -21,6 +21,7 @@ from stackyard.cli import (
     inventory,
     kubeconfig,
     lab,
+    leave,
     output,
     plan,
     pool,
@@ -48,16 +49,17 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; a `StackyardError` becomes its sentence and its exit code."""
     try:
-        said, code = _run()
+        with leave.heard() as leaving:
+            said, code = _run(leaving)
         if said:
             with suppress(OSError):  # nobody can be told more than the exit code
                 typer.echo(said, err=True)
     finally:
         output.drop_unwritten_errors()
-    sys.exit(code)
+    sys.exit(leaving.exit_code or code)
 
 
-def _run() -> tuple[str, int]:
+def _run(leaving: leave.Leaving) -> tuple[str, int]:
     """Return what is to be said at the end, and the exit code."""
     try:
         with output.told():
@@ -69,6 +71,10 @@ def _run() -> tuple[str, int]:
         is_help = said.startswith("Usage: ")  # nothing was asked for, which is no mistake to name
         return (said if is_help else f"error: {said} (see stackyard --help)"), USAGE
     except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except OSError:
+        if not leaving:  # a terminal that hung up takes no last words either
+            raise
         code = INTERRUPTED
     # typer makes this code of a KeyboardInterrupt
     return ("interrupted" if code == INTERRUPTED else ""), code or 0

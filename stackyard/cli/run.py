@@ -1,6 +1,7 @@
 """`stackyard run`: carry out what a commit's message asks for."""
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,8 @@ def run(
     plays are those that the site's folder has now, whichever commit is named.
     """
     from stackyard.cli import vms
+    from stackyard.cli.interrupt import halting
+    from stackyard.cli.leave import SIGNALS
     from stackyard.cli.steps import StepLines
     from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.halt import Halt
@@ -52,7 +55,8 @@ def run(
         means = Means(
             client, probe(client, site), site.absolute(), os.environ, output, timeout, listener
         )
-        report = carry_out(request, means)
+        with halting(halt, signal.SIGINT, *SIGNALS):
+            report = carry_out(request, means)
     _print(report)
     failure = processor.failure or report.failure
     if failure:

@@ -1,23 +1,28 @@
-"""Where the `stackyard` script begins: Ctrl-C ends it cleanly while the rest still loads."""
+"""Where the `stackyard` script begins: signals end it cleanly while the rest still loads."""
 
 import os
 import signal
 
-INTERRUPTED = 130
+# What is heard unless whoever started us said otherwise, as nohup does.
+USUAL = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
 
 
 def main() -> None:
     """Load the command line and run it; see `stackyard.cli.main`."""
-    is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_heard:
-        signal.signal(signal.SIGINT, _leave)
+    heard = {number: usual for number, usual in USUAL.items() if signal.getsignal(number) == usual}
+    for number in heard:
+        signal.signal(number, _leave)
     from stackyard.cli.main import main as run
 
-    if is_heard:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, usual in heard.items():
+        signal.signal(number, usual)
     run()
 
 
-def _leave(_number: int, _frame: object) -> None:
+def _leave(number: int, _frame: object) -> None:
     # Nothing was begun; an exception would end as a traceback of whatever is being imported.
-    os._exit(INTERRUPTED)
+    os._exit(128 + number)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from stackyard.nornir.processor import Event
+    from stackyard.plan import Plan
+    from stackyard.proxmox.apply import Reached
 
     Listener = Callable[[Event], None]
 
@@ -31,6 +33,39 @@ class Running:
             self._steps[event.name] = event.step
         else:
             self._steps.pop(event.name, None)
+
+
+class Record:
+    """A listener that knows how far each VM came, for when an apply is left before it can say."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, list[str]] = {}
+        self._last: dict[str, Event] = {}
+
+    def __call__(self, event: "Event") -> None:
+        """Note a step's beginning or end."""
+        self._last[event.name] = event
+        if event.state == "done":
+            self._done.setdefault(event.name, []).append(event.step)
+
+    def reached(self, plan: "Plan") -> "Iterator[Reached]":
+        """Yield what each action of a plan came to, as far as anybody was told."""
+        from stackyard.proxmox.apply import Reached
+
+        for action in plan.actions:
+            last, done = self._last.get(action.name), tuple(self._done.get(action.name, ()))
+            node, vmid = (last.node, last.vmid) if last else (action.node, action.vmid)
+            error = _why_left(last, len(done))
+            yield Reached(action.name, node, vmid, action.verb, done, error, "not read")
+
+
+def _why_left(last: "Event | None", done: int) -> str | None:
+    if last is None:
+        return "not begun"
+    if last.state == "failed":
+        tasks = f" (its task in Proxmox: {', '.join(last.upids)})" if last.upids else ""
+        return f"{last.step}: {last.detail}{tasks}"
+    return None if done == last.steps else "interrupted; apply again to finish"
 
 
 class StepLines:

@@ -93,23 +93,32 @@ def auditing(audit: Path | None, site: Path) -> "Iterator[AuditLog]":
 
 @contextmanager
 def working(audit: Path | None, site: Path, verbose: bool, plan: "Plan") -> Iterator[Work]:
-    """Give the terms of an apply: its steps are shown and kept, and Ctrl-C is heeded."""
+    """Give the terms of an apply: its steps are shown and kept, and signals are heeded.
+
+    Raises:
+        KeyboardInterrupt: it was left at once; how far each VM came is told.
+    """
     from stackyard.cli.interrupt import heeding
-    from stackyard.cli.steps import Running, display
+    from stackyard.cli.steps import Record, Running, display
     from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.apply import Terms
     from stackyard.proxmox.halt import Halt
     from stackyard.stores.references import read_secret
 
-    halt, running = Halt(), Running()
+    halt, running, record = Halt(), Running(), Record()
     count = len(list(plan.actions))
-    with (
-        auditing(audit, site) as log,
-        display(count) as shown,
-        heeding(halt, lambda: running.steps),
-    ):
-        processor = EventProcessor(halt, running, shown, log)
-        yield Work(Terms((processor, *_details(verbose)), read_secret, halt), processor)
+    try:
+        with (
+            auditing(audit, site) as log,
+            display(count) as shown,
+            heeding(halt, lambda: running.steps),
+        ):
+            processor = EventProcessor(halt, running, record, shown, log)
+            yield Work(Terms((processor, *_details(verbose)), read_secret, halt), processor)
+    except KeyboardInterrupt:  # nobody waits for what a look would find
+        for line in _table(record.reached(plan)):
+            typer.echo(line)
+        raise
 
 
 def _details(verbose: bool) -> "tuple[Processor, ...]":

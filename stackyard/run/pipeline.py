@@ -7,6 +7,7 @@ failed is the same run again; nothing about it is remembered here.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def carry_out(request: Request, means: Means) -> Report:
         raise RunError(_sentence(str(error), journal.failure, report.reached())) from error
     except KeyboardInterrupt:
         journal.write("interrupted", report.named, "interrupted")
-        means.listener.step(_sentence("interrupted", journal.failure, report.reached()))
+        with suppress(OSError):  # the terminal may be what has gone
+            means.listener.step(_sentence("interrupted", journal.failure, report.reached()))
         raise
     report.failure = journal.failure
     return report

@@ -3,10 +3,15 @@
 import os
 import pty
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 
 
-def on_terminal(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
+def on_terminal(
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    meanwhile: Callable[["subprocess.Popen[bytes]"], None] = lambda _process: None,
+) -> tuple[int, str]:
     """Return the exit code and what the terminal was sent."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -18,11 +23,14 @@ def on_terminal(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int
     )
     os.close(theirs)
     sent = bytearray()
+    beside = threading.Thread(target=meanwhile, args=(process,))
+    beside.start()
     try:
         while part := _read(ours):
             sent += part
     finally:
         os.close(ours)
+        beside.join()
     return process.wait(60), sent.decode()
 
 

@@ -1,13 +1,19 @@
-"""SIGKILL at any point, and two runs at once: no VM twice, none half made, a clear end."""
+"""Signals at any point, and two runs at once: no VM twice, none half made, a clear end."""
 
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apply_site import NAMES, Site, assert_whole, make_site
 from proxmox_lab import StartEndpoint
+from terminal import on_terminal
 
 SLOW = {"latency": {"clone": 0.4, "resize": 0.1, "start": 0.2}}
 
@@ -120,8 +126,127 @@ def test_a_second_interruption_leaves_at_once(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 20}}), count=1)
-    code, _out, err = interrupted(site, 2)
+    code, out, err = interrupted(site, 2)
     assert code == 130
+    assert_left_in_its_clone(site, out, err)
+
+
+def assert_left_in_its_clone(site: Site, out: str, err: str) -> None:
+    """What goes on in Proxmox is told and written down, and the next apply finds it."""
     assert err.splitlines()[-1] == "interrupted"
     assert "Traceback" not in err
+    (entry,) = audited(site)
+    (upid,) = entry["task"]
+    assert (entry["vm"], entry["action"], entry["result"]) == ("k8s-0", "clone", "failed")
+    told = f"clone: stopped before its end; apply again to finish (its task in Proxmox: {upid})"
+    assert out.splitlines()[-1].endswith(told)
     assert "clone" in [row.get("lock") for row in site.vms()]
+    assert [write.rpartition("/")[2] for write in site.writes()] == ["clone"]
+
+
+def audited(site: Site) -> list[dict[str, Any]]:
+    log = (site.path / ".stackyard" / "audit.jsonl").read_text()
+    return [json.loads(line) for line in log.splitlines()]
+
+
+def until_a_write(site: Site, process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> None:
+    while process.poll() is None and not site.writes():
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_cancelled_job_and_a_closed_terminal_leave_at_once_and_tell_it(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, number: int
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 60}}), count=1)
+    process = site.begin("apply", "--yes")
+    until_a_write(site, process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert_left_in_its_clone(site, out, err)
+
+
+def test_what_was_begun_is_told_apart_from_what_was_not(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 60}}), count=4)
+    process = site.begin("apply", "--yes", PROXMOX_CLONES="1")  # k8s-3 waits for k8s-0
+    while process.poll() is None and len(site.writes()) < 3:
+        time.sleep(0.01)
+    process.terminate()
+    out, _err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    rows = {line.split()[0]: line for line in out.splitlines()[-4:]}
+    assert sorted(rows) == ["k8s-0", "k8s-1", "k8s-2", "k8s-3"]
+    waiting = {name for name, row in rows.items() if "UPID:" not in row}
+    assert len(waiting) == 1
+    assert waiting < {"k8s-0", "k8s-3"}
+    assert len(site.writes()) == 3
+
+
+def test_a_signal_shows_the_cursor_again(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 60}}), count=1)
+    environ = {**os.environ, **site.endpoint.environ, "TERM": "xterm"}
+    environ.pop("CI", None)
+
+    def end(process: "subprocess.Popen[bytes]") -> None:
+        until_a_write(site, process)
+        process.terminate()
+
+    code, sent = on_terminal(site.command("apply", "--yes"), environ, end)
+    assert code == 128 + signal.SIGTERM
+    assert sent.rfind("\x1b[?25h") > sent.rfind("\x1b[?25l") > -1
+
+
+ON_ITS_TERMINAL = """\
+import os, sys
+os.close(os.open(os.ttyname(2), os.O_RDWR))
+os.execv(sys.executable, sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("term", ["xterm", "dumb"])
+def test_a_terminal_that_hangs_up_leaves_its_steps_in_the_audit_log(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, term: str
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 60}}), count=1)
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, **site.endpoint.environ, "TERM": term}
+    environ.pop("CI", None)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_ITS_TERMINAL, *site.command("apply", "--yes")],
+        env=environ,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    until_a_write(site, process)
+    os.close(ours)
+    assert process.wait(60) == 128 + signal.SIGHUP
+    (entry,) = audited(site)
+    assert (entry["action"], entry["result"]) == ("clone", "failed")
+    assert entry["task"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, number: signal.Signals
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint({"latency": {"clone": 60}}), count=1)
+    ignoring = f"trap '' {number.name.removeprefix('SIG')}; exec \"$@\""  # as nohup and & do
+    with subprocess.Popen(
+        ["/bin/sh", "-c", ignoring, "sh", *site.command("apply", "--yes")],
+        env={**os.environ, **site.endpoint.environ},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until_a_write(site, process)
+        process.send_signal(number)
+        process.terminate()  # what is ignored would have been heard first
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "nothing more is begun" not in err

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,7 @@ class Stage:
             | self.endpoint.environ
             | {"ANSIBLE_PRIVATE_KEY_FILE": str(self.own_key), "BROKEN": ""}
             | environ,
+            process_group=0,  # of its own, and of its play: a test may signal both at once
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -283,23 +284,79 @@ def test_a_log_that_cannot_be_made_is_told_with_what_was_reached(stage: Stage) -
     assert "created k8s-a; ready: k8s-a; not configured: k8s-a" in error
 
 
-def test_ctrl_c_in_a_play_tells_what_was_reached(stage: Stage) -> None:
-    waits = "\n    - ansible.builtin.wait_for: {path: '{{ playbook_dir }}/never', timeout: 100}\n"
+LONG = """
+    - name: Wait in a process whose id is in a file
+      ansible.builtin.command:
+        argv:
+          - sh
+          - -c
+          - echo $$ > {sleeper}.new; mv {sleeper}.new {sleeper}; exec sleep 300
+      failed_when: false
+    - name: Show that the play went on
+      ansible.builtin.copy: {{dest: "{sleeper}.after", content: "", mode: "0600"}}
+"""
+
+
+def begin_a_long_play(stage: Stage) -> "tuple[subprocess.Popen[str], int]":
+    """Begin a run, and return it and the id of the process that its play waits in by now."""
+    sleeper = stage.site / "sleeper"
     play = stage.site / "plays/k3s.yml"
-    play.write_text(play.read_text().rstrip() + waits)
+    play.write_text(play.read_text().rstrip() + LONG.format(sleeper=sleeper))
     stage.commit("feat: a cluster [ansible k8s-a]")
-    with stage.started("run", "--commit", "HEAD") as process:
-        deadline = time.monotonic() + 60
-        while not stage.done():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
+    process = stage.started("run", "--commit", "HEAD")
+    until(lambda: sleeper.exists() or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
+    return process, int(sleeper.read_text())
+
+
+def until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is no more; whoever inherited it may not have asked yet."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        (signal.SIGINT, False),
+        (signal.SIGTERM, False),
+        (signal.SIGTERM, True),  # `timeout` ends its whole group
+        (signal.SIGHUP, True),  # as a terminal that closes does
+    ],
+)
+def test_a_signal_in_a_play_ends_it_and_tells_what_was_reached(
+    stage: Stage, number: int, to_all: bool
+) -> None:
+    process, sleeper = begin_a_long_play(stage)
+    with process:
+        (os.killpg if to_all else os.kill)(process.pid, number)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + number
     assert "interrupted; created k8s-a; ready: k8s-a; not configured: k8s-a; run again" in said
+    assert said.splitlines()[-1] == "interrupted"
     assert "Traceback" not in said
     assert stage.journal()[-1]["step"] == "interrupted"
+    until(lambda: has_ended(sleeper))
+
+
+def test_a_play_does_not_outlive_a_run_that_was_killed_by_more_than_a_task(stage: Stage) -> None:
+    process, sleeper = begin_a_long_play(stage)
+    with process:
+        ansible = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        process.kill()
+    os.kill(sleeper, signal.SIGKILL)
+    until(lambda: has_ended(ansible))
+    assert not (stage.site / "sleeper.after").exists()
 
 
 def test_a_vm_that_never_answers_is_named_and_the_rest_is_kept(stage: Stage) -> None:

@@ -1,16 +1,21 @@
-"""Ctrl-C before the command line is loaded."""
+"""Signals before the command line is loaded."""
 
+import signal
 import subprocess
 import sys
 
+import pytest
+
 INTERRUPTED_WHILE_LOADING = """
 import builtins, os, signal, sys
+number = int(sys.argv[1])
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from stackyard.cli.start import main
 real = builtins.__import__
 def load(name, *rest):
     if name == "stackyard.cli.main":
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
     return real(name, *rest)
 builtins.__import__ = load
 sys.argv = ["stackyard", "--help"]
@@ -18,8 +23,11 @@ main()
 """
 
 
-def test_ctrl_c_while_the_command_line_loads_is_no_traceback() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_command_line_loads_is_no_traceback(number: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, check=False
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING, str(number)],
+        capture_output=True,
+        check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, b"", b"")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -41,6 +42,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
             self.disabled = True
             return
         self._descriptor = int(descriptor)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, lambda _number, _frame: _end())
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._write(event="play", play=play.get_name())
@@ -83,8 +86,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
     def _write(self, **event: Any) -> None:
         line = json.dumps(event, ensure_ascii=True) + "\n"
         left = line.encode()
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        try:
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except BrokenPipeError:  # stackyard was killed: its next run may begin this play again
+            _end()
+
+
+def _end() -> None:
+    """End the play with all its workers, which Ansible tells of a SIGTERM and of no SIGHUP."""
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _part(result: Any, name: str) -> Any:
