@@ -1,5 +1,6 @@
 """`stackyard import`: take over a VM that is there, as it is."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,9 +10,9 @@ from stackyard.cli.options import HERE, Site
 from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:
-    from stackyard.nornir.processor import Event
+    from stackyard.nornir.audit import AuditLog
+    from stackyard.nornir.processor import Event, State
     from stackyard.plan import Observed, ObservedVm
-    from stackyard.plan.values import Change
     from stackyard.proxmox.client import Client
 
 
@@ -47,27 +48,24 @@ def adopt(
         (vm,) = found.observed.vms
         path = output or site / "vms" / f"{vm.name}.yaml"
         written = definition_keys(vm, _inherited(site))
-        change = _write(client, path, _document(written.keys), site, found.observed)
-        if change is not None:
-            log(_event(vm, change))
+        is_ours = _write(path, _document(written.keys), site, found.observed)
+        if is_ours:
+            _tag(client, vm, path, log)
     for note in (*written.notes, *found.notes):
         typer.echo(f"warning: {vm.name}: {note}, so {path} does not say it", err=True)
     tagged = f"VM {vm.vmid} on {vm.node} has the tag stackyard"
-    typer.echo(f"{path} is written, {tagged if change else 'and nothing else was done'}")
+    typer.echo(f"{path} is written, {tagged if is_ours else 'and nothing else was done'}")
 
 
-def _write(
-    client: "Client", path: Path, text: str, site: Path, observed: "Observed"
-) -> "Change | None":
-    """Write the file and, where it belongs to the site, take the VM over; else leave no file."""
+def _write(path: Path, text: str, site: Path, observed: "Observed") -> bool:
+    """Write the file and tell whether it belongs to the site; no file is left that does not fit."""
     from stackyard.cli import vms
     from stackyard.cli.files import write_new
-    from stackyard.proxmox.adopt import UnclearError, add_tag, check_adopted
-    from stackyard.proxmox.errors import ProxmoxError
+    from stackyard.proxmox.adopt import check_adopted
 
     write_new(path, text)
     if path.absolute().parent != (site / "vms").absolute():
-        return None
+        return False
     try:
         definitions, fleet_site = vms.load(site)
         vm = observed.vms[0]
@@ -76,14 +74,33 @@ def _write(
     except BaseException:
         path.unlink()
         raise
+    return True
+
+
+def _tag(client: "Client", vm: "ObservedVm", path: Path, log: "AuditLog") -> None:
+    """Take the VM over; where that fails no file is left, unless the VM may have the tag."""
+    from stackyard.proxmox.adopt import UnclearError, add_tag
+    from stackyard.proxmox.errors import ProxmoxError
+
+    # With the tag and without a file it would be pruned.
+    kept = (
+        f"{path} is kept: VM {vm.vmid} on {vm.node} may have the tag stackyard by now, "
+        "remove it if not"
+    )
     try:
-        return add_tag(client, vm)
-    except UnclearError as error:  # with the tag and without a file it would be pruned
-        tagged = f"VM {vm.vmid} on {vm.node} may have the tag stackyard by now"
-        raise UnclearError(f"{error}; {path} is kept: {tagged}, remove it if not") from error
+        add_tag(client, vm)
+    except UnclearError as error:
+        log(_event(vm, "failed", str(error)))
+        raise UnclearError(f"{error}; {kept}") from error
     except ProxmoxError:
         path.unlink()
         raise
+    except KeyboardInterrupt:
+        log(_event(vm, "failed", "interrupted"))
+        with suppress(OSError):  # the terminal may be what has gone
+            typer.echo(kept, err=True)
+        raise
+    log(_event(vm, "done"))
 
 
 def _inherited(site: Path) -> tuple[str, ...]:
@@ -109,8 +126,9 @@ def _document(keys: dict[str, Any]) -> str:
     return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, width=1000)
 
 
-def _event(vm: "ObservedVm", change: "Change") -> "Event":
+def _event(vm: "ObservedVm", state: "State", detail: str = "") -> "Event":
     from stackyard.nornir.processor import Event
+    from stackyard.proxmox.adopt import with_tag
 
-    before, after = {change.key: change.before}, {change.key: change.after}
-    return Event(str(vm.name), vm.vmid, vm.node, "import", "done", "", before, after)
+    before, after = {"tags": vm.tags}, {"tags": with_tag(vm).tags}
+    return Event(str(vm.name), vm.vmid, vm.node, "import", state, detail, before, after)

@@ -39,7 +39,12 @@ def write_new(path: Path, text: str) -> None:
     _check_name(path)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            try:
+                file.write(text)
+                file.flush()
+            except BaseException:
+                path.unlink()
+                raise
     except FileExistsError:
         raise FileError(f"{path} is there already: remove it, or name another --output") from None
     except OSError as error:

@@ -1,9 +1,12 @@
 """`import` and `drift`: what is there becomes a definition, and what is not as defined is told."""
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from apply_site import KEY, Site, make_site, vm
 from proxmox_lab import StartEndpoint
@@ -146,6 +149,27 @@ def test_what_cannot_be_taken_over_leaves_nothing(
     assert outside.returncode == 0, outside.stderr
     assert yaml.safe_load(elsewhere.read_text())["vmid"] == 400
     assert "tags" not in site.config("odd")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_import_that_is_interrupted_in_its_write_says_so(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, number: int
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    make(site, "node01", vmid=334, name="bare")
+    begun: list[subprocess.Popen[str]] = []
+    site.endpoint.set_fault("PUT", "/334/config$", meanwhile=lambda: begun[0].send_signal(number))
+    begun.append(site.begin("import", "bare"))
+    _out, err = begun[0].communicate(timeout=60)
+    assert begun[0].returncode == 128 + number
+    file = site.path / "vms" / "bare.yaml"
+    assert err.splitlines() == [
+        f"{file} is kept: VM 334 on node01 may have the tag stackyard by now, remove it if not",
+        "interrupted",
+    ]
+    assert file.exists()
+    entry = json.loads((site.path / ".stackyard" / "audit.jsonl").read_text())
+    assert (entry["vm"], entry["action"], entry["result"]) == ("bare", "import", "failed")
 
 
 def test_drift_tells_what_differs_and_only_reads(
