@@ -63,7 +63,12 @@ def up(path: Path, cache: Path, platform: Path, report: Report, *, machines: boo
         settings = Settings(str(platform.resolve()), str(cache.resolve()), image)
         settings.save(folder)
         report("starting the lab")
-        return _start(folder, settings)
+        try:
+            return _start(folder, settings)
+        except KeyboardInterrupt:  # nobody knows of it: it would only go on by itself
+            report("interrupted: taking the lab down again")
+            _remove(folder)
+            raise
 
 
 def find(path: Path) -> Lab | None:
@@ -89,8 +94,7 @@ def down(path: Path) -> bool:
     if not folder.path.exists():
         return False
     with _locked(folder):
-        _clean(folder)
-        folder.path.rmdir()
+        _remove(folder)
     return True
 
 
@@ -125,6 +129,11 @@ def _is_same(descriptor: int, path: Path) -> bool:
         return False
 
 
+def _remove(folder: Folder) -> None:
+    _clean(folder)
+    folder.path.rmdir()
+
+
 def _clean(folder: Folder) -> None:
     """End the lab's processes and remove what it wrote; LabError in a folder that is no lab's."""
     if not folder.settings.exists():
@@ -151,15 +160,19 @@ def _end(process: Process) -> None:
 def _start(folder: Folder, settings: Settings) -> Lab:
     descriptor = os.open(folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
     try:
-        starter = subprocess.run(
+        starter = subprocess.Popen(
             [sys.executable, "-m", "stackyard.lab.daemon", str(folder.path)],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
             cwd="/",
-            check=False,
         )
+        try:
+            starter.wait()
+        except KeyboardInterrupt:
+            starter.wait()  # it ends soon, and only then it is known what it has started
+            raise
     finally:
         os.close(descriptor)
     process = processes.load(folder.process)

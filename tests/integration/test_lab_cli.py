@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from lab_fixture import CACHE, ENTER, USER, RunningLab, stackyard, why_no_machines
+from lab_fixture import CACHE, ENTER, STACKYARD, USER, RunningLab, stackyard, why_no_machines
 
 from stackyard.lab import cgroups, control, processes, requirements
 from stackyard.lab.addresses import lab_id
+from stackyard.lab.platform_file import EXAMPLE
 
 HEEDLESS = "trap '' TERM; while :; do sleep 1; done"  # as an interactive shell
 
@@ -77,6 +78,24 @@ def test_up_and_down_can_be_said_twice(folder: Path) -> None:
     code, _, messages = say("down", folder)
     assert code == 0
     assert "no lab was up" in messages
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_up_leaves_no_lab(folder: Path, tmp_path: Path, number: int) -> None:
+    platform = tmp_path / "platform.yaml"
+    os.mkfifo(platform)  # which the lab reads a second time, and waits there
+    command = ("lab", "up", "--no-machines", "--dir", str(folder), "--platform", str(platform))
+    with subprocess.Popen([STACKYARD, *command], stderr=subprocess.PIPE, text=True) as starting:
+        platform.write_text(EXAMPLE.read_text())
+        while (process := processes.load(folder / "daemon.pid")) is None:
+            assert starting.poll() is None
+            time.sleep(0.01)
+        starting.send_signal(number)
+        _, messages = starting.communicate(timeout=60)
+    assert starting.returncode == 128 + number
+    assert messages.splitlines()[-1] == "interrupted"
+    assert not process.alive
+    assert not folder.exists()
 
 
 def test_exec_has_the_commands_exit_code_and_the_labs_variables(folder: Path) -> None:
