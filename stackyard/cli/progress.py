@@ -6,6 +6,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 from stackyard.cli.terminal import is_live
 
@@ -36,7 +37,7 @@ class Steps:
     def __call__(self, step: str) -> None:
         """Show a step."""
         if self._live is not None:
-            self._live.update(step)
+            self._live.update(Text(step))
         else:
             seconds = time.monotonic() - self._began
             self._console.print(f"[{seconds:5.1f} s] {step}", markup=False)

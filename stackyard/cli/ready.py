@@ -10,6 +10,9 @@ import typer
 from stackyard.cli.options import HERE, Site, check_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stackyard.cli.waiting import Waiting
     from stackyard.proxmox.client import Client
     from stackyard.run.probe import Probe
     from stackyard.run.target import Readiness
@@ -32,6 +35,9 @@ def ready(
 ) -> None:
     """Wait until VMs answer by ssh with their pinned host key and cloud-init is done."""
     from stackyard.cli import vms
+    from stackyard.cli.progress import Steps
+    from stackyard.cli.terminal import is_live
+    from stackyard.cli.waiting import LOG_SECONDS, Waiting
     from stackyard.fleet import known_hosts_of, load_fleet
     from stackyard.inventory import build_inventory
     from stackyard.proxmox.observe import observe
@@ -44,7 +50,11 @@ def ready(
     with vms.connected() as client:
         observed = observe(client, (), fleet.site, names=[vm.name for vm in fleet.definitions])
         selection = select_targets(fleet.definitions, inventory, observed, names or None)
-        results = wait_ready(selection.targets, probe(client, site), timeout, show)
+        with Steps() as step:
+            waiting = Waiting(step, 0 if is_live() else LOG_SECONDS)
+            waiting.begin(target.name for target in selection.targets)
+            look, tell = probe(client, site), showing(waiting)
+            results = wait_ready(selection.targets, look, timeout, tell, waiting.not_yet)
     rows = [_row(result) for result in results]
     rows += [(name, "", "no", reason) for name, reason in selection.missing.items()]
     for line in table(("VM", "address", "ready", ""), sorted(rows)):
@@ -67,13 +77,18 @@ def probe(client: "Client", site: Path) -> "Probe":
     )
 
 
-def show(result: "Readiness") -> None:
-    """Say on stderr how waiting for one host ended."""
-    name = result.target.name
-    end = "ready" if result.is_ready else result.reason
-    typer.echo(f"[{result.seconds:5.1f} s] {name}: {end}", err=True)
-    for note in result.notes:
-        typer.echo(f"warning: {name}: {note}", err=True)
+def showing(waiting: "Waiting") -> "Callable[[Readiness], None]":
+    """Return what says on stderr how waiting for a host ended."""
+
+    def show(result: "Readiness") -> None:
+        name = result.target.name
+        end = "ready" if result.is_ready else result.reason
+        typer.echo(f"[{result.seconds:5.1f} s] {name}: {end}", err=True)
+        for note in result.notes:
+            typer.echo(f"warning: {name}: {note}", err=True)
+        waiting.ended(result)
+
+    return show
 
 
 def _row(result: "Readiness") -> tuple[str, str, str, str]:

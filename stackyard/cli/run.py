@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackyard.cli.options import HERE, Site
-from stackyard.cli.ready import Timeout, probe, show, table
+from stackyard.cli.ready import Timeout, probe, showing, table
 from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(
     from stackyard.cli.interrupt import halting
     from stackyard.cli.leave import SIGNALS
     from stackyard.cli.steps import StepLines
+    from stackyard.cli.waiting import Waiting
     from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.halt import Halt
     from stackyard.routing import near_misses
@@ -51,7 +52,16 @@ def run(
     halt = Halt()
     with vms.connected() as client, vms.auditing(audit, site) as log:
         processor = EventProcessor(halt, StepLines(), log)
-        listener = Listener(_step, _play, show, (processor,), processor.tell, halt)
+        waiting = Waiting(_step)
+        listener = Listener(
+            step=_step,
+            play=_play,
+            ready=showing(waiting),
+            not_yet=waiting.not_yet,
+            processors=(processor,),
+            change=processor.tell,
+            halt=halt,
+        )
         means = Means(
             client, probe(client, site), site.absolute(), os.environ, output, timeout, listener
         )

@@ -27,7 +27,7 @@ from stackyard.run.folder import private_folder
 from stackyard.run.journal import Journal
 from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
 from stackyard.run.probe import Probe
-from stackyard.run.ready import DEADLINE_SECONDS, wait_ready
+from stackyard.run.ready import DEADLINE_SECONDS, NotYet, wait_ready
 from stackyard.run.report import Report
 from stackyard.run.request import Request
 from stackyard.run.select import select_targets
@@ -46,6 +46,7 @@ class Listener:
     step: Callable[[str], None] = lambda _text: None
     play: Callable[[PlayEvent], None] = lambda _event: None
     ready: Callable[[Readiness], None] = lambda _result: None
+    not_yet: NotYet = lambda _target, _answer: None
     processors: Sequence[Processor] = ()  # of Nornir, for the steps of apply
     change: Callable[[Event], None] = lambda _event: None  # a VM's that no apply makes
     halt: Halt = field(default_factory=Halt)  # once called, no step of an apply begins any more
@@ -193,8 +194,9 @@ class _Run:
         definitions, inventory = self.request.fleet.definitions, self.request.inventory
         selection = select_targets(definitions, inventory, observed, names)
         self.means.listener.step(f"wait: {', '.join(sorted(names))}")
+        listener = self.means.listener
         results = wait_ready(
-            selection.targets, self.means.probe, timeout, self.means.listener.ready
+            selection.targets, self.means.probe, timeout, listener.ready, listener.not_yet
         )
         ready = tuple(result.target.name for result in results if result.is_ready)
         self.report.ready.update(ready)

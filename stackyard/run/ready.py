@@ -13,6 +13,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.3, 5.0, 1.5
 _AT_ONCE = 16
 
 Look = Callable[[Target, Callable[[str], None]], None]
+NotYet = Callable[[Target, str], None]
 
 
 def wait_ready(
@@ -20,18 +21,28 @@ def wait_ready(
     probe: Look,
     timeout: float = DEADLINE_SECONDS,
     tell: Callable[[Readiness], None] = lambda _result: None,
+    not_yet: NotYet = lambda _target, _answer: None,
 ) -> tuple[Readiness, ...]:
     """Wait until every host is ready, or will not be, or `timeout` seconds are over.
 
     `probe` returns for a ready host, and raises NotYetError or ReadyError for another; see `Probe`.
-    `tell` is called for each host when its waiting ends. One host never keeps another's result.
+    `tell` is called for each host when its waiting ends, `not_yet` for each answer before that, and
+    never both at once. One host never keeps another's result.
     """
     if not targets:
         return ()
     began, stop, lock = time.monotonic(), threading.Event(), threading.Lock()
 
+    def look(target: Target, note: Callable[[str], None]) -> None:
+        try:
+            probe(target, note)
+        except NotYetError as error:
+            with lock:
+                not_yet(target, str(error))
+            raise
+
     def wait(target: Target) -> Readiness:
-        result = _wait_for(target, probe, began, began + timeout, stop)
+        result = _wait_for(target, look, began, began + timeout, stop)
         with lock:
             tell(result)
         return result

@@ -219,12 +219,18 @@ def test_who_never_answers_keeps_nobody_elses_result(
         dead = replace(target, name="k8s-dead", port=silent.getsockname()[1])
         silent.close()
         told: list[str] = []
+        answers: set[tuple[str, str]] = set()
         began = time.monotonic()
         results = wait_ready(
-            [dead, target], probe(), 1.0, lambda result: told.append(result.target.name)
+            [dead, target],
+            probe(),
+            1.0,
+            lambda result: told.append(result.target.name),
+            lambda waited, answer: answers.add((waited.name, answer)),
         )
     assert [result.is_ready for result in results] == [False, True]
     assert told == ["k8s-x", "k8s-dead"]
+    assert answers == {("k8s-dead", "no ssh yet: Connection refused")}
     assert 1.0 <= time.monotonic() - began < 5
     assert results[0].reason == "not ready after 1 s; no ssh yet: Connection refused"
     assert not [record for record in caplog.records if record.levelno > logging.ERROR]

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
 from ssh_server import SshServer, new_key
+from terminal import on_terminal
 
 from stackyard.lab.machine import Simulated
 
@@ -417,6 +418,21 @@ def test_ready_shows_each_vm_and_fails_if_one_is_not(stage: Stage) -> None:
     unknown = stage.run("ready", "k8s-aa")
     assert unknown.returncode == 1
     assert unknown.stderr == "error: there is no VM 'k8s-aa': did you mean k8s-a?\n"
+
+
+def test_who_is_waited_for_is_told_while_it_lasts(stage: Stage) -> None:
+    stage.define("k8s-b", variables={"ansible_host": "127.0.0.1", "ansible_port": 1})
+    assert stage.run("apply", "--yes", "--limit", "k8s-*").returncode == 0
+    waited = stage.run("ready", "k8s-a", "k8s-b", "--timeout", "1")
+    assert waited.stderr.splitlines()[0].endswith("s] waiting for k8s-a, k8s-b")
+    environ = {**os.environ, **stage.endpoint.environ, "TERM": "xterm"}
+    environ |= {"ANSIBLE_PRIVATE_KEY_FILE": str(stage.own_key)}
+    environ.pop("CI", None)
+    command = [sys.executable, "-m", "stackyard.cli.main", "ready", "--site", str(stage.site)]
+    code, sent = on_terminal([*command, "k8s-a", "k8s-b", "--timeout", "3"], environ)
+    assert code == 1
+    assert "waiting for k8s-b (no ssh yet: Connection refused)" in sent
+    assert sent.rfind("\x1b[?25h") > sent.rfind("\x1b[?25l") > -1
 
 
 def test_no_secret_and_no_wide_mode_is_left_behind(stage: Stage) -> None:
