@@ -82,7 +82,7 @@ def auditing(audit: Path | None, site: Path) -> "Iterator[AuditLog]":
         path = audit or private_folder(site) / "audit.jsonl"
     except OSError as error:
         raise AuditError(
-            f"{site} takes no audit log ({error.strerror}): name a file with --audit FILE"
+            f"{site.resolve()} takes no audit log ({error.strerror}): name a file with --audit FILE"
         ) from error
     log = AuditLog(path)
     try:

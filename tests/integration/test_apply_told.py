@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,26 @@ def test_without_an_audit_log_nothing_is_done(site: Site, tmp_path: Path) -> Non
         assert "--audit FILE" in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
     assert site.writes() == []
+
+
+def test_a_full_disk_leaves_the_audit_log_no_file_for_git_to_take(site: Site) -> None:
+    # As a full disk, but for one process.
+    command = [sys.executable, "-m", "stackyard.cli.main", "apply", "--yes"]
+    full = subprocess.run(
+        ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *command],
+        cwd=site.path,
+        env={**os.environ, **site.endpoint.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert full.returncode == 1
+    said = f"error: {site.path.resolve()} takes no audit log (File too large): name a file"
+    assert full.stderr == f"{said} with --audit FILE\n"
+    assert list((site.path / ".stackyard").iterdir()) == []
+    (site.path / ".stackyard" / ".gitignore").touch()  # as an earlier version may have left it
+    assert site.run("apply", "--yes").returncode == 0
+    assert (site.path / ".stackyard" / ".gitignore").read_text() == "*\n"
 
 
 def test_a_full_disk_under_the_audit_log_halts_and_tells_what_was_reached(site: Site) -> None:
