@@ -8,6 +8,7 @@ a sync changed, 64 a command line that makes no sense, 130 interrupted (129 and 
 
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -80,8 +81,23 @@ def _run(leaving: leave.Leaving) -> tuple[str, int]:
     return ("interrupted" if code == INTERRUPTED else ""), code or 0
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        typer.echo(f"stackyard {version('stackyard')}")
+        raise typer.Exit
+
+
 @app.callback()
-def stackyard() -> None:
+def stackyard(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """YAML VM definitions in, running clusters and their kubeconfigs out."""
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,14 @@ def test_a_terminal_without_a_cursor_gets_a_line_for_each_step(
     first, second = capsys.readouterr().err.splitlines()
     assert first.endswith("building the image")
     assert second.endswith("starting [the lab]")
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    done = subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, f"stackyard {project['version']}\n")
