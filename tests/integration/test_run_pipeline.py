@@ -350,6 +350,24 @@ def test_a_signal_in_a_play_ends_it_and_tells_what_was_reached(
     until(lambda: has_ended(sleeper))
 
 
+def test_a_signal_while_vms_are_made_begins_no_step_more(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    begun: list[subprocess.Popen[str]] = []
+    stage.endpoint.set_fault(
+        "GET", "/tasks/.*qmclone.*/status$", meanwhile=lambda: begun[0].send_signal(signal.SIGTERM)
+    )
+    begun.append(stage.started("run", "--commit", "HEAD"))
+    said = begun[0].communicate(timeout=60)[1]
+    assert begun[0].returncode == 128 + signal.SIGTERM
+    assert "interrupted; not configured: k8s-a; run again" in said
+    assert stage.journal()[-1]["step"] == "interrupted"
+    (entry,) = map(json.loads, (stage.site / ".stackyard" / "audit.jsonl").read_text().splitlines())
+    assert (entry["vm"], entry["action"]) == ("k8s-a", "clone")
+    assert entry["task"]
+    writes = [r["path"] for r in stage.endpoint.requests() if r["method"] != "GET"]
+    assert [path.rpartition("/")[2] for path in writes] == ["clone"]
+
+
 def test_a_play_does_not_outlive_a_run_that_was_killed_by_more_than_a_task(stage: Stage) -> None:
     process, sleeper = begin_a_long_play(stage)
     with process:
