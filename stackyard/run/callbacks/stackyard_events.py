@@ -7,6 +7,7 @@ task with `no_log` not even that.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 from typing import Any
@@ -42,8 +43,23 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
             self.disabled = True
             return
         self._descriptor = int(descriptor)
-        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, lambda _number, _frame: _end())
+        self._is_ending = False
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._end)
+
+    def _end(self, *_signal: Any) -> None:
+        """End the play and its workers, which are in sessions of their own.
+
+        Ansible tells them of no SIGHUP, and of a SIGTERM only if no second one follows at once.
+        """
+        if self._is_ending:
+            return
+        self._is_ending = True
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         self._write(event="play", play=play.get_name())
@@ -90,12 +106,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
             while left:
                 left = left[os.write(self._descriptor, left) :]
         except BrokenPipeError:  # stackyard was killed: its next run may begin this play again
-            _end()
-
-
-def _end() -> None:
-    """End the play with all its workers, which Ansible tells of a SIGTERM and of no SIGHUP."""
-    os.kill(os.getpid(), signal.SIGTERM)
+            self._end()
 
 
 def _part(result: Any, name: str) -> Any:
