@@ -20,6 +20,7 @@ from proxmoxer import ProxmoxResource, ResourceException
 from stackyard.proxmox import transport
 from stackyard.proxmox.errors import ApiError, ConnectionFailedError, ProxmoxError
 from stackyard.proxmox.settings import Settings
+from stackyard.proxmox.unanswered import was_broken, was_refused
 
 READ_DEADLINE_SECONDS = 20.0
 LOCK_DEADLINE_SECONDS = 60.0
@@ -33,9 +34,13 @@ _RANDOM = random.SystemRandom()
 logging.getLogger("proxmoxer.core").disabled = True  # it logs request bodies
 
 TOLD_AFTER_SECONDS = 2.0  # of waiting
-Tell = Callable[[str], None]
 
 Params = Mapping[str, "str | int | float | bool | None"]
+
+
+def no_api(url: str) -> ConnectionFailedError:
+    """Return the error of an answer that none of Proxmox's is like."""
+    return ConnectionFailedError(f"{url} answered, but not as a Proxmox API", "check PROXMOX_URL")
 
 
 class _Serializer:
@@ -45,10 +50,7 @@ class _Serializer:
         try:
             return json.loads(answer.content)["data"]
         except (ValueError, KeyError, TypeError) as error:
-            raise ConnectionFailedError(
-                f"{answer.url.partition('/api2/')[0]} answered, but not as a Proxmox API: "
-                "check PROXMOX_URL"
-            ) from error
+            raise no_api(answer.url.partition("/api2/")[0]) from error
 
     def loads_errors(self, answer: transport.Answer) -> Any:
         """Return the refused parameters; bodies of 401, 595 and 596 are empty."""
@@ -73,8 +75,9 @@ class _Token:
 class _Ticket:
     """Logs in with a password, and again before the ticket expires."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tell: transport.Tell) -> None:
         self._settings = settings
+        self._tell = tell
         self._lock = threading.Lock()
         self._ticket, self._csrf, self._born = "", "", 0.0
 
@@ -88,23 +91,29 @@ class _Ticket:
     def _log_in(self) -> None:
         url = f"{self._settings.url}/api2/json/access/ticket"
         data = {"username": self._settings.user, "password": self._settings.password}
-        with closing(transport.Session(self._settings, lambda _method: {})) as session:
+        was_answered = bool(self._ticket)
+        session = transport.Session(self._settings, lambda _method: {}, self._tell, was_answered)
+        with closing(session):
             answer = session.request("POST", url, data=data)
         if answer.status_code != HTTPStatus.OK:
-            raise ApiError("POST /access/ticket", answer.status_code, answer.reason)
+            request, is_first = "POST /access/ticket", not was_answered
+            raise ApiError(request, answer.status_code, answer.reason, is_first=is_first)
         ticket = _Serializer().loads(answer)
-        self._ticket, self._csrf = ticket["ticket"], ticket["CSRFPreventionToken"]
+        try:
+            self._ticket, self._csrf = ticket["ticket"], ticket["CSRFPreventionToken"]
+        except (KeyError, TypeError) as error:
+            raise no_api(self._settings.url) from error
         self._born = time.monotonic()
 
 
 class Client:
     """A connection to one cluster, through any of its nodes; `tell` is told of long waits."""
 
-    def __init__(self, settings: Settings, tell: Tell = lambda _sentence: None) -> None:
+    def __init__(self, settings: Settings, tell: transport.Tell = lambda _sentence: None) -> None:
         self.settings = settings
         self.tell = tell
-        sign = _Token(settings) if settings.token_secret else _Ticket(settings)
-        self._session = transport.Session(settings, sign)
+        sign = _Token(settings) if settings.token_secret else _Ticket(settings, tell)
+        self._session = transport.Session(settings, sign, tell)
         self._api = ProxmoxResource(
             base_url=f"{settings.url}/api2/json",
             session=self._session,
@@ -130,9 +139,13 @@ class Client:
 
         Raises:
             ApiError: Proxmox refused.
-            ConnectionFailedError: no answer came.
+            ConnectionFailedError: no answer came, or one that is no object and no list of them.
         """
-        return self._repeat("GET", path, params, READ_DEADLINE_SECONDS, _is_hiccup)
+        data = self._repeat("GET", path, params, READ_DEADLINE_SECONDS, _is_hiccup)
+        rows = data if isinstance(data, list) else [data]
+        if not all(isinstance(row, dict) for row in rows):
+            raise no_api(self.settings.url)
+        return data
 
     def post(self, path: str, **params: str | float | bool | None) -> Any:
         """Write; see `get` for what is raised. Repeated only when nothing was applied."""
@@ -182,7 +195,7 @@ class Client:
                 if late or not self._answered or not may_repeat(error):
                     raise
                 if waited > TOLD_AFTER_SECONDS and not is_told:
-                    self.tell(f"{error}; tried again for up to {patience:.0f} s")
+                    self.tell(f"{error.what}; tried again for up to {patience:.0f} s")
                     is_told = True
             time.sleep(pause * _RANDOM.uniform(0.5, 1.0))
             pause = min(pause * 2, 5.0)
@@ -193,8 +206,9 @@ class Client:
         try:
             data = call(**{key: _plain(value) for key, value in params.items()})
         except ResourceException as error:
+            is_first = not self._answered
             self._answered = error.status_code != HTTPStatus.UNAUTHORIZED
-            raise _api_error(f"{method} {path}", error) from None
+            raise _api_error(f"{method} {path}", error, is_first) from None
         self._answered = True
         return data
 
@@ -204,19 +218,19 @@ def _plain(value: str | float | bool | None) -> str | float | None:
     return int(value) if isinstance(value, bool) else value
 
 
-def _api_error(request: str, error: ResourceException) -> ApiError:
+def _api_error(request: str, error: ResourceException, is_first: bool) -> ApiError:
     errors = error.errors if isinstance(error.errors, dict) else {}
     named = {key: text for key, text in errors.items() if isinstance(text, str)}
-    return ApiError(request, error.status_code, str(error.content), named)
+    return ApiError(request, error.status_code, str(error.content), named, is_first)
 
 
 def _is_hiccup(error: ProxmoxError) -> bool:
     if isinstance(error, ApiError):
         return error.status in _TRANSIENT
-    return transport.was_broken(error.__cause__)
+    return was_broken(error.__cause__)
 
 
 def _is_unapplied(error: ProxmoxError) -> bool:
     if isinstance(error, ApiError):
         return error.is_locked or (error.status == _NO_NODE and "refused" in error.reason)
-    return error.__cause__ is not None and transport.was_refused(error.__cause__)
+    return error.__cause__ is not None and was_refused(error.__cause__)

@@ -9,6 +9,11 @@ from stackyard.errors import StackyardError
 class ProxmoxError(StackyardError):
     """The root of this room's errors."""
 
+    @property
+    def what(self) -> str:
+        """What is wrong, without what to do."""
+        return str(self)
+
 
 class SettingsError(ProxmoxError):
     """The environment does not say how to reach Proxmox, or says it twice."""
@@ -16,6 +21,15 @@ class SettingsError(ProxmoxError):
 
 class ConnectionFailedError(ProxmoxError):
     """No answer came: not reachable, not trusted, or not in time."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        self._what = what
+        super().__init__(f"{what}: {advice}")
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without what to do."""
+        return self._what
 
 
 class ApiError(ProxmoxError):
@@ -25,13 +39,20 @@ class ApiError(ProxmoxError):
     """
 
     def __init__(
-        self, request: str, status: int, reason: str, errors: Mapping[str, str] | None = None
+        self,
+        request: str,
+        status: int,
+        reason: str,
+        errors: Mapping[str, str] | None = None,
+        is_first: bool = False,  # answer of a server, which may be none of Proxmox then
     ) -> None:
         self.status = status
         self.reason = reason
         self.errors = dict(errors or {})
         details = "; ".join(f"{name}: {' '.join(t.split())}" for name, t in self.errors.items())
         hint = " (check the credentials in PROXMOX_*)" if status == HTTPStatus.UNAUTHORIZED else ""
+        if is_first and status == HTTPStatus.NOT_FOUND:
+            hint = " (check PROXMOX_URL)"
         text = f"{status} {reason.strip()}{f' ({details})' if details else ''}{hint}"
         super().__init__(f"Proxmox refused {request}: {text}")
 
@@ -91,6 +112,15 @@ class TaskError(ProxmoxError):
 
 class TaskTimeoutError(ProxmoxError):
     """A task was still running when our patience ended; it goes on without us."""
+
+
+class LostTaskError(ProxmoxError):
+    """Nobody knows how a task that was accepted ends, for Proxmox does not answer any more."""
+
+    def __init__(self, upid: str, error: ProxmoxError) -> None:
+        super().__init__(
+            f"lost the connection: {error.what}; the task {upid} may go on: apply again"
+        )
 
 
 class WorldMovedError(ProxmoxError):

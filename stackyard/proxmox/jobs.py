@@ -12,7 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 from stackyard.proxmox.client import LOCK_DEADLINE_SECONDS, Client
-from stackyard.proxmox.errors import ProxmoxError, TaskError, TaskTimeoutError
+from stackyard.proxmox.errors import (
+    ApiError,
+    ConnectionFailedError,
+    LostTaskError,
+    ProxmoxError,
+    TaskError,
+    TaskTimeoutError,
+)
 from stackyard.proxmox.pace import Pace
 from stackyard.proxmox.pauses import growing
 
@@ -71,6 +78,7 @@ class Jobs:
         Raises:
             TaskError: it ended with an error.
             TaskTimeoutError: it did not end in `TASK_DEADLINE_SECONDS`, or those of a copy.
+            LostTaskError: nobody could be asked for its end.
         """
         deadline = time.monotonic() + LOCK_DEADLINE_SECONDS
         pauses, is_told = growing(LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS), False
@@ -105,7 +113,14 @@ class Jobs:
             expected = EXPECTED_SECONDS.get(kind, UNEXPECTED_SECONDS)
             pace = self._paces.setdefault(kind, Pace(expected))
         patience = COPY_DEADLINE_SECONDS if kind in _COPIES else TASK_DEADLINE_SECONDS
-        status = self._watch(what, path, pace, patience)
+        try:
+            status = self._watch(what, path, pace, patience)
+        except ConnectionFailedError as error:
+            raise LostTaskError(upid, error) from error
+        except ApiError as error:
+            if error.is_refusal:
+                raise
+            raise LostTaskError(upid, error) from error
         text = str(status.get("exitstatus", ""))
         if not _succeeded(status):
             raise TaskError(what, text)

@@ -15,11 +15,13 @@ from urllib3.exceptions import ReadTimeoutError
 
 from stackyard.inventory import Host, Inventory
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import ApiError, ConnectionFailedError, ProxmoxError
+from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
+from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.overlay import Include, match
 from stackyard.proxmox.settings import Settings
-from stackyard.proxmox.transport import POOL_SIZE, was_broken
+from stackyard.proxmox.transport import POOL_SIZE
+from stackyard.proxmox.unanswered import was_broken
 
 _UNREACHABLE = range(595, 600)
 _GATEWAY = range(502, 505)
@@ -70,8 +72,8 @@ def is_down(error: ProxmoxError) -> bool:
 
 
 def _vms(client: Client, pool: ThreadPoolExecutor) -> list[Facts]:
-    resources = pool.submit(_rows, client, "/cluster/resources", type="vm")
-    nodes = [row["node"] for row in _rows(client, "/nodes") if row.get("status") == "online"]
+    resources = pool.submit(client.get, "/cluster/resources", type="vm")
+    nodes = [row["node"] for row in read_nodes(client) if row.get("status") == "online"]
     listed = dict(zip(nodes, pool.map(_list(client), nodes), strict=True))
     rows = {int(row["vmid"]): row for row in resources.result() if row.get("type") == "qemu"}
     pools = {vmid: row.get("pool") for vmid, row in rows.items()}
@@ -87,23 +89,13 @@ def _vms(client: Client, pool: ThreadPoolExecutor) -> list[Facts]:
 def _list(client: Client) -> Callable[[str], Rows | None]:
     def read(node: str) -> Rows | None:
         try:
-            return _rows(client, f"/nodes/{node}/qemu")
+            return list(client.get(f"/nodes/{node}/qemu"))
         except ApiError as error:
             if error.status in _UNREACHABLE:
                 return None
             raise
 
     return read
-
-
-def _rows(client: Client, path: str, **params: str) -> Rows:
-    rows = client.get(path, **params)
-    if not isinstance(rows, list):
-        raise ConnectionFailedError(
-            f"{client.settings.url} answered GET {path} without a list, which no Proxmox API does: "
-            "check PROXMOX_URL"
-        )
-    return rows
 
 
 def _facts(node: str, row: Mapping[str, Any], pools: Mapping[int, str | None]) -> Facts:

@@ -19,6 +19,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
+from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.taken import with_taken
 from stackyard.proxmox.transport import POOL_SIZE
@@ -157,7 +158,7 @@ def _concerned(
 
 
 def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
-    rows = client.get("/nodes")
+    rows = read_nodes(client)
     nodes = {str(row["node"]): row.get("status") == "online" for row in rows}
     online = [node for node, is_online in nodes.items() if is_online]
     lists = dict(zip(online, pool.map(_list(client), online), strict=True))

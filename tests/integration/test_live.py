@@ -152,7 +152,7 @@ def test_an_answer_without_a_list_is_a_sentence(
 ) -> None:
     lab = started(proxmox_endpoint)
     monkeypatch.setattr(client_module.Client, "get", lambda *_path, **_params: None)
-    with pytest.raises(ConnectionFailedError, match="answered GET /nodes without a list"):
+    with pytest.raises(ConnectionFailedError, match="answered, but not as a Proxmox API"):
         read(lab, site("leased"))
 
 
