@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.model import Source
 from stackyard.definitions.reading import read_mapping, read_text
 from stackyard.definitions.values import Report, check_keys
 from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, read_values, take_values
@@ -36,6 +37,7 @@ def read_defaults(path: Path) -> tuple[Defaults, list[Problem]]:
     defaults = Defaults(document.line, INHERITABLE & wrong, report.path)
     defaults.update({name: value for name, value in document.items() if name not in wrong})
     defaults.lines = document.lines
+    defaults.source = Source(report.path, document.lines)
     defaults.checked = take_values(defaults, defaults, Report(report.path))
     return defaults, report.problems
 

@@ -101,9 +101,8 @@ def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
     if not values["name"]:
         return None
     lines = _device_lines(document) | document.lines
-    return Definition(
-        source=Source(report.path, lines, given_attributes(document, defaults)), **values
-    )
+    given = given_attributes(document, defaults)
+    return Definition(source=Source(report.path, lines, given, defaults.source), **values)
 
 
 def _device_lines(mapping: Mapping) -> dict[str, int]:

@@ -102,10 +102,16 @@ class Source:
     path: str
     lines: Mapping[str, int] = field(default_factory=dict)
     given: frozenset[str] = frozenset()  # the fields that the file or the defaults give
+    defaults: "Source | None" = None  # where what it inherits was read
 
     def at(self, key: str = "name") -> str:
         """Return `file:line` of a key, or of the file's first line where the key is absent."""
         return f"{self.path}:{self.lines.get(key, 1)}"
+
+    def origin(self, key: str) -> str:
+        """Return `file:line` of a key, in the defaults where it is inherited."""
+        source = self if key in self.lines else self.defaults or self
+        return source.at(key)
 
 
 @dataclass(frozen=True, slots=True)

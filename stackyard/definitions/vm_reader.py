@@ -10,6 +10,7 @@ from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read
 from stackyard.definitions.disks import read_disks
 from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.keys import REQUIRED, VM_KEYS
+from stackyard.definitions.model import Source
 from stackyard.definitions.networks import MOST_NICS, read_ipconfigs, read_networks
 from stackyard.definitions.values import Report, take
 
@@ -48,6 +49,7 @@ class Defaults(Mapping):
         self.path = path
         self.lost = lost
         self.checked: dict[str, Any] = {}
+        self.source: Source | None = None
 
 
 def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:

@@ -26,15 +26,15 @@ def resolve(
 def _resolved(vm: Definition, environ: Mapping[str, str]) -> Definition:
     if not isinstance(vm.sshkeys, Reference):
         return vm
-    value = environ.get(vm.sshkeys.env, "").strip()
+    value, place = environ.get(vm.sshkeys.env, "").strip(), vm.source.origin("sshkeys")
     if not value:
         raise ResolveError(
-            f"{vm.source.at('sshkeys')}: sshkeys of {vm.name} come from {vm.sshkeys.env}, which is"
+            f"{place}: sshkeys of {vm.name} come from {vm.sshkeys.env}, which is"
             f' not set: export {vm.sshkeys.env}="$(cat ~/.ssh/id_ed25519.pub)"'
         )
     try:
         return replace(vm, sshkeys=public_keys(value.splitlines()))
     except BadValueError as error:
         raise ResolveError(
-            f"{vm.source.at('sshkeys')}: {vm.sshkeys.env}, the sshkeys of {vm.name}, {error}"
+            f"{place}: {vm.sshkeys.env}, the sshkeys of {vm.name}, {error}"
         ) from None

@@ -409,6 +409,19 @@ def test_references_are_resolved_from_the_environment(tmp_path: Path) -> None:
         resolve(fleet.definitions, {})
 
 
+def test_an_inherited_reference_is_named_where_it_stands(tmp_path: Path) -> None:
+    folder = site(tmp_path, vm("a"))
+    defaults = folder / "vms" / "_defaults.yaml"
+    defaults.write_text("# shared\nsshkeys: {env: MY_KEYS}\n")
+    fleet = load_fleet(folder)
+    with pytest.raises(ResolveError) as caught:
+        resolve(fleet.definitions, {})
+    assert str(caught.value).startswith(f"{defaults}:2: sshkeys of a come from MY_KEYS")
+    with pytest.raises(ResolveError) as caught:
+        resolve(fleet.definitions, {"MY_KEYS": "none"})
+    assert str(caught.value).startswith(f"{defaults}:2: MY_KEYS, the sshkeys of a, ")
+
+
 def test_a_private_key_in_the_environment_goes_nowhere(tmp_path: Path) -> None:
     fleet = load_fleet(site(tmp_path, vm("a", "sshkeys: {env: MY_KEYS}\n")))
     secret = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from nornir import InitNornir
 from nornir.core.filter import F
 
 from stackyard.cli.demo import CLUSTER, LOAD_BALANCERS, to_run, without_context
+from stackyard.definitions.model import Reference
 from stackyard.fleet import load_fleet
 
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,15 @@ def test_it_is_valid_and_has_what_the_demo_shows() -> None:
     assert [vm.name for vm in fleet.definitions if vm.vm_state == "stopped"] == ["postgres"]
     assert [vm.name for vm in fleet.definitions if not vm.managed] == ["pihole"]
     assert {by_name[name].target_node for name in K3S} == {"node01", "node02", "node03"}
+
+
+def test_the_readme_exports_what_its_definitions_take_from_the_environment() -> None:
+    vms = load_fleet(ROOT).definitions
+    referred = {vm.sshkeys.env for vm in vms if isinstance(vm.sshkeys, Reference)}
+    chapter = (ROOT / "README.md").read_text().partition("## On your Proxmox")[2]
+    exported = set(re.findall(r"[ $]([A-Z_0-9]+)=", chapter.partition("stackyard plan\n")[0]))
+    assert referred
+    assert referred <= exported
 
 
 def test_validate_from_the_checkout_without_any_setting() -> None:
