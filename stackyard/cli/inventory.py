@@ -65,16 +65,27 @@ def export(
     from stackyard.cli.files import write_public
     from stackyard.inventory.export import FORMATS
 
-    # Pinned keys are found beside the file, so that it works in every checkout.
-    folder = (output.parent if output else site / "inventory").absolute()
-    known_hosts = os.path.relpath((site / "inventory" / "known_hosts").absolute(), folder)
-    inventory = _load(site, Path("{{ inventory_dir }}", known_hosts), allow_empty=allow_empty)
+    inventory = _load(site, _pinned(site, output), allow_empty=allow_empty)
     text = FORMATS[form](inventory)
     if output is None:
         typer.echo(text, nl=False)
         return
     write_public(output, text)
     typer.echo(f"{len(inventory.hosts)} hosts in {output}", err=True)
+
+
+def _pinned(site: Path, output: Path | None) -> Path:
+    """Return where an export has the pinned keys: from beside the file on, in every checkout.
+
+    Nobody knows where standard output is kept, so that it has the whole path.
+    """
+    from stackyard.fleet import known_hosts_of
+    from stackyard.fleet.load import KNOWN_HOSTS
+
+    known_hosts = known_hosts_of(site, os.environ)
+    if output is None or Path(os.environ.get(KNOWN_HOSTS, "")).is_absolute():
+        return known_hosts
+    return Path("{{ inventory_dir }}", os.path.relpath(known_hosts, output.parent.absolute()))
 
 
 def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = False) -> "Inventory":

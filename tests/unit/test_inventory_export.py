@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = "{{ lookup('ansible.builtin.env', 'HOME') }}"
 
 
-def stackyard(*arguments: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+def stackyard(
+    *arguments: str | Path, code: int = 0, **environ: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", "inventory", *map(str, arguments)],
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,
         check=False,
@@ -95,6 +99,32 @@ def test_a_pipe_is_no_file_to_write(site: Path) -> None:
     assert done.stderr == (
         "error: /dev/stdout is no regular file: name one, or leave the option out\n"
     )
+
+
+def pinned(text: str) -> str:
+    """Return the file of pinned keys that an export in YAML names."""
+    common = yaml.safe_load(text.replace("!unsafe", ""))["all"]["vars"]["ansible_ssh_common_args"]
+    option = next(word for word in shlex.split(common) if word.startswith("UserKnownHostsFile="))
+    return option.partition("=")[2].strip('"')
+
+
+def test_an_export_to_standard_output_reaches_its_hosts_wherever_it_is_kept(site: Path) -> None:
+    known_hosts = site / "inventory" / "known_hosts"
+    assert pinned(stackyard("export", "--site", site).stdout) == str(known_hosts)
+    for named in ("lab_hosts", "/x/y"):
+        done = stackyard("export", "--site", site, STACKYARD_KNOWN_HOSTS=named)
+        assert pinned(done.stdout) == str(site / "inventory" / named)
+
+
+def test_a_file_that_is_exported_follows_the_setting_of_pinned_keys(site: Path) -> None:
+    output = site / "hosts.yml"
+    for named, found in (
+        ("", "{{ inventory_dir }}/inventory/known_hosts"),
+        ("lab_hosts", "{{ inventory_dir }}/inventory/lab_hosts"),
+        ("/x/y", "/x/y"),
+    ):
+        stackyard("export", "--site", site, "--output", output, STACKYARD_KNOWN_HOSTS=named)
+        assert pinned(output.read_text()) == found
 
 
 @pytest.mark.parametrize("form", ["yaml", "json"])
