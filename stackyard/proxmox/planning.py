@@ -64,11 +64,16 @@ def plan_removal(
 ) -> tuple[Plan, Observed]:
     """Observe one VM and plan its removal; reads only.
 
+    While it is being made it has no name: its definition tells which VMID it gets, and so what to
+    wait for.
+
     Raises:
         ProxmoxError, PlanError: see `observe`, `check_sight` and `plan_destroy`.
     """
     fleet = tuple(definitions)
-    observed = observe(client, (), site, names=(name,))
+    is_defined = any(vm.name == name and vm.managed for vm in fleet)
+    known, limit = (fleet, name) if is_defined else ((), None)
+    observed = observe(client, known, site, limit, names=(name,))
     check_sight(client, observed)
     plan = plan_destroy(name, fleet, observed)
     refused = () if client.settings.is_root else root_only(fleet, plan)

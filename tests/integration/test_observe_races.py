@@ -16,7 +16,7 @@ from stackyard.plan import TAG, Plan
 from stackyard.plan.observed import marker
 from stackyard.proxmox import makings, observe
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.planning import plan_fleet
+from stackyard.proxmox.planning import plan_fleet, plan_removal
 from stackyard.proxmox.settings import Settings
 
 NODE = "/nodes/node01/qemu"
@@ -100,6 +100,15 @@ def test_who_waits_for_a_vm_is_told(site: Site, monkeypatch: pytest.MonkeyPatch)
     assert told == [
         f"waiting for VM {made.vmid} on node01: Proxmox is still making what may be one of yours"
     ]
+
+
+def test_a_removal_waits_for_a_vm_that_is_being_made(site: Site) -> None:
+    fleet = load_fleet(site.path)
+    with Client(Settings.from_environment(site.endpoint.environ)) as client:
+        (made,) = plan_fleet(client, fleet.definitions, fleet.site)[0].actions
+        begin(site, made.vmid)
+        planned, _ = plan_removal(client, "k8s-0", fleet.definitions, fleet.site)
+    assert [(a.verb, a.name, a.vmid) for a in planned.actions] == [("destroy", "k8s-0", made.vmid)]
 
 
 def test_somebody_elses_clone_is_not_waited_for_long(
