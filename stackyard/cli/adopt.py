@@ -10,6 +10,8 @@ from stackyard.cli.options import HERE, Site
 from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:
+    from stackyard.definitions.load import DefinitionsError
+    from stackyard.errors import StackyardError
     from stackyard.nornir.audit import AuditLog
     from stackyard.nornir.processor import Event, State
     from stackyard.plan import Observed, ObservedVm
@@ -61,6 +63,7 @@ def _write(path: Path, text: str, site: Path, observed: "Observed") -> bool:
     """Write the file and tell whether it belongs to the site; no file is left that does not fit."""
     from stackyard.cli import vms
     from stackyard.cli.files import write_new
+    from stackyard.definitions.load import DefinitionsError
     from stackyard.proxmox.adopt import check_adopted
 
     write_new(path, text)
@@ -71,6 +74,9 @@ def _write(path: Path, text: str, site: Path, observed: "Observed") -> bool:
         vm = observed.vms[0]
         definition = next(d for d in definitions if d.name == vm.name)
         check_adopted(definition, observed, fleet_site)
+    except DefinitionsError as error:
+        path.unlink()
+        raise _without_file(error, path) from None
     except BaseException:
         path.unlink()
         raise
@@ -101,6 +107,20 @@ def _tag(client: "Client", vm: "ObservedVm", path: Path, log: "AuditLog") -> Non
             typer.echo(kept, err=True)
         raise
     log(_event(vm, "done"))
+
+
+def _without_file(error: "DefinitionsError", path: Path) -> "StackyardError":
+    """Return the mistakes of a site, those of a file that is not there any more without it."""
+    from stackyard.errors import StackyardError
+
+    return StackyardError(
+        "\n".join(
+            f"the definition that the import would write is refused: {problem.sentence}"
+            if Path(problem.path).absolute() == path.absolute()
+            else str(problem)
+            for problem in error.problems
+        )
+    )
 
 
 def _inherited(site: Path) -> tuple[str, ...]:

@@ -144,7 +144,10 @@ def test_what_cannot_be_taken_over_leaves_nothing(
     outside = site.run("import", "odd", "--output", str(elsewhere))
 
     assert refused.returncode == 1
-    assert "has gw= without an address in ip=" in refused.stderr
+    assert refused.stderr == (
+        "error: the definition that the import would write is refused: ipconfig0 has gw= without "
+        "an address in ip=\n"
+    )
     assert not (site.path / "vms" / "odd.yaml").exists()
     assert outside.returncode == 0, outside.stderr
     assert yaml.safe_load(elsewhere.read_text())["vmid"] == 400
