@@ -1,5 +1,6 @@
 """A site in, its fleet or all of its mistakes out."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,16 @@ from stackyard.definitions.document import Problem
 from stackyard.definitions.files import DEFAULTS
 from stackyard.definitions.load import DefinitionsError, read_vms
 from stackyard.definitions.model import Definition
+from stackyard.errors import StackyardError
 from stackyard.fleet.check import check_fleet
 from stackyard.fleet.site import Site, read_site
 from stackyard.inventory import ClashError, build_inventory
 
 KNOWN_HOSTS = "STACKYARD_KNOWN_HOSTS"
+
+
+class NoSiteError(StackyardError):
+    """A folder is not a site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +29,25 @@ class Fleet:
     definitions: tuple[Definition, ...]
 
 
+def check_site(site: Path) -> None:
+    """Refuse a folder that has no definitions at all: most likely the wrong one.
+
+    Raises:
+        NoSiteError: it has no vms/.
+    """
+    if not os.path.lexists(site / "vms"):
+        raise NoSiteError(f"{site.absolute()} is no site (it has no vms/): name one, --site DIR")
+
+
 def load_fleet(site: Path, *, allow_empty: bool = False) -> Fleet:
     """Load a site and check all of it.
 
     Raises:
+        NoSiteError: the folder is none.
         DefinitionsError: with every mistake of every file, or that there is no definition and
             there must be one.
     """
+    check_site(site)
     definitions, problems = read_vms(site / "vms", allow_empty=allow_empty)
     loaded, mistakes = read_site(site)
     wrong = {problem.path for problem in problems}

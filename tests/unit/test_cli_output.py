@@ -45,7 +45,7 @@ def test_an_error_is_told_even_if_nothing_can_be_printed(tmp_path: Path) -> None
             check=False,
         )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "vms:1: cannot be read" in done.stderr
+    assert "is no site" in done.stderr
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
@@ -115,3 +115,23 @@ def test_the_version_is_the_projects() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, f"stackyard {project['version']}\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["plan", "apply", "validate", "drift", "ready", "inventory list", "inventory export"]
+)
+def test_a_folder_that_is_no_site_is_told_by_its_whole_path(command: str, tmp_path: Path) -> None:
+    done = run_in(tmp_path, *command.split())
+    said = f"error: {tmp_path} is no site (it has no vms/): name one, --site DIR\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def run_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "stackyard.cli.main", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -30,4 +30,4 @@ def test_parsing_a_command_line_loads_nothing_heavy() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    assert loaded.stdout == "DefinitionsError\n[]\n"
+    assert loaded.stdout == "NoSiteError\n[]\n"
