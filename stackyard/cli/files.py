@@ -14,7 +14,7 @@ def write_atomically(path: Path, text: str) -> None:
     """Write a file for its owner alone (0600), in place of one that is there.
 
     Raises:
-        FileError: it may not be written, is no regular file, or is named -.
+        FileError: it may not be written, is no regular file, or is named -; its folder is missing.
     """
     _replace(path, text, lambda _: 0o600)
 
@@ -23,7 +23,7 @@ def write_public(path: Path, text: str) -> None:
     """Write a file that others may read (0644), or whose mode was chosen before.
 
     Raises:
-        FileError: it may not be written, is no regular file, or is named -.
+        FileError: it may not be written, is no regular file, or is named -; its folder is missing.
     """
     from stackyard.stores.replace import kept_mode
 
@@ -59,6 +59,7 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
     try:
         _check_kind(path)
         target = path.resolve()
+        target.parent.stat()  # a folder that is missing is a typing error more often than a wish
         with locked(target):
             replace(target, text.encode(), mode(target))
     except (OSError, RuntimeError) as error:

@@ -126,6 +126,15 @@ def test_a_folder_that_is_no_site_is_told_by_its_whole_path(command: str, tmp_pa
     assert (done.returncode, done.stderr) == (1, said)
 
 
+def test_a_file_is_not_written_into_a_folder_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text("name: a\ntarget_node: n\n")
+    done = run_in(tmp_path, "inventory", "export", "--output", "missing/hosts.yml")
+    said = "error: missing/hosts.yml cannot be written: No such file or directory\n"
+    assert (done.returncode, done.stderr) == (1, said)
+    assert not (tmp_path / "missing").exists()
+
+
 def run_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", *arguments],
