@@ -49,13 +49,14 @@ def check_keys(
         if name in CLEAR_SECRETS:
             report.add(line, f"{name} is a secret in clear text: never put one into a definition")
             continue
-        report.add(line, f"unknown key {name!r}{where}{_hint(name, names)}")
+        report.add(line, f"unknown key {name!r}{where}{_hint(name, names, mapping)}")
 
 
-def _hint(name: str, names: Collection[str]) -> str:
+def _hint(name: str, names: Collection[str], given: Mapping) -> str:
     other = OTHER_NAMES.get(name)
+    swapped = (n for n in names if n not in given and sorted(n) == sorted(name))
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    meant = other if other in names else next(iter(near), None)
+    meant = other if other in names else next(swapped, next(iter(near), None))
     return f", did you mean {meant}?" if meant else ""
 
 
