@@ -140,7 +140,7 @@ def every_context(document: Kubeconfig, stem: str | None) -> list[Incoming]:
         if stem is None:
             raise KubeconfigError(
                 f"the only context is called {found[0]} as every installer's, and comes from no"
-                " file that could name it: give it a name"
+                " file that could name it: give it a name (--context)"
             )
         return [Incoming(select(document, found[0]), Names(stem, stem))]
     return [Incoming(select(document, name)) for name in found]

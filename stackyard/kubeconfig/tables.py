@@ -62,8 +62,8 @@ class Tables:
                 if other and not same_server(other, server):
                     raise KubeconfigError(
                         f"the {KINDS[kind]} {entry['name']} is there already, with the server"
-                        f" {shown(other)} and not {shown(server)}: give it another name, remove the"
-                        " other first, or force it"
+                        f" {shown(other)} and not {shown(server)}: give it another name"
+                        " (--context), remove the other first, or replace it (--force)"
                     )
 
     def _clusters_of(self, kind: str, name: str) -> Iterator[str]:

@@ -104,6 +104,7 @@ def test_one_file_with_names_and_another_host(command: Command) -> None:
     other = command("merge", file, "--context", "k8s-tools", "--server", "192.168.1.99")
     assert other.code == 1
     assert "is there already, with the server https://192.168.1.15:6443" in other.stderr
+    assert "(--context), remove the other first, or replace it (--force)" in other.stderr
     assert (
         command("merge", file, "--context", "k8s-tools", "--server", "1.2.3.4", "--force").code == 0
     )
