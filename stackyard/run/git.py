@@ -32,14 +32,16 @@ def read_commit(site: Path, revision: str) -> Commit:
     if not revision or revision.startswith("-") or not revision.isprintable():
         raise GitError(f"{revision!a} is no revision: name a commit, a branch or a tag")
     named = ("--end-of-options", f"{revision}^{{commit}}")
-    commit = _git(site, "rev-parse", "--verify", "--quiet", *named).strip()
+    unknown = f"there is no commit {revision}"
+    commit = _git(site, "rev-parse", "--verify", "--quiet", *named, silent=unknown).strip()
     message = _git(
         site, "log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%B", commit, "--"
     )
     return Commit(commit, message.strip("\n"))
 
 
-def _git(site: Path, *arguments: str) -> str:
+def _git(site: Path, *arguments: str, silent: str = "") -> str:
+    """Return what git prints; `silent` is meant where it fails with 1 and says nothing."""
     git = shutil.which("git")
     if git is None:
         raise GitError("git is not installed: install it, for a commit is read with it")
@@ -57,10 +59,8 @@ def _git(site: Path, *arguments: str) -> str:
         raise GitError(f"git did not answer in {_SECONDS:.0f} s in {site}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
-        silent = (
-            "there is no such commit" if done.returncode == 1 else f"exit code {done.returncode}"
-        )
-        reason = said[-1].removeprefix("fatal: ") if said else silent
+        meant = silent if done.returncode == 1 and silent else f"exit code {done.returncode}"
+        reason = said[-1].removeprefix("fatal: ") if said else meant
         raise GitError(f"git in {site.resolve()}: {_plain(reason)}")
     return done.stdout.decode(errors="replace")
 

@@ -59,7 +59,7 @@ def test_a_bad_revision_is_refused_in_a_sentence(repository: Path, revision: str
 
 
 def test_an_unknown_commit_is_called_so(repository: Path) -> None:
-    with pytest.raises(GitError, match="there is no such commit"):
+    with pytest.raises(GitError, match=r"there is no commit no-such$"):
         read_commit(repository, "no-such")
 
 
