@@ -29,10 +29,10 @@ VALUES = {
 INTRODUCTION = """\
 # VM definitions
 
-One file a VM in `vms/`, named as you like, ending in `.yaml`. What all VMs share stands in
-`vms/_defaults.yaml`; a VM's own key replaces it as a whole, mappings and lists too. `null` is the
-same as leaving a key out, but in a VM's own file it also takes back what the defaults say. This
-page is made from the table that checks the files (`stackyard schema --markdown`);
+One file a VM in `vms/`, named as you like, ending in `.yaml` or `.yml`. What all VMs share stands
+in `vms/_defaults.yaml`; a VM's own key replaces it as a whole, mappings and lists too. `null` is
+the same as leaving a key out, but in a VM's own file it also takes back what the defaults say.
+This page is made from the table that checks the files (`stackyard schema --markdown`);
 `stackyard schema` prints a JSON Schema for editors.
 
 A key without a default here leaves what is there, or Proxmox's own default. Some keys are for
