@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stackyard.cli.options import HERE, Site
+from stackyard.cli.wholehelp import WholeHelp
 
 if TYPE_CHECKING:
     from stackyard.inventory import Inventory
 
-app = typer.Typer(help="Hosts and groups, as Ansible and Nornir get them.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeHelp, help="Hosts and groups, as Ansible and Nornir get them.", no_args_is_help=True
+)
 
 
 class Format(StrEnum):

@@ -15,11 +15,14 @@ from stackyard.cli.kubeoptions import (
     end,
     opened,
 )
+from stackyard.cli.wholehelp import WholeHelp
 
 if TYPE_CHECKING:
     from stackyard.kubeconfig import Incoming, Kubeconfig
 
-app = typer.Typer(help="The kubeconfig of all clusters, in Vault.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeHelp, help="The kubeconfig of all clusters, in Vault.", no_args_is_help=True
+)
 app.command("verify")(kubeverify.verify)
 app.command("sync")(kubesync.sync)
 

@@ -32,12 +32,14 @@ from stackyard.cli import (
     secrets,
     validate,
 )
+from stackyard.cli.wholehelp import WholeHelp
 from stackyard.errors import StackyardError
 
 USAGE = 64
 INTERRUPTED = 130
 
 app = typer.Typer(
+    cls=WholeHelp,
     name="stackyard",
     help="YAML VM definitions in, running clusters and their kubeconfigs out.",
     no_args_is_help=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stackyard.cli.options import HERE, Site
+from stackyard.cli.wholehelp import WholeHelp
 
 if TYPE_CHECKING:
     from stackyard.addresses import Block
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from stackyard.fleet import Site as LoadedSite
     from stackyard.stores import Store
 
-app = typer.Typer(help="Addresses for clusters that come and go.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeHelp, help="Addresses for clusters that come and go.", no_args_is_help=True
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The cluster.")]
 PoolOption = Annotated[

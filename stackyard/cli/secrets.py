@@ -10,8 +10,11 @@ import typer
 from stackyard.cli import secrets_edit, secrets_external, secrets_sync
 from stackyard.cli.options import HERE, Site
 from stackyard.cli.terminal import can_ask
+from stackyard.cli.wholehelp import WholeHelp
 
-app = typer.Typer(help="Secrets in Git, encrypted by SOPS, and in Vault.", no_args_is_help=True)
+app = typer.Typer(
+    cls=WholeHelp, help="Secrets in Git, encrypted by SOPS, and in Vault.", no_args_is_help=True
+)
 app.command("edit")(secrets_edit.edit)
 app.command("sync")(secrets_sync.sync)
 app.command("external")(secrets_external.external)

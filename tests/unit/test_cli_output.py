@@ -75,6 +75,15 @@ def stackyard(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize(
+    "group", [[], ["inventory"], ["kubeconfig"], ["secrets"], ["pool"], ["lab"], ["addresses"]]
+)
+def test_help_has_whole_sentences(group: list[str]) -> None:
+    commands = stackyard(*group, "--help").stdout.partition("Commands:\n")[2]
+    assert commands
+    assert "..." not in commands
+
+
 @pytest.mark.parametrize("group", [[], ["inventory"]])
 def test_who_asks_for_nothing_is_shown_what_there_is(group: list[str]) -> None:
     done = stackyard(*group)
