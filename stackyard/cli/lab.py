@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackyard.cli.wholehelp import WholeHelp
+
 if TYPE_CHECKING:
     from stackyard.lab.control import Lab
 
 app = typer.Typer(
+    cls=WholeHelp,
     help="A Proxmox VE endpoint, machines, Vault and a mirror, on this machine alone.",
     no_args_is_help=True,
 )
@@ -101,7 +104,9 @@ def shell(directory: Dir = LAB) -> None:
     from stackyard.lab import entry
 
     lab = _running(directory)
-    typer.echo("inside the lab; leave with: exit", err=True)
+    is_apart = not lab.settings.simulated
+    where = "inside the lab" if is_apart else "in your own network, with the lab's variables"
+    typer.echo(f"{where}; leave with: exit", err=True)
     entry.replace_process(lab, [entry.shell(os.environ)], os.environ)
 
 

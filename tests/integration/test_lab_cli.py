@@ -110,6 +110,16 @@ def test_exec_has_the_commands_exit_code_and_the_labs_variables(folder: Path) ->
     assert code == 0, "the lab's tools lie on PATH"
 
 
+def test_a_shell_says_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    monkeypatch.setenv("SHELL", "/bin/true")
+    code, _, messages = say("shell", folder)
+    assert (code, messages) == (
+        0,
+        "in your own network, with the lab's variables; leave with: exit\n",
+    )
+
+
 def test_status_names_the_platforms_vms(folder: Path) -> None:
     assert say("up", folder, "--no-machines")[0] == 0
     code, output, _ = say("status", folder)
