@@ -93,10 +93,8 @@ def _pinned(site: Path, output: Path | None) -> Path:
 
 def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = False) -> "Inventory":
     from stackyard.fleet import known_hosts_of, load_fleet
-    from stackyard.fleet.load import check_site
     from stackyard.inventory import build_inventory
 
-    check_site(site)
     pinned = known_hosts or known_hosts_of(site, os.environ)
     return build_inventory(load_fleet(site, allow_empty=allow_empty).definitions, pinned)
 

@@ -15,9 +15,9 @@ NODES = ("node01", "node02", "node03")
 NAMES = tuple(f"k8s-{number}" for number in range(5))
 SITE: dict[str, Any] = {
     "nodes": {
-        "node01": {"threads": 8, "memory": 16384, "storages": ["local-lvm", "slowdata"]},
-        "node02": {"threads": 8, "memory": 32768, "storages": ["local-lvm"]},
-        "node03": {"threads": 72, "memory": 131072, "storages": ["local-lvm", "data2"]},
+        "node01": {"threads": 8, "memory": 16384, "storages": ["local", "local-lvm", "slowdata"]},
+        "node02": {"threads": 8, "memory": 32768, "storages": ["local", "local-lvm"]},
+        "node03": {"threads": 72, "memory": 131072, "storages": ["local", "local-lvm", "data2"]},
     },
     "networks": {"lan": {"cidr": "192.168.1.0/24", "gateway": "192.168.1.1"}},
 }

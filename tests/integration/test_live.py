@@ -143,7 +143,7 @@ def test_a_broken_connection_says_nothing_of_changes(
     if login:
         del environ["PROXMOX_TOKEN_ID"], environ["PROXMOX_TOKEN_SECRET"]
         environ["PROXMOX_PASSWORD"] = "made-up"
-    with pytest.raises(ConnectionFailedError, match=r"came: try again$"):
+    with pytest.raises(ConnectionFailedError, match=r"came: check PROXMOX_URL$"):
         read_live(environ, site("leased"), NOBODY_ELSE)
 
 
