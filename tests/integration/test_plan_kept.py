@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from apply_site import Site, make_site, vm
+from apply_site import SITE, Site, make_site, vm
 from in_process import run_here
 from proxmox_lab import StartEndpoint
 
@@ -348,6 +348,11 @@ def test_a_vm_moves_without_its_cd_alone(proxmox_endpoint: StartEndpoint, tmp_pa
     platform["storages"]["nfs"] = {"type": "dir", "size": "1T", "content": ["iso"], "shared": True}
     platform["files"]["nfs:iso/talos.iso"] = {"size": "96M"}
     site = make_site(tmp_path / "site", proxmox_endpoint(base=platform), count=0)
+    nodes = {
+        name: {**node, "storages": [*node["storages"], "nfs"]}
+        for name, node in SITE["nodes"].items()
+    }
+    (site.path / "inventory" / "site.yml").write_text(yaml.safe_dump({**SITE, "nodes": nodes}))
     usual = disks(("scsi0", "local-lvm", "8G"))
 
     def define(iso: str, node: str) -> None:
