@@ -223,6 +223,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except Exception:
             self._take_back(hosts, groups)
             raise
+        self._set("all", desired.variables)  # last, for it cannot be taken back
 
     def _take_back(self, hosts: set, groups: set) -> None:
         """Remove what was not there before: another source may be good, and be used."""
@@ -299,7 +300,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return self.get_cache_key(f"{path}\0proxmox")
 
     def _fill(self, desired: Inventory) -> None:
-        self._set("all", desired.variables)
         for group in desired.groups.values():
             self.inventory.add_group(group.name)
             self._set(group.name, group.variables or {})

@@ -111,7 +111,8 @@ def _foreign_volumes(vm: Definition, site: Site) -> Iterator[Problem]:
         # A path, `none` and `cdrom` are on no storage.
         if colon and not volume.startswith("/") and storage not in node.storages:
             has = ", ".join(node.storages)
-            yield _problem(vm, key, f"{key} needs {volume}, but {node.name} has {has}")
+            sentence = f"{key} needs {volume}, but {node.name} has {has}"
+            yield _problem(vm, key, f"{sentence}: {site.path} is to name all its storages")
 
 
 def _volumes(vm: Definition) -> Iterator[tuple[str, str]]:

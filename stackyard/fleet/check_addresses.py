@@ -18,7 +18,11 @@ OWN = {
     "gateway": "gateway",
     "DNS": "DNS server",
 }
-K3S_NETWORKS = {"pods": IPNetwork("10.42.0.0/16"), "services": IPNetwork("10.43.0.0/16")}
+# K3s' own networks, and its option for another one.
+K3S_NETWORKS = {
+    "pods": (IPNetwork("10.42.0.0/16"), "cluster-cidr"),
+    "services": (IPNetwork("10.43.0.0/16"), "service-cidr"),
+}
 # What a DNS server may well be: a virtual address and one of a load balancer's range, too.
 SERVERS = {"VM", "gateway", "VIP", "range"}
 
@@ -48,20 +52,22 @@ def check_k3s(vms: list[Definition], site: Site) -> Iterator[Problem]:
     The role leaves both networks to K3s, whose defaults are those of `k3s server --help`. One
     that is kept by hand may have been given others.
     """
-    said = {(inner.cluster, inner.kind) for inner in site.cluster_networks}
+    said: set[tuple[str | None, str]] = {(n.cluster, n.kind) for n in site.cluster_networks}
     hidden = [
-        (kind, f"{kind} network, {cidr}, overlaps network {network.name}, {network.cidr}")
-        for kind, cidr in K3S_NETWORKS.items()
+        (kind, option, f"{kind} network, {cidr}, overlaps network {network.name}, {network.cidr}")
+        for kind, (cidr, option) in K3S_NETWORKS.items()
         for network in site.networks.values()
         if _overlap(cidr, network.cidr)
     ]
     for vm in vms if hidden else ():
         role = role_of(vm.name)
-        for kind, what in hidden:
+        for kind, option, what in hidden:
             if role.kind == "k3s" and vm.managed and (role.cluster, kind) not in said:
-                do = f"give {role.cluster} another, and say which in clusters of {site.path}"
+                said.add((role.cluster, kind))
+                do = f"give {role.cluster} another ({option} in k3s_config)"
                 line = vm.source.lines.get("name", 1)
-                yield Problem(vm.source.path, line, f"K3s' own {what}: {do}")
+                sentence = f"K3s' own {what}: {do}, and say which in clusters of {site.path}"
+                yield Problem(vm.source.path, line, sentence)
 
 
 def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:

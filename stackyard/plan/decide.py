@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from stackyard.definitions.model import Definition
 from stackyard.plan.about import about_new
-from stackyard.plan.availability import power_of, power_steps
+from stackyard.plan.availability import power_steps
 from stackyard.plan.checks import conflict
 from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.consent import Consent
@@ -14,6 +14,7 @@ from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
 from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.steps import (
+    STORED,
     after_move,
     cold_slots,
     finish,
@@ -185,7 +186,7 @@ def _problems(definition: Definition, difference: Difference) -> list[str]:
 
 
 def _cold_only(definition: Definition, difference: Difference, vm: ObservedVm) -> Iterator[str]:
-    if difference.released and vm.status == "running" and power_of(definition) != "stopped":
+    if difference.released and stays_running(definition, vm):
         slot = difference.released[0].key
         yield (
             f"{definition.source.at(slot)}: the cloud-init drive of the running {definition.name} "
@@ -197,9 +198,13 @@ def _moves_while_waiting(
     definition: Definition, difference: Difference, vm: ObservedVm, config: Config
 ) -> Iterator[str]:
     """What waits names the disk's volume, which a move to another node gives another name."""
-    if vm.node == definition.target_node or not stays_running(definition, vm):
+    if vm.node == definition.target_node:
         return
-    for slot in sorted(cold_slots(difference, config) & config.disks().keys()):
+    back = {*definition.devices, *(disk.slot for disk in definition.disks)}
+    waits = back & {key for key, there in config.leaving().items() if isinstance(there, STORED)}
+    if stays_running(definition, vm):
+        waits |= cold_slots(difference, config) & config.disks().keys()
+    for slot in sorted(waits):
         yield (
             f"{definition.source.at(slot)}: a change of {slot} waits for a restart of "
             f"{definition.name}, which cannot move from {vm.node} to {definition.target_node} "

@@ -28,7 +28,7 @@ from stackyard.plan.values import (
 Tags = tuple[str, ...]
 _Stored = Disk | EfiDisk | TpmState
 _FIRMWARE = (EfiDisk, TpmState)
-_STORED = (Disk, EfiDisk, TpmState)
+STORED = (Disk, EfiDisk, TpmState)  # what has a volume on a storage
 
 
 def steps_of_new(
@@ -170,7 +170,7 @@ def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
     by_slot = sorted(definition.disks, key=lambda disk: disk.media != "cloudinit")
     for key, device in [*wanted, *((disk.slot, disk) for disk in by_slot)]:
         before = config.values.get(key)
-        if isinstance(before, _STORED) and before.storage and device.storage:
+        if isinstance(before, STORED) and before.storage and device.storage:
             mapped.setdefault(before.storage, device.storage)
     return {before: after for before, after in mapped.items() if before != after}
 
@@ -180,7 +180,7 @@ def after_move(config: Config, mapped: dict[str, str]) -> Config:
     moved = {
         key: replace(value, storage=mapped.get(value.storage or "", value.storage))
         for key, value in config.values.items()
-        if isinstance(value, _STORED)
+        if isinstance(value, STORED)
     }
     return replace(config, values={**config.values, **moved})
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackyard.inventory import Group, Host, Inventory, InventoryError
+from stackyard.inventory.build import ANSIBLES_OWN
 from stackyard.inventory.clusters import with_members
 from stackyard.inventory.groups import UNMANAGED, valid
 from stackyard.proxmox.facts import ABSENT, Facts
 
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
-ANSIBLES_OWN = ("all", "ungrouped")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from stackyard.fleet import Site
 from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_destroy
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
+from stackyard.plan.errors import PlanError
 from stackyard.plan.images import carried_images, image_problems
 from stackyard.plan.privileges import root_only
 from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
@@ -72,8 +73,11 @@ def plan_removal(
     """
     fleet = tuple(definitions)
     is_defined = any(vm.name == name and vm.managed for vm in fleet)
-    known, limit = (fleet, name) if is_defined else ((), None)
-    observed = observe(client, known, site, limit, names=(name,))
+    try:
+        known, limit = (fleet, name) if is_defined else ((), None)
+        observed = observe(client, known, site, limit, names=(name,))
+    except PlanError:  # no VMID is left for another one, which is no reason to keep this one
+        observed = observe(client, (), site, names=(name,))
     check_sight(client, observed)
     plan = plan_destroy(name, fleet, observed)
     refused = () if client.settings.is_root else root_only(fleet, plan)

@@ -6,7 +6,8 @@ import threading
 import time
 from pathlib import Path
 
-from apply_site import NAMES, Site, assert_whole, make_site, vm
+import yaml
+from apply_site import NAMES, SITE, Site, assert_whole, make_site, vm
 from proxmox_lab import StartEndpoint
 
 
@@ -272,3 +273,18 @@ def test_no_secret_leaves_the_process(proxmox_endpoint: StartEndpoint, tmp_path:
     assert process.returncode == 0
     written = "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert site.endpoint.token_secret not in argv + out + err + written
+
+
+def test_a_vm_is_destroyed_though_no_vmid_is_left_for_another(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    one = {**SITE, "vmid_range": {"first": 700, "last": 700}}
+    (site.path / "inventory" / "site.yml").write_text(yaml.safe_dump(one))
+    assert site.run("apply", "--yes").returncode == 0
+    site.define(vm(1))
+
+    gone = site.run("destroy", "k8s-0", "--yes")
+
+    assert gone.returncode == 0, gone.stderr
+    assert [row["name"] for row in site.vms() if row["name"] == "k8s-0"] == []

@@ -61,6 +61,9 @@ def mistakes(path: Path) -> list[str]:
     return [line.removeprefix(f"{path}/") for line in str(caught.value).splitlines()]
 
 
+NODE01 = "node01 has local-lvm: SITE is to name all its storages"
+
+
 @pytest.mark.parametrize(
     ("vms", "says"),
     [
@@ -90,10 +93,10 @@ def mistakes(path: Path) -> list[str]:
                 ),
             ],
             [
-                "0.yaml:4: scsi0 needs nas:import/a, but node01 has local-lvm",
-                "0.yaml:5: ide2 needs nas:iso/talos.iso, but node01 has local-lvm",
-                "0.yaml:8: hookscript needs nas:snippets/hook.pl, but node01 has local-lvm",
-                "0.yaml:9: cicustom needs nas:snippets/user.yaml, but node01 has local-lvm",
+                f"0.yaml:4: scsi0 needs nas:import/a, but {NODE01}",
+                f"0.yaml:5: ide2 needs nas:iso/talos.iso, but {NODE01}",
+                f"0.yaml:8: hookscript needs nas:snippets/hook.pl, but {NODE01}",
+                f"0.yaml:9: cicustom needs nas:snippets/user.yaml, but {NODE01}",
             ],
         ),
         (
@@ -286,7 +289,8 @@ def test_k3s_own_networks_are_those_of_a_cluster_that_says_no_others(tmp_path: P
     what = "K3s' own pods network, 10.42.0.0/16, overlaps network lan, 10.42.7.0/24"
     file = path / "inventory" / "site.yml"
     of_a, of_b = (
-        f"vms/{number}.yaml:1: {what}: give {name} another, and say which in clusters of {file}"
+        f"vms/{number}.yaml:1: {what}: give {name} another (cluster-cidr in k3s_config), and say "
+        f"which in clusters of {file}"
         for number, name in enumerate("ab")
     )
     assert mistakes(path) == [of_a, of_b]

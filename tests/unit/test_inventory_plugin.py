@@ -165,6 +165,7 @@ def test_a_refused_source_leaves_nothing_behind(options: str, site: Path) -> Non
     listed = json.loads(done.stdout)
     assert set(listed["_meta"]["hostvars"]) == {"old1"}
     assert listed["all"]["children"] == ["ungrouped", "legacy"]
+    assert "ansible_ssh_common_args" not in done.stdout  # which all would have
 
 
 def test_a_mistake_is_an_error_beside_another_source_too(site: Path) -> None:
