@@ -53,6 +53,8 @@ _Volumes = dict[str, _Volume]  # by slot
 
 def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
     """Return all of them, in the order of the plan; volumes given back before others are taken."""
+    if not plan.waves:  # of a thousand VMs that are as wanted none is looked at
+        return ()
     volumes = {vm.vmid: _volumes(vm.config.values) for vm in observed.vms if vm.config}
     parts: list[Allocation] = []
     for action in plan.actions:

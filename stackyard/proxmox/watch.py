@@ -60,38 +60,50 @@ class Watch:
     def over(self) -> Iterator[Flight]:
         """Watch the request that is made meanwhile by this thread."""
         flight = _OWN.flight = Flight()
-        with self._guard:
-            self._flights.add(flight)
-            begins, self._is_watching = not self._is_watching, True
-        if begins:
-            threading.Thread(target=self._watch, name="slow-requests", daemon=True).start()
+        # Added before it is asked for a watch, without the guard: of a thousand quick requests each
+        # would wait for it.
+        self._flights.add(flight)
+        if not self._is_watching:
+            self._begin()
         try:
             yield flight
         finally:
             _OWN.flight = None
-            with self._guard:
-                self._flights.discard(flight)
+            self._flights.discard(flight)
+
+    def _begin(self) -> None:
+        with self._guard:
+            begins, self._is_watching = not self._is_watching, True
+        if begins:
+            threading.Thread(target=self._watch, name="slow-requests", daemon=True).start()
+
+    def _is_over(self) -> bool:
+        """Stop watching if nothing is under way: whoever comes after that begins anew."""
+        with self._guard:
+            self._is_watching = False
+            self._is_watching = bool(self._flights)
+            return not self._is_watching
 
     def _watch(self) -> None:
         while True:
             time.sleep(LOOK_SECONDS)
-            with self._guard:
-                if not self._flights:
-                    self._is_watching = False
+            flights = tuple(self._flights)
+            if not flights:
+                if self._is_over():
                     return
-                oldest = self._give_up_late()
-            is_slow = oldest >= SLOW_SECONDS
+                continue
+            is_slow = self._give_up_late(flights) >= SLOW_SECONDS
             if is_slow and not self._is_told:
                 with suppress(OSError):  # nobody listens any more, and there is more to watch
                     self._tell()
             self._is_told = is_slow  # so that those of an hour later are told of again
 
-    def _give_up_late(self) -> float:
+    def _give_up_late(self, flights: tuple[Flight, ...]) -> float:
         """Break the connections of those that are late; return the age of the oldest, in s."""
         now = time.monotonic()
-        for flight in self._flights:
+        for flight in flights:
             if now - flight.begun >= self._seconds and flight.sock is not None:
                 flight.is_late = True
                 with suppress(OSError):  # not that of TLS, which is no other thread's to call
                     socket.socket.shutdown(flight.sock, socket.SHUT_RDWR)
-        return now - min(flight.begun for flight in self._flights)
+        return now - min(flight.begun for flight in flights)
