@@ -13,10 +13,12 @@ from typing import Any
 
 import yaml
 
+from stackyard.definitions.document import TEXT
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
 from stackyard.inventory.templates import is_template, texts_of, with_texts
 
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # needs no quotes in INI
+NEXT_LINE = "\x85"  # a line's end to libyaml, which reads every such end as \n
 HEAD = (
     "# Made from the VM definitions by `stackyard inventory export`: edit those, not this file.\n"
 )
@@ -35,10 +37,20 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _unsafe(dumper: _Dumper, text: _Unsafe) -> yaml.Node:
-    return dumper.represent_scalar("!unsafe", str(text), style="'")
+    return dumper.represent_scalar("!unsafe", str(text), style=_style(text) or "'")
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar(TEXT, text, style=_style(text))
+
+
+def _style(text: str) -> str | None:
+    """Return the style in which alone a text stays what it is; None where any does."""
+    return '"' if NEXT_LINE in text else None
 
 
 _Dumper.add_representer(_Unsafe, _unsafe)
+_Dumper.add_representer(str, _text)
 
 
 def export_yaml(inventory: Inventory) -> str:

@@ -73,3 +73,13 @@ def type_of(value: Any) -> type:
     """Return the plain type, for 1 is True and 1.0 to Python and to nobody else."""
     kinds = (bool, int, float, str, list, dict, dt.date)
     return next((kind for kind in kinds if isinstance(value, kind)), type(value))
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_a_next_line_character_is_no_blank(form: str, tmp_path: Path) -> None:
+    """A definition has it by an escape alone: written as it is, it is the end of a line."""
+    text = f'name: {HOST}\ntarget_node: n\nvariables: {{x: "a\\Nb", y: "{{{{ 6 * 7 }}}}\\Nb"}}\n'
+    path = tmp_path / f"hosts.{'yml' if form == 'yaml' else form}"
+    path.write_text(FORMATS[form](build_inventory([parse_vm(text)])), encoding="utf-8")
+    found = InventoryManager(loader=DataLoader(), sources=[str(path)]).get_host(HOST).get_vars()
+    assert (found["x"], found["y"]) == ("a\x85b", "{{ 6 * 7 }}\x85b")
