@@ -19,6 +19,7 @@ from stackyard.inventory.templates import is_template, texts_of, with_texts
 
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # needs no quotes in INI
 NEXT_LINE = "\x85"  # a line's end to libyaml, which reads every such end as \n
+CONFIGURATION = "plugin"
 HEAD = (
     "# Made from the VM definitions by `stackyard inventory export`: edit those, not this file.\n"
 )
@@ -101,7 +102,9 @@ FORMATS: Mapping[str, Callable[[Inventory], str]] = {
 def _document(inventory: Inventory, unsafe: Callable[[str], Any]) -> dict[str, Any]:
     hosts = {h.name: _marked(dict(h.variables), unsafe) for h in inventory.hosts.values()}
     groups = {g.name: _group(g, unsafe) for g in inventory.groups.values()}
-    content = {"vars": dict(inventory.variables), "hosts": hosts}
+    # With the key `plugin` at its top, a file is a plugin's configuration to Ansible.
+    inner = {CONFIGURATION: groups.pop(CONFIGURATION)} if CONFIGURATION in groups else {}
+    content = {"vars": dict(inventory.variables), "hosts": hosts, "children": inner}
     return {"all": {key: value for key, value in content.items() if value}, **groups}
 
 

@@ -57,7 +57,7 @@ def site(tmp_path: Path) -> Path:
         "  list: [1, a, null]\n  deep: {on-site: true, 'a b': 1.5}\n"
         "  since: 2026-11-23\n  at: 2026-11-23 10:00:00\n  word: None\n",
         "w1": "name: k8s-dev-w1\ntarget_node: n-1\nvariables: {umlaut: ẞ}\n",
-        "alone": "name: alone\ntarget_node: n-2\n",
+        "alone": "name: alone\ntarget_node: n-2\ngroups: [plugin]\n",
     }
     (tmp_path / "vms").mkdir()
     (tmp_path / "inventory").mkdir()
