@@ -341,7 +341,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         given = named | with_texts(variables, _marked)
         for expression in filters:
             try:
-                if not self._compose(expression, given):
+                # As it is, ansible-core 2.18 would make a text of the number 0, which is true.
+                if not self._compose(as_text(f"true if ({expression}) else false"), given):
                     return False
             except Exception as error:  # Jinja raises whatever the expression does
                 sentence = f"the filter {expression} fails for the host {host.name}: {error}"

@@ -142,6 +142,18 @@ def test_no_option_of_the_source_evaluates_a_template(bare: Path, site: Path) ->
     assert composed == [{"__ansible_unsafe": f"{text}!"} for text in kept]
 
 
+def test_a_filter_is_as_true_as_what_it_makes(bare: Path, site: Path) -> None:
+    (site / "vms" / "b.yaml").write_text("name: b\ntarget_node: n\ntags: [blue]\n")
+    source = {
+        "plugin": "vms",
+        "strict": True,
+        "filters": ["stackyard_definition.tags | default([]) | length", "'False'"],
+    }
+    (site / "inventory" / "vms.yml").write_text(json.dumps(source))
+    listed = json.loads(ansible(bare, site, "ansible-inventory", "--list"))
+    assert set(listed["_meta"]["hostvars"]) == {"b"}
+
+
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_an_export_is_data_too(form: str, bare: Path, site: Path) -> None:
     exported = FORMATS[form](build_inventory(load_definitions(site)))
