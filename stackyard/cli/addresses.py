@@ -19,6 +19,8 @@ app = typer.Typer(help="Who has which address, and which ones are free.")
 def addresses(context: typer.Context, site: Site = HERE) -> None:
     """Print the address plan of every network, the free ones included."""
     if context.invoked_subcommand is not None:
+        # `addresses --site DIR next` is about DIR too.
+        context.default_map = {context.invoked_subcommand: {"site": site}}
         return
     fleet = _load(site)
     for network in fleet.site.networks.values():

@@ -665,6 +665,7 @@ def test_the_next_free_address(tmp_path: Path) -> None:
     path = str(site(tmp_path, vm("a", "ipconfig0: ip=192.168.1.2/24\n")))
     done = addresses("next", "--network", "lan", "--site", path)
     assert (done.returncode, done.stdout, done.stderr) == (0, "192.168.1.3\n", "")
+    assert addresses("--site", path, "next").stdout == "192.168.1.3\n"
     done = addresses("next", "--network", "wan", "--site", path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "there is no network wan" in done.stderr
