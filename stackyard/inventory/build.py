@@ -56,10 +56,12 @@ def _host(vm: Definition) -> Host:
 
 
 def _address(vm: Definition) -> str | None:
-    for config in vm.ipconfigs:
-        if config and config.ip and config.ip != "dhcp":
-            return config.ip.partition("/")[0]
-    return None
+    """Return the first fixed address; one of IPv6 where no card has IPv4, be it leased."""
+    configs = [config for config in vm.ipconfigs if config]
+    of_ipv4 = [config.ip for config in configs if config.ip]
+    asked = of_ipv4 or [config.ip6 for config in configs if config.ip6]
+    fixed = [address for address in asked if "/" in address]
+    return fixed[0].partition("/")[0] if fixed else None
 
 
 def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:

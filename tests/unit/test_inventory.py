@@ -89,6 +89,22 @@ def test_connection_variables() -> None:
     assert "ansible_host" not in leased.variables
 
 
+@pytest.mark.parametrize(
+    ("configs", "address"),
+    [
+        (["ip6=2001:db8::5/64,gw6=fe80::1"], "2001:db8::5"),
+        (["ip6=auto", "ip6=2001:db8::5/64"], "2001:db8::5"),
+        (["ip6=2001:db8::5/64", "ip=10.0.0.5/24"], "10.0.0.5"),
+        (["ip=dhcp,ip6=2001:db8::5/64"], None),  # what is leased is asked for
+        (["ip6=dhcp"], None),
+    ],
+)
+def test_a_machine_without_ipv4_is_reached_by_ipv6(configs: list[str], address: str) -> None:
+    more = "".join(f"ipconfig{number}: {text}\n" for number, text in enumerate(configs))
+    host = inventory(vm("a", more)).hosts["a"]
+    assert (host.address, host.variables.get("ansible_host")) == (address, address)
+
+
 @pytest.mark.parametrize("folder", ["/site", "/my site", "/100%host", 'it\'s "x"', "/a\\b"])
 def test_host_keys_are_pinned(folder: str) -> None:
     """Ansible splits the text as a shell does; what ssh makes of it is what ssh says itself."""
