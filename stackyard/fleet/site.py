@@ -71,6 +71,9 @@ def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
     path = site / FILE
     report = Report(str(path))
     document = _document(path, report)
+    other = path.with_suffix(".yaml")
+    if os.path.lexists(other):
+        report.problems.append(Problem(str(other), 1, f"is not read: call it {path.name}"))
     check_keys(document, KEYS, report)
     nodes = [_node(name, value, report) for name, value in _each(document, "nodes", report)]
     nodes = _all_or_none(document, "nodes", nodes)

@@ -189,6 +189,12 @@ def test_a_site_that_is_no_file_to_read(
     assert mistake.startswith(f"inventory/site.yml:1: {says}")
 
 
+def test_a_site_by_another_ending_is_not_passed_over(tmp_path: Path) -> None:
+    path = site(tmp_path, vm("a"))
+    (path / "inventory" / "site.yml").rename(path / "inventory" / "site.yaml")
+    assert mistakes(path) == ["inventory/site.yaml:1: is not read: call it site.yml"]
+
+
 TEXTS = st.sampled_from([
     *("10.0.0.1", "10.0.0.0/24", "10.0.0.2-10.0.0.9", "0.0.0.0/0", "fd00::1", "fd00::/64", "::/0"),
     *("1.2", "10.0.0.9-10.0.0.2", "10.0.0.1-fd00::1", "fe80::1%eth0", "10.0.0.1/33", "-", "/", ""),
