@@ -1,6 +1,6 @@
 """Nornir's view of the VM definitions: `InitNornir(inventory={"plugin": "StackyardInventory"})`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from nornir.core.inventory import (
 )
 
 from stackyard.fleet import load_fleet
-from stackyard.inventory import build_inventory
+from stackyard.inventory import InventoryError, build_inventory
 from stackyard.inventory.view import groups_over, parents_of
 
 CONNECTION = ("hostname", "port", "username", "password", "platform")
@@ -52,13 +52,13 @@ class StackyardInventory:
         """Return the site's hosts and groups.
 
         Raises:
-            StackyardError: the definitions have mistakes.
+            StackyardError: the definitions have mistakes, or an option has a key that it does not
+                take.
         """
         desired = build_inventory(load_fleet(self.site).definitions)
-        defaults = Defaults(**self.defaults)
+        defaults = Defaults(**_known(self.defaults, (*CONNECTION, "data"), "defaults"))
         defaults.connection_options = {
-            name: ConnectionOptions(**_options(options))
-            for name, options in self.connection_options.items()
+            name: _options(name, options) for name, options in self.connection_options.items()
         }
         groups = Groups(
             {
@@ -92,5 +92,14 @@ def _connection(variables: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: given.get(name) for name in (*CONNECTION, "extras")}
+def _options(name: str, given: Mapping[str, Any]) -> ConnectionOptions:
+    names = (*CONNECTION, "extras")
+    known = _known(given, names, f"connection_options of {name}")
+    return ConnectionOptions(**dict.fromkeys(names) | known)
+
+
+def _known(given: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Any]:
+    """Return what is given to an option, if it takes all of it."""
+    if unknown := next((name for name in given if name not in names), None):
+        raise InventoryError(f"{where} take no {unknown}: they take {', '.join(names)}")
+    return dict(given)

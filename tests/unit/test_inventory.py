@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nornir import InitNornir
@@ -13,6 +14,7 @@ from nornir.core.filter import F
 from stackyard.definitions.load import DefinitionsError, load_definitions, parse_vm
 from stackyard.inventory import Inventory, InventoryError, build_inventory
 from stackyard.inventory.view import variables_of
+from stackyard.nornir.inventory import StackyardInventory
 
 
 def inventory(*texts: str) -> Inventory:
@@ -243,6 +245,21 @@ def test_nornir_has_defaults_and_connection_options(tmp_path: Path) -> None:
     assert host["cluster_members"] == ["k8s-dev-w1"]
     parameters = host.get_connection_parameters("ssh")
     assert (parameters.port, parameters.extras) == (2222, {"timeout": 5})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"defaults": {"user": "me"}}, "defaults take no user: they take hostname, port"),
+        ({"defaults": {"connection_options": {"ssh": {}}}}, "defaults take no connection_options"),
+        ({"connection_options": {"ssh": {"timeout": 5}}}, "connection_options of ssh take no time"),
+    ],
+)
+def test_nornir_passes_over_no_option(options: dict[str, Any], says: str, tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text(vm("a"))
+    with pytest.raises(InventoryError, match=f"^{says}"):
+        StackyardInventory(str(tmp_path), **options).load()
 
 
 def nornir(tmp_path: Path, **definitions: str) -> Nornir:
