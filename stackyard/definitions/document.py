@@ -21,6 +21,7 @@ SEQUENCE = "tag:yaml.org,2002:seq"
 NO_SUCH_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 RESOLVER: Any = yaml.resolver.Resolver()
 LONGEST_KEPT = 64  # characters of a scalar whose kind is remembered
+LONGEST_NUMBER = 64  # characters
 # What a document may hold once its aliases are followed: nine short lines can ask for billions.
 MOST_VALUES = 100_000
 
@@ -138,12 +139,17 @@ class _Reader:
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         if node.tag == BINARY:
             raise DocumentError(_line(node.start_mark), "binary data is no value of a definition")
+        line = _line(node.start_mark)
         try:
-            return self.loader.construct_object(node)
+            value = self.loader.construct_object(node)
         except NO_SUCH_VALUE:
-            line = _line(node.start_mark)
             text = node.value[:LONGEST_KEPT]
             raise DocumentError(line, f"{text!r} is not a value of its kind") from None
+        if isinstance(value, int) and len(node.value) > LONGEST_NUMBER:
+            # Python neither writes one of thousands of digits nor makes a float of one of hundreds.
+            sentence = f"a number of more than {LONGEST_NUMBER} digits: put it in quotes"
+            raise DocumentError(line, sentence)
+        return value
 
     def _collection(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.MappingNode) and node.tag == MAPPING:

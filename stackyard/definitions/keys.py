@@ -51,7 +51,7 @@ CONFIG_ID = r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]"
 _FILE = r"[^\s,=]([^\n,=]*[^\s,=])?"
 VOLUME = rf"{CONFIG_ID}:{_FILE}"
 SNIPPET = rf"{CONFIG_ID}:snippets/{_FILE}"
-SIZE = r"\d+(\.\d+)?[KMGT]?"
+SIZE = r"\d{1,15}(\.\d+)?[KMGT]?"
 SLOT = r"(scsi([12]?\d|30)|virtio(1[0-5]|\d)|sata[0-5]|ide[0-3])"
 BOOT_DEVICE = rf"({SLOT}|net([12]?\d|3[01])|usb(1[0-3]|\d)|hostpci(1[0-5]|\d))"
 NIC_MODELS = (

@@ -12,6 +12,7 @@ from stackyard.definitions.values import BadValueError, Report, check_keys, show
 
 GATEWAY = lru_cache(maxsize=4096)(ipaddress.IPv4Address)  # that of one VM is that of many
 MOST_NICS = 32
+PREFIX = re.compile("[0-9]{1,3}")
 SHORTEST_PREFIX = 8  # Proxmox takes no larger network
 IP_PARTS = ("ip", "gw", "ip6", "gw6")
 
@@ -98,7 +99,7 @@ def _check_address(
     prefix = address.partition("/")[2]
     if not prefix:
         raise BadValueError(f"needs {ip}= with a prefix, as 192.168.1.20/24, not {shown(address)}")
-    if not prefix.isdecimal() or int(prefix) < SHORTEST_PREFIX or "%" in address:
+    if not PREFIX.fullmatch(prefix) or int(prefix) < SHORTEST_PREFIX or "%" in address:
         raise BadValueError(
             f"needs {ip}= with a prefix of {SHORTEST_PREFIX} or more, not {shown(address)}"
         )

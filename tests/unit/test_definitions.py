@@ -31,6 +31,7 @@ from stackyard.definitions.load import (
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference
 from stackyard.definitions.reference import reference
 from stackyard.definitions.schema import json_schema
+from stackyard.inventory.describe import describe
 from stackyard.plan.disks import size_text
 
 CASES = Path(__file__).parent / "cases" / "definitions"
@@ -409,6 +410,7 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: !!timestamp tomorrow\n", "1: 'tomorrow' is not a value of its kind"),
         ("\na: !!bool perhaps\n", "2: 'perhaps' is not a value of its kind"),
         ("a: 2026-13-45\n", "1: '2026-13-45' is not a value of its kind"),
+        (f"a: 0x{'f' * 63}\n", "1: a number of more than 64 digits: put it in quotes"),
         ("a: !!binary aGk=\n", "1: binary data is no value of a definition"),
         (
             "a: !!python/name:os []\n",
@@ -420,6 +422,20 @@ def test_yaml_that_is_no_plain_data(text: str, says: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_document(text)
     assert f"{caught.value.line}: {caught.value}" == says
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f"cpulimit: 1{'0' * 400}",
+        f"memory: 0x{'f' * 5000}",
+        f"ipconfig0: ip=10.0.0.1/{'9' * 5000}",
+        f"disks: [{{slot: scsi0, storage: data2, size: {'9' * 5000}G}}]",
+    ],
+)
+def test_a_number_without_end_is_a_mistake(more: str) -> None:
+    with pytest.raises(DefinitionsError, match=r"^a\.yaml:3: "):
+        describe(parse_vm(f"name: a\ntarget_node: n\n{more}\n", "a.yaml"))
 
 
 def test_jinja_is_never_evaluated() -> None:
