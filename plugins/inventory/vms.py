@@ -112,8 +112,8 @@ options:
     description:
       - >-
         With O(verify=proxmox), VMs without a definition are hosts too if they have one of these
-        tags. Templates are not. Such hosts are in V(unmanaged), V(node_NAME), V(tag_NAME),
-        V(power_STATUS) and V(pool_NAME).
+        tags. Templates are not. There may be no definition at all then. Such hosts are in
+        V(unmanaged), V(node_NAME), V(tag_NAME), V(power_STATUS) and V(pool_NAME).
     type: list
     elements: str
     default: []
@@ -214,6 +214,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 )
         except StackyardError as error:
             raise AnsibleParserError(f"{path}: {error}") from error
+        if not desired.hosts:  # AWX would delete all that it has
+            raise AnsibleParserError(
+                f"{path}: there is no host: {vms} has no definition, and Proxmox tells of no VM"
+                " that include_tags or include_pools take"
+            )
         if filters := self.get_option("filters"):
             desired = narrow(desired, self._wanted(desired, filters))
         hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
@@ -240,14 +245,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{path}: there is no option {name}{hint}")
 
     def _desired(self, vms: Path, known_hosts: Path, cache: bool) -> Inventory:
-        """Read the definitions, or take what the cache made of the very same ones."""
+        """Read the definitions, or take what the cache made of the very same ones.
+
+        There may be none where Proxmox is asked for VMs without one.
+        """
+        others = bool(self.get_option("include_tags") or self.get_option("include_pools"))
         if not self.get_option("cache"):
-            return build_inventory(load_vms(vms), known_hosts)
+            return build_inventory(load_vms(vms, allow_empty=others), known_hosts)
         key, of = self.get_cache_key(f"{vms}\0{known_hosts}"), digest(vms, known_hosts)
         kept = self._cache.get(key) if cache else None
         if kept and of and kept.get("digest") == of:
             return from_json(str(kept["inventory"]))
-        made = build_inventory(load_vms(vms), known_hosts)
+        made = build_inventory(load_vms(vms, allow_empty=others), known_hosts)
         # Read again: a file that changed meanwhile must not be kept under its old digest.
         if of and of == digest(vms, known_hosts):
             self._cache[key] = {"digest": of, "inventory": to_json(made)}

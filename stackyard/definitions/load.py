@@ -33,13 +33,14 @@ def load_definitions(site: Path) -> tuple[Definition, ...]:
     return load_vms(site / "vms")
 
 
-def load_vms(folder: Path) -> tuple[Definition, ...]:
+def load_vms(folder: Path, *, allow_empty: bool = False) -> tuple[Definition, ...]:
     """Return the definitions in a folder, by name.
 
     Raises:
-        DefinitionsError: with every mistake of every file, or that there is no definition.
+        DefinitionsError: with every mistake of every file, or that there is no definition and
+            there must be one.
     """
-    definitions, problems = read_vms(folder)
+    definitions, problems = read_vms(folder, allow_empty=allow_empty)
     if problems:
         raise DefinitionsError(problems)
     return definitions

@@ -142,6 +142,22 @@ def test_a_proxmox_that_is_down(site: Path) -> None:
     assert "cannot reach Proxmox" in refused(site, LIVE + kept + "strict: true\n", DOWN)
 
 
+@pytest.mark.parametrize("more", ["", "cache"])
+def test_a_site_whose_vms_are_all_in_proxmox_alone(
+    more: str, site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab, source = started(proxmox_endpoint), kept(site) if more else LIVE
+    for path in (site / "vms").iterdir():
+        path.unlink()
+    assert "no definition here" in refused(site, source, lab.environ)
+    hosts = listed(site, source + "include_tags: [web]\n", lab)["_meta"]["hostvars"]
+    assert set(hosts) == {"other"}
+    # No host at all would be the end of all that AWX has.
+    assert "there is no host" in refused(site, source + "include_tags: [none]\n", lab.environ)
+    down = f"plugin: vms\nverify: proxmox\ninclude_tags: [web]\nvms: {site / 'vms'}\n"
+    assert "there is no host" in refused(site, down, DOWN)
+
+
 def test_what_is_always_an_error(site: Path, proxmox_endpoint: StartEndpoint) -> None:
     wrong = {**started(proxmox_endpoint).environ, "PROXMOX_TOKEN_SECRET": "made-up-password"}
     assert "401" in refused(site, LIVE, wrong)
