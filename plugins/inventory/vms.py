@@ -204,7 +204,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
-            vms = (folder / self.get_option("vms")).resolve()
+            # Not resolved: a link that leads out of the site is a mistake.
+            vms = Path(os.path.normpath(folder / self.get_option("vms")))
             desired = self._desired(vms, folder / known_hosts, cache)
             if self.get_option("verify"):
                 desired = self._observed(desired, path, cache)

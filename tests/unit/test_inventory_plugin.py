@@ -177,6 +177,15 @@ def test_a_mistake_is_an_error_beside_another_source_too(site: Path) -> None:
     assert "target_node is missing" in " ".join(done.stderr.split())
 
 
+def test_a_folder_that_leads_out_of_the_site_is_refused(site: Path) -> None:
+    outside = site / "elsewhere"
+    (site / "vms").rename(outside)
+    inside = site / "site"
+    (inside / "inventory").mkdir(parents=True)
+    (inside / "vms").symlink_to(outside)
+    assert f"vms:1: is a link out of {inside}, to {outside}" in refused(inside, "")
+
+
 def test_what_of_ansible_lies_above_and_below(site: Path) -> None:
     """As docs/inventory.md says: group_vars above groups' variables, host_vars above hosts'."""
     fixed = "target_node: n1\nciuser: me\nipconfig0: ip=10.0.0.1/24\n"
