@@ -190,13 +190,17 @@ def test_what_of_ansible_lies_above_and_below(site: Path) -> None:
     """As docs/inventory.md says: group_vars above groups' variables, host_vars above hosts'."""
     fixed = "target_node: n1\nciuser: me\nipconfig0: ip=10.0.0.1/24\n"
     (site / "vms" / "k8s-x.yaml").write_text(f"name: k8s-x\n{fixed}")
-    given = '{"cluster_endpoint": "vip", "cluster_name": "y", "ansible_user": "you"}'
+    given = (
+        '{"cluster_endpoint": "vip", "ansible_ssh_common_args": "-4",'
+        ' "cluster_name": "y", "ansible_user": "you"}'
+    )
+    keys = ("cluster_endpoint", "ansible_ssh_common_args", "cluster_name", "ansible_user")
     for folder, name in (("group_vars", "all"), ("host_vars", "k8s-x")):
         (site / "inventory" / folder).mkdir()
         (site / "inventory" / folder / f"{name}.json").write_text(given)
         variables = listed(site)["_meta"]["hostvars"]["k8s-x"]
-        found = [variables[key] for key in ("cluster_endpoint", "cluster_name", "ansible_user")]
-        assert found == (["vip", "x", "me"] if folder == "group_vars" else ["vip", "y", "you"])
+        of_the_host = ["x", "me"] if folder == "group_vars" else ["y", "you"]
+        assert [variables[key] for key in keys] == ["vip", "-4", *of_the_host]
 
 
 def test_the_environment_names_host_keys_from_the_source_on(site: Path) -> None:
