@@ -88,7 +88,9 @@ def _pinned(site: Path, output: Path | None) -> Path:
     known_hosts = known_hosts_of(site, os.environ)
     if output is None or Path(os.environ.get(KNOWN_HOSTS, "")).is_absolute():
         return known_hosts
-    return Path("{{ inventory_dir }}", os.path.relpath(known_hosts, output.parent.absolute()))
+    # Through the links, as the way up from the file leads.
+    kept, written = known_hosts.parent.resolve(), output.parent.resolve()
+    return Path("{{ inventory_dir }}", os.path.relpath(kept / known_hosts.name, written))
 
 
 def _load(site: Path, known_hosts: Path | None = None, *, allow_empty: bool = False) -> "Inventory":

@@ -127,6 +127,16 @@ def test_a_file_that_is_exported_follows_the_setting_of_pinned_keys(site: Path) 
         assert pinned(output.read_text()) == found
 
 
+def test_an_export_into_a_linked_folder_finds_the_pinned_keys(site: Path) -> None:
+    (site / "deep" / "er").mkdir(parents=True)
+    (site / "linked").symlink_to("deep/er")
+    output = site / "linked" / "hosts.yml"
+    stackyard("export", "--site", site, "--output", output)
+    (site / "inventory" / "known_hosts").touch()
+    found = pinned(output.read_text()).replace("{{ inventory_dir }}", str(output.parent))
+    assert Path(found).samefile(site / "inventory" / "known_hosts")
+
+
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_a_template_in_a_definition_stays_data(form: str, site: Path) -> None:
     text = f'name: alone\ntarget_node: n\nvariables: {{x: "{TEMPLATE}"}}\n'
