@@ -37,10 +37,12 @@ def told() -> Iterator[None]:
         yield
         return
     descriptor = _Descriptor(stream.fileno(), "w", closefd=False)
+    # Files and programs get UTF-8, as Ansible reads it, whatever the locale is.
+    encoding = stream.encoding if stream.isatty() else "utf-8"
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(descriptor),
-        stream.encoding,
-        stream.errors,
+        encoding,
+        stream.errors if encoding == "utf-8" else "backslashreplace",
         line_buffering=stream.line_buffering,
     )
     try:

@@ -34,6 +34,24 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
     assert (done.returncode, done.stderr) == (1, said)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_what_goes_into_a_file_is_utf_8_whatever_the_locale(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    text = "name: a\ntarget_node: n\nvariables: {x: ü日}\n"
+    (tmp_path / "vms" / "a.yaml").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "stackyard.cli.main", "inventory", "export"),
+            *("--site", str(tmp_path)),
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "x: ü日\n" in done.stdout.decode("utf-8")
+
+
 def test_an_error_is_told_even_if_nothing_can_be_printed(tmp_path: Path) -> None:
     with FULL.open("w") as full:
         done = subprocess.run(
