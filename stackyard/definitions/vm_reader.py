@@ -17,6 +17,8 @@ from stackyard.definitions.values import Report, take
 SHAPED = ("disks", "nested_disks", "network", "networks")
 OUR_TAGS = "stackyard-"  # what begins so says how far a VM has come
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# No template could read one of such a name, and Ansible refuses it from 2.23 on.
+JINJAS_OWN = {"true", "True", "false", "False", "none", "None", "not"}
 NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = dict.fromkeys(
     (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
@@ -56,10 +58,12 @@ def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, A
     """Return the values of a definition by attribute, and report what is wrong with any."""
     values = take_values(own, defaults, report)
     for name in values["variables"]:
+        line = own.lines.get("variables", own.line)
         if not VARIABLE.fullmatch(name):
             # Ansible would drop it, or refuse the whole inventory.
-            line = own.lines.get("variables", own.line)
             report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
+        elif name in JINJAS_OWN:
+            report.add(line, f"{name!r} in variables is a word of Jinja's own: choose another name")
     for tag in values["tags"]:
         if tag.startswith(OUR_TAGS):
             line = own.lines.get("tags", own.line)
