@@ -5,6 +5,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,8 @@ def _address(vm: Definition) -> str | None:
     of_ipv4 = [config.ip for config in configs if config.ip]
     asked = of_ipv4 or [config.ip6 for config in configs if config.ip6]
     fixed = [address for address in asked if "/" in address]
-    return fixed[0].partition("/")[0] if fixed else None
+    # As ssh writes it, and looks for it among the keys of hosts.
+    return str(ip_address(fixed[0].partition("/")[0])) if fixed else None
 
 
 def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group]:

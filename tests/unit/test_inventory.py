@@ -95,7 +95,7 @@ def test_connection_variables() -> None:
     ("configs", "address"),
     [
         (["ip6=2001:db8::5/64,gw6=fe80::1"], "2001:db8::5"),
-        (["ip6=auto", "ip6=2001:db8::5/64"], "2001:db8::5"),
+        (["ip6=auto", "ip6=2001:0DB8:0::5/64"], "2001:db8::5"),
         (["ip6=2001:db8::5/64", "ip=10.0.0.5/24"], "10.0.0.5"),
         (["ip=dhcp,ip6=2001:db8::5/64"], None),  # what is leased is asked for
         (["ip6=dhcp"], None),
