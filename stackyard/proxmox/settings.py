@@ -3,12 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from stackyard.proxmox.errors import SettingsError
 
 DEFAULT_PORT = 8006
+_NO_ADDRESS = "PROXMOX_URL must be an https address without credentials, like https://node01:8006"
+_HOST_NAME = r"[\w-]{1,63}(\.[\w-]{1,63})*\.?"
 CLONES = 4  # for each node and storage: more, and Proxmox's own locks time out
 
 
@@ -46,6 +49,7 @@ class Settings:
         }
         user, token_id = _identity(values)
         _check_credentials(values, token_id)
+        _check_sendable(values)
         return cls(
             url=_url(values.get("URL")),
             user=user,
@@ -63,16 +67,26 @@ def _url(url: str | None) -> str:
         raise SettingsError(
             "PROXMOX_URL is not set: give the address of a node, like https://node01:8006"
         )
-    parts = urlsplit(url if "://" in url else f"https://{url}")
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
-        raise SettingsError(
-            "PROXMOX_URL must be an https address without credentials, like https://node01:8006"
-        )
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    try:
+        parts = urlsplit(url if "://" in url else f"https://{url}")
+        host = parts.hostname or ""
+    except ValueError:  # brackets that are not a pair
+        raise SettingsError(_NO_ADDRESS) from None
+    if parts.scheme != "https" or not _is_host(host) or parts.username or parts.password:
+        raise SettingsError(_NO_ADDRESS)
+    host = f"[{host}]" if ":" in host else host
     try:
         return f"https://{host}:{parts.port or DEFAULT_PORT}"
     except ValueError as error:
         raise SettingsError("PROXMOX_URL has a port that is not a number up to 65535") from error
+
+
+def _is_host(text: str) -> bool:
+    """Whether a connection can be asked for: of anything else its library raises what it likes."""
+    try:
+        return "%" not in text and ip_address(text).version > 0
+    except ValueError:
+        return re.fullmatch(_HOST_NAME, text) is not None
 
 
 def _identity(values: Mapping[str, str]) -> tuple[str, str | None]:
@@ -90,6 +104,13 @@ def _identity(values: Mapping[str, str]) -> tuple[str, str | None]:
     if "@" not in user:
         raise SettingsError(f"PROXMOX_USER is {user}, without a realm: write {user}@pam or @pve")
     return user, token_id
+
+
+def _check_sendable(values: Mapping[str, str]) -> None:
+    """Refuse a token that no header can hold: the exception that says so would quote it."""
+    for name in ("USER", "TOKEN_ID", "TOKEN_SECRET") if "TOKEN_SECRET" in values else ():
+        if not (values.get(name, "").isascii() and values.get(name, "").isprintable()):
+            raise SettingsError(f"PROXMOX_{name} has characters that HTTP cannot send")
 
 
 def _check_credentials(values: Mapping[str, str], token_id: str | None) -> None:

@@ -51,9 +51,16 @@ def test_a_fingerprint_in_the_form_browsers_show() -> None:
         ({"PROXMOX_URL": "http://node01"}, "must be an https address"),
         ({"PROXMOX_URL": "https://root:pw@node01"}, "without credentials"),
         ({"PROXMOX_URL": "https://node01:99999"}, "port"),
+        ({"PROXMOX_URL": "https://node 01:8006"}, "must be an https address"),
+        ({"PROXMOX_URL": "https://[::1:8006"}, "must be an https address"),
+        ({"PROXMOX_URL": "https://[fe80::1%eth0]:8006"}, "must be an https address"),
+        ({"PROXMOX_URL": "https://node01..lan:8006"}, "must be an https address"),
         ({"PROXMOX_USER": ""}, "PROXMOX_USER is not set"),
         ({"PROXMOX_USER": "root"}, "without a realm"),
         ({"PROXMOX_TOKEN_ID": "other@pam!x"}, "belongs to other@pam"),
+        ({"PROXMOX_TOKEN_ID": "stack\nyard"}, "PROXMOX_TOKEN_ID has characters that HTTP"),
+        ({"PROXMOX_TOKEN_SECRET": "hush\nhush"}, "PROXMOX_TOKEN_SECRET has characters that HTTP"),
+        ({"PROXMOX_TOKEN_SECRET": "h\N{LATIN SMALL LETTER A WITH DIAERESIS}sh"}, "that HTTP"),
         ({"PROXMOX_TOKEN_ID": ""}, "without PROXMOX_TOKEN_ID"),
         ({"PROXMOX_TOKEN_SECRET": ""}, "without PROXMOX_TOKEN_SECRET"),
         ({"PROXMOX_PASSWORD": "x"}, "are both set"),
@@ -70,6 +77,19 @@ def test_each_mistake_is_one_sentence(change: dict[str, str], sentence: str) -> 
         Settings.from_environment({**GOOD, **change})
     assert "\n" not in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("https://node01.lan.", "https://node01.lan.:8006"),
+        ("pve_1:443/api2/json", "https://pve_1:443"),
+        ("https://192.168.1.2/", "https://192.168.1.2:8006"),
+        ("https://[fd00::2]:8006", "https://[fd00::2]:8006"),
+    ],
+)
+def test_an_address_in_any_usual_form(given: str, url: str) -> None:
+    assert Settings.from_environment({**GOOD, "PROXMOX_URL": given}).url == url
 
 
 def test_a_ca_is_a_path() -> None:
