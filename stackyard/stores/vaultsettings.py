@@ -4,6 +4,7 @@ The names are those of Vault's own command line where it has one:
 https://developer.hashicorp.com/vault/docs/commands#configure-environment-variables
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 from stackyard.stores.protocol import StoreError
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+# What no connection can be asked for: of that its libraries raise what they like.
+_HOST = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*|[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 DEADLINE_SECONDS = 10.0
 
@@ -79,12 +82,12 @@ class VaultSettings:
             StoreError: one that is needed is missing, or makes no sense.
         """
         login = None if environ.get("VAULT_TOKEN") else _login(environ)
-        needed = ("VAULT_ADDR",) if login else ("VAULT_ADDR", "VAULT_TOKEN")
-        missing = [name for name in needed if not environ.get(name)]
+        missing = [name for name in _needed(environ, login) if not environ.get(name)]
         if missing:
             raise StoreError(f"{' and '.join(missing)} must be set to reach Vault")
         for name in ("VAULT_TOKEN", "VAULT_NAMESPACE"):
-            if not (environ.get(name, "").isascii() and environ.get(name, "").isprintable()):
+            value = environ.get(name, "")
+            if not (value.isascii() and value.isprintable() and value == value.strip()):
                 raise StoreError(f"{name} has characters that HTTP cannot send")
         return cls(
             _address(environ["VAULT_ADDR"]),
@@ -107,6 +110,14 @@ def _token(answer: Any) -> str:
     return token
 
 
+def _needed(environ: Mapping[str, str], login: AppRole | Kubernetes | None) -> tuple[str, ...]:
+    if login:
+        return ("VAULT_ADDR",)
+    halves = ("VAULT_ROLE_ID", "VAULT_SECRET_ID")
+    begun = not environ.get("VAULT_TOKEN") and any(environ.get(name) for name in halves)
+    return ("VAULT_ADDR", *(halves if begun else ("VAULT_TOKEN",)))
+
+
 def _login(environ: Mapping[str, str]) -> AppRole | Kubernetes | None:
     mount = environ.get("VAULT_AUTH_MOUNT", "")
     if environ.get("VAULT_ROLE_ID") and environ.get("VAULT_SECRET_ID"):
@@ -122,14 +133,15 @@ def _address(text: str) -> str:
         parts = urlsplit(text)
         secure = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
         # A name or a password in it would be part of every sentence.
-        usable = secure and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        usable = secure and _HOST.fullmatch(parts.hostname or "") and "@" not in parts.netloc
+        usable = usable and parts.port != 0 and not (parts.query or parts.fragment)
     except ValueError:
         usable = False
     if not usable:
         raise StoreError(
             "VAULT_ADDR must be an address as https://host:8200: TLS is always verified"
         )
-    return text.rstrip("/")
+    return text.strip().rstrip("/")
 
 
 def _seconds(text: str) -> float:

@@ -117,10 +117,16 @@ def test_addresses_of_stores(tmp_path: Path) -> None:
     assert open_store("vault:kv/a/b/KUBECONFIG", environ) == VaultStore(
         VaultSettings("https://vault:8200", "t"), "kv", "a/b/KUBECONFIG", "KUBECONFIG"
     )
+    for address in ("https://vault:8200/\n", "https://[::1]:8200", "https://vault_1.lan.:8200"):
+        at = open_store("vault:kv/x", {"VAULT_ADDR": address, "VAULT_TOKEN": "t"})
+        assert isinstance(at, VaultStore)
+        assert at.settings.address == address.strip().rstrip("/")
     assert open_store(f"file:{tmp_path}/x", {}) == FileStore(tmp_path / "x")
     assert open_store("file:~/.kube/config", {}) == FileStore(Path.home() / ".kube/config")
     with pytest.raises(StoreError, match="VAULT_ADDR and VAULT_TOKEN must be set"):
         open_store("vault:kv/x", {})
+    with pytest.raises(StoreError, match=r"^VAULT_SECRET_ID must be set"):
+        open_store("vault:kv/x", {"VAULT_ADDR": "https://vault", "VAULT_ROLE_ID": "r"})
     for wrong in ("kv/x", "vault:kv", "file:", "sops:#a", "s3:bucket", "k8s:../x", "k8s:a/.."):
         with pytest.raises(
             StoreError, match="is no store: use vault:MOUNT/PATH, sops:FILE, file:FILE or k8s:"
@@ -141,16 +147,18 @@ def test_no_path_leads_out_of_its_mount(place: str) -> None:
 @pytest.mark.parametrize(
     "address",
     ["http://vault:8200", "vault:8200", "https://", "https://me:secret@vault", "https://[::1",
-     "https://vault:99999", "ftp://vault", "https://vault:port"],
+     "https://vault:99999", "ftp://vault", "https://vault:port", "https://va ult:8200",
+     "https://vault..lan:8200", "https://%zz:8200", "https://vault:8200?x", f"https://{'v' * 64}"],
 )  # fmt: skip
 def test_addresses_of_no_vault(address: str) -> None:
     with pytest.raises(StoreError, match="VAULT_ADDR must be an address as https://host:8200"):
         open_store("vault:kv/x", {"VAULT_ADDR": address, "VAULT_TOKEN": "t"})
 
 
-def test_a_token_that_no_header_can_have() -> None:
+@pytest.mark.parametrize("value", ["hvs.secret\n", " hvs.secret"])
+def test_a_token_that_no_header_can_have(value: str) -> None:
     for name in ("VAULT_TOKEN", "VAULT_NAMESPACE"):
-        environ = {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t", name: "hvs.secret\n"}
+        environ = {"VAULT_ADDR": "https://v", "VAULT_TOKEN": "t", name: value}
         with pytest.raises(StoreError, match=f"^{name} has characters that HTTP cannot send$"):
             open_store("vault:kv/x", environ)
 
