@@ -65,7 +65,7 @@ def _why_left(last: "Event | None", done: int) -> str | None:
     if last.state == "failed":
         tasks = f" (its task in Proxmox: {', '.join(last.upids)})" if last.upids else ""
         return f"{last.step}: {last.detail}{tasks}"
-    return None if done == last.steps else "interrupted; apply again to finish"
+    return None if done == last.steps else "interrupted; run it again to finish"
 
 
 class StepLines:

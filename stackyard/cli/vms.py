@@ -185,7 +185,7 @@ def show_outcome(outcome: "Outcome", work: Work) -> None:
     if outcome.failed:
         count, total = len(outcome.failed), len(outcome.reached)
         typer.echo(
-            f"error: {count} of {total} VMs did not get there; the rest is kept, apply again",
+            f"error: {count} of {total} VMs did not get there; the rest is kept, run it again",
             err=True,
         )
     if outcome.failed or outcome.unseen or work.processor.failure:

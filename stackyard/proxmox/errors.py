@@ -119,7 +119,7 @@ class LostTaskError(ProxmoxError):
 
     def __init__(self, upid: str, error: ProxmoxError) -> None:
         super().__init__(
-            f"lost the connection: {error.what}; the task {upid} may go on: apply again"
+            f"lost the connection: {error.what}; the task {upid} may go on: run it again"
         )
 
 

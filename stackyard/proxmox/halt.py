@@ -25,4 +25,4 @@ class Halt:
             InterruptedRunError: nothing is to begin any more.
         """
         if self._reason:
-            raise InterruptedRunError(f"{self._reason}; apply again to finish")
+            raise InterruptedRunError(f"{self._reason}; run it again to finish")

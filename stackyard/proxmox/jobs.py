@@ -102,7 +102,7 @@ class Jobs:
             ProxmoxError: the run was stopped meanwhile.
         """
         if self._stopped.wait(seconds):
-            raise ProxmoxError("stopped before its end; apply again to finish")
+            raise ProxmoxError("stopped before its end; run it again to finish")
 
     def _wait(self, what: str, upid: object) -> str:
         if not isinstance(upid, str) or not upid.startswith("UPID:"):
@@ -145,7 +145,7 @@ class Jobs:
                 pace.give_up()
         raise TaskTimeoutError(
             f"the Proxmox task {what} still runs after {elapsed / 60:.0f} minutes: "
-            "look at it on its node, then apply again"
+            "look at it on its node, then run it again"
         )
 
 

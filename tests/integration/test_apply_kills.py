@@ -112,7 +112,7 @@ def test_an_interruption_waits_for_what_runs_and_begins_nothing(
     assert err.splitlines()[-1] == "interrupted"
     assert "nothing more is begun; waiting for k8s-" in err
     assert "(clone)" in err
-    assert "interrupted; apply again to finish" in out
+    assert "interrupted; run it again to finish" in out
     assert "Traceback" not in err
     assert not any("lock" in row for row in site.vms())
     assert {w.rpartition("/")[2] for w in site.writes()} == {"clone"}
@@ -138,7 +138,7 @@ def assert_left_in_its_clone(site: Site, out: str, err: str) -> None:
     (entry,) = audited(site)
     (upid,) = entry["task"]
     assert (entry["vm"], entry["action"], entry["result"]) == ("k8s-0", "clone", "failed")
-    told = f"clone: stopped before its end; apply again to finish (its task in Proxmox: {upid})"
+    told = f"clone: stopped before its end; run it again to finish (its task in Proxmox: {upid})"
     assert out.splitlines()[-1].endswith(told)
     assert "clone" in [row.get("lock") for row in site.vms()]
     assert [write.rpartition("/")[2] for write in site.writes()] == ["clone"]

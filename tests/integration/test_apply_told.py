@@ -91,10 +91,12 @@ def test_a_full_disk_under_the_audit_log_halts_and_tells_what_was_reached(site: 
     assert "clone of k8s-0 (done)" in halted.stderr
     for name in NAMES:
         (row,) = (line for line in halted.stdout.splitlines() if line.startswith(f"{name} "))
-        assert f"halted, for {why}; apply again to finish; done before: clone" in row
+        assert f"halted, for {why}; run it again to finish; done before: clone" in row
     assert {write.rpartition("/")[2] for write in site.writes()} == {"clone"}
     assert site.run("apply", "--yes").returncode == 0
     assert_whole(site, NAMES)
+    halted = site.run("destroy", NAMES[0], "--yes", "--audit", "/dev/full")
+    assert "apply again" not in halted.stdout + halted.stderr  # which would start it again
 
 
 def test_a_vm_that_did_not_move_is_told_where_it_is(site: Site) -> None:

@@ -110,7 +110,7 @@ def test_one_vm_meets_a_fault(commands: Commands, name: str) -> None:
     assert failed.code == 1, failed.text
     said = [sentence.partition("{}")[0], sentence.rpartition("{}")[2]]
     assert all(part in failed.out for part in said), failed.out
-    assert "VMs did not get there; the rest is kept, apply again" in failed.err
+    assert "VMs did not get there; the rest is kept, run it again" in failed.err
     commands.finish(NAMES)
 
 
@@ -154,7 +154,7 @@ def test_a_task_that_hangs_is_given_up_and_finished_later(
     hung = commands.apply()
     assert hung.code == 1, hung.text
     assert "still runs after" in hung.out
-    assert "look at it on its node, then apply again" in hung.out
+    assert "look at it on its node, then run it again" in hung.out
     monkeypatch.undo()
     time.sleep(1.0)  # the task ends; before that it would be met again
     renewed = Commands(commands.site, monkeypatch, commands.capsys)

@@ -182,7 +182,7 @@ def test_a_task_that_was_accepted_is_lost_and_may_go_on(server: Server) -> None:
                 Jobs(client, 1).run("clone of web", lambda: begin)
             (text,) = said
             assert text.startswith("lost the connection: ")
-            assert text.endswith(f"{why}; the task {UPID} may go on: apply again")
+            assert text.endswith(f"{why}; the task {UPID} may go on: run it again")
 
 
 def test_a_server_that_went_away_is_not_sought_elsewhere(
