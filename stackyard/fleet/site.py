@@ -107,8 +107,7 @@ def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
 
 
 def _document(path: Path, report: Report) -> Mapping:
-    # A link that leads nowhere is a mistake; a site without the file is none.
-    text = read_text(path, report) if os.path.lexists(path) else None
+    text = None if _is_absent(path) else read_text(path, report)
     if text is None:
         return Mapping(1)
     try:
@@ -120,6 +119,15 @@ def _document(path: Path, report: Report) -> Mapping:
         return document
     report.add(1, f"must be a mapping with {', '.join(KEYS)}")
     return Mapping(1)
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether a site has no such file, which is no mistake; one that cannot be reached is."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _all_or_none(document: Mapping, key: str, found: list[Any]) -> list[Any]:

@@ -195,6 +195,14 @@ def test_a_site_by_another_ending_is_not_passed_over(tmp_path: Path) -> None:
     assert mistakes(path) == ["inventory/site.yaml:1: is not read: call it site.yml"]
 
 
+def test_a_site_behind_something_that_is_no_folder_is_not_passed_over(tmp_path: Path) -> None:
+    path = site(tmp_path, vm("a"))
+    (path / "inventory" / "site.yml").unlink()
+    (path / "inventory").rmdir()
+    (path / "inventory").write_text("in the way")  # as a folder that may not be searched
+    assert mistakes(path) == ["inventory/site.yml:1: cannot be read: Not a directory"]
+
+
 TEXTS = st.sampled_from([
     *("10.0.0.1", "10.0.0.0/24", "10.0.0.2-10.0.0.9", "0.0.0.0/0", "fd00::1", "fd00::/64", "::/0"),
     *("1.2", "10.0.0.9-10.0.0.2", "10.0.0.1-fd00::1", "fe80::1%eth0", "10.0.0.1/33", "-", "/", ""),
