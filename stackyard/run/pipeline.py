@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 
 from nornir.core.processor import Processor
 
@@ -71,7 +72,8 @@ def carry_out(request: Request, means: Means) -> Report:
     Raises:
         RunError: a step failed; the sentence says which, what was reached, and how to go on.
     """
-    report = Report(request.commit.short)
+    here = means.site.resolve() == Path.cwd()
+    report = Report(request.commit.short, "" if here else f" --site {quote(str(means.site))}")
     journal = Journal(means.site, request.commit.id)
     run = _Run(request, means, report, journal)
     try:

@@ -10,6 +10,7 @@ class Report:
     """Grows while a run goes on."""
 
     commit: str
+    site: str = ""  # the option that names it, where it is not the working folder
     named: tuple[str, ...] = ()  # the hosts of the commit's tags
     applied: dict[str, str] = field(default_factory=dict)  # VM: created, updated, …
     ready: set[str] = field(default_factory=set)
@@ -33,4 +34,4 @@ class Report:
         if left:
             parts.append(f"not configured: {', '.join(left)}")
         kept = "".join(f"{part}; " for part in parts)
-        return f"{kept}run again with: stackyard run --commit {self.commit}"
+        return f"{kept}run again with: stackyard run --commit {self.commit}{self.site}"

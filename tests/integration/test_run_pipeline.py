@@ -396,7 +396,9 @@ def test_a_proxmox_that_refuses_is_told_and_nothing_is_lost(stage: Stage) -> Non
     refused = stage.run("run", "--commit", "HEAD", PROXMOX_TOKEN_SECRET="wrong")
     assert refused.returncode == 1
     assert "401" in refused.stderr.splitlines()[-1]
-    assert "; not configured: k8s-a; run again with" in refused.stderr.splitlines()[-1]
+    last = refused.stderr.splitlines()[-1]
+    assert "; not configured: k8s-a; run again with" in last
+    assert last.endswith(f" --site {stage.site}")  # it is not where the run was started
     assert "Traceback" not in refused.stderr
 
 
