@@ -10,6 +10,25 @@ class FileError(StackyardError):
     """A file could not be written."""
 
 
+def check_not_source(path: Path, site: Path) -> None:
+    """Refuse to write over what a site is read from: a wrong completion would cost a definition.
+
+    Raises:
+        FileError: the file is in vms/, or it is inventory/site.yml or vms.yml.
+    """
+    target, root = _resolved(path), _resolved(site)
+    sources = (root / "inventory" / name for name in ("site.yml", "vms.yml"))
+    if _resolved(root / "vms") in target.parents or target in map(_resolved, sources):
+        raise FileError(f"{path} is what the site is read from: name another file")
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError:  # links that lead to each other
+        return path.absolute()
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a file for its owner alone (0600), in place of one that is there.
 

@@ -65,9 +65,11 @@ def export(
     ] = False,
 ) -> None:
     """Write an inventory that Ansible reads without any plugin."""
-    from stackyard.cli.files import write_public
+    from stackyard.cli.files import check_not_source, write_public
     from stackyard.inventory.export import FORMATS
 
+    if output:
+        check_not_source(output, site)
     inventory = _load(site, _pinned(site, output), allow_empty=allow_empty)
     text = FORMATS[form](inventory)
     if output is None:

@@ -41,7 +41,7 @@ def plan(
     """Show what apply would do to the VMs (exit code 2: there is something to do)."""
     from stackyard.cli import vms
     from stackyard.cli.consent import consent
-    from stackyard.cli.files import write_atomically
+    from stackyard.cli.files import check_not_source, write_atomically
     from stackyard.plan import to_json
     from stackyard.proxmox.planning import plan_fleet
 
@@ -49,6 +49,8 @@ def plan(
         raise typer.BadParameter("--json and --markdown are two forms of one answer: give one")
     if rest and not markdown:
         raise typer.BadParameter("--rest needs --markdown")
+    for file in filter(None, (out, rest)):
+        check_not_source(file, site)
     agreed = consent(replace, prune, detach, data_loss, limit)
     definitions, fleet_site = vms.load(site)
     with vms.connected() as client:

@@ -162,6 +162,25 @@ def test_a_file_is_not_written_into_a_folder_that_is_missing(tmp_path: Path) -> 
     assert not (tmp_path / "missing").exists()
 
 
+@pytest.mark.parametrize(
+    "command", ["inventory export --output", "plan --out", "plan --markdown --rest"]
+)
+@pytest.mark.parametrize("file", ["vms/a.yaml", "vms/new.yaml", "inventory/site.yml", "link"])
+def test_no_output_takes_the_place_of_what_a_site_is_read_from(
+    command: str, file: str, tmp_path: Path
+) -> None:
+    for folder in ("vms", "inventory"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text("name: a\ntarget_node: n\n")
+    (tmp_path / "inventory" / "site.yml").write_text("nodes: {}\n")
+    (tmp_path / "link").symlink_to("vms/a.yaml")
+    before = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    done = run_in(tmp_path, *command.split(), file)
+    said = f"error: {file} is what the site is read from: name another file\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def run_in(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", *arguments],
