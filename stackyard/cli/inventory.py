@@ -28,7 +28,7 @@ class Format(StrEnum):
 
 @app.command("list")
 def list_hosts(site: Site = HERE) -> None:
-    """Print everything, as `ansible-inventory --list --export` does."""
+    """Print all that vms/ gives, in the form of `ansible-inventory --list --export`."""
     from stackyard.inventory.view import as_list
 
     typer.echo(_json(as_list(_load(site))))
@@ -46,7 +46,7 @@ def graph(site: Site = HERE) -> None:
 def host(
     name: Annotated[str, typer.Argument(help="The host.", metavar="NAME")], site: Site = HERE
 ) -> None:
-    """Print the variables of one host, its groups' included."""
+    """Print the variables that vms/ gives one host, its groups' included."""
     from stackyard.inventory.view import variables_of
 
     typer.echo(_json(variables_of(_load(site), name)))
