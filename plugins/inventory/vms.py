@@ -214,7 +214,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     f"{path}: include_tags and include_pools need verify: proxmox"
                 )
         except StackyardError as error:
-            raise AnsibleParserError(f"{path}: {error}") from error
+            # Without its cause, which Ansible would tell after it: the same once more.
+            raise AnsibleParserError(f"{path}: {error}") from None
         if not desired.hosts:  # AWX would delete all that it has
             raise AnsibleParserError(
                 f"{path}: there is no host: {vms} has no definition, and Proxmox tells of no VM"

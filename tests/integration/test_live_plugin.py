@@ -139,7 +139,9 @@ def test_a_proxmox_that_is_down(site: Path) -> None:
     assert set(hosts) == {"leased", "stopped"}
     assert "proxmox_status" not in hosts["leased"]
     # Strictly it is an error, whatever was cached while it was down.
-    assert "cannot reach Proxmox" in refused(site, LIVE + kept + "strict: true\n", DOWN)
+    said = refused(site, LIVE + kept + "strict: true\n", DOWN)
+    assert "cannot reach Proxmox" in said
+    assert "check PROXMOX_URL: " not in said  # the sentence, and not what it was made of after it
 
 
 @pytest.mark.parametrize("more", ["", "cache"])
