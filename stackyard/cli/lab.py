@@ -65,19 +65,14 @@ def down(directory: Dir = LAB) -> None:
 @app.command()
 def status(directory: Dir = LAB) -> None:
     """Show where the lab answers and which machines it has."""
-    from rich.console import Console
-    from rich.table import Table
-
+    from stackyard.cli.ready import table
     from stackyard.lab import overview
 
     lab = _running(directory)
     _show_services(lab)
-    table = Table("vmid", "name", "node", "address", "status")
-    for machine in overview.machines(lab):
-        table.add_row(
-            str(machine.vmid), machine.name, machine.node, machine.address, machine.status
-        )
-    Console().print(table)
+    rows = [(str(m.vmid), m.name, m.node, m.address, m.status) for m in overview.machines(lab)]
+    for line in ("", *table(("VMID", "VM", "node", "address", "status"), rows)):
+        typer.echo(line)
 
 
 @app.command()
