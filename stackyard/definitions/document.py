@@ -80,7 +80,9 @@ def read_document(text: str) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise DocumentError(_line(mark), f"not valid YAML: {error.problem}") from None
+        # Of several documents the problem is but the second half of a sentence.
+        begun = f"{error.context}, " if str(error.problem).startswith("but ") else ""
+        raise DocumentError(_line(mark), f"not valid YAML: {begun}{error.problem}") from None
     except yaml.reader.ReaderError as error:
         raise DocumentError(
             text.count("\n", 0, max(error.position, 0)) + 1, f"not valid YAML: {error.reason}"

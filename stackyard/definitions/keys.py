@@ -81,7 +81,7 @@ VM_KEYS = (
         minimum=100, maximum=999999999),
     Key("description", "string", "Notes shown in Proxmox.", longest=8192, lines=True),
     Key("tags", "list", "Tags in Proxmox and groups in the inventory.",
-        pattern=r"[A-Za-z0-9_][A-Za-z0-9_+.-]*", form="a tag"),
+        pattern=r"[A-Za-z0-9_][A-Za-z0-9_+.-]*", form="a tag of letters, digits, _, +, . and -"),
     Key("pool", "string", "Resource pool, which has to exist.",
         pattern=r"[A-Za-z0-9_.-]+", form="a pool's name"),
     Key("cores", "integer", "CPU cores of each socket.", 1, minimum=1),
