@@ -55,7 +55,7 @@ def write_new(path: Path, text: str) -> None:
     Raises:
         FileError: it is there, is named -, or its folder is missing or may not be written.
     """
-    _check_name(path)
+    check_name(path)
     try:
         with path.open("x", encoding="utf-8") as file:
             try:
@@ -74,7 +74,7 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
     from stackyard.stores.file import reason
     from stackyard.stores.replace import locked, replace
 
-    _check_name(path)
+    check_name(path)
     try:
         _check_kind(path)
         target = path.resolve()
@@ -85,7 +85,12 @@ def _replace(path: Path, text: str, mode: Callable[[Path], int]) -> None:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
 
 
-def _check_name(path: Path) -> None:
+def check_name(path: Path) -> None:
+    """Refuse a file that is called - by mistake.
+
+    Raises:
+        FileError: it is.
+    """
     if path == Path("-"):  # elsewhere it means standard output, which is what the commands print to
         raise FileError("- is no name of a file here: name one, or leave the option out")
 

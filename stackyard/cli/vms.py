@@ -73,11 +73,14 @@ def auditing(audit: Path | None, site: Path) -> "Iterator[AuditLog]":
     """Open the audit log, before anything is done.
 
     Raises:
-        AuditError: that is not possible.
+        AuditError, FileError: that is not possible.
     """
+    from stackyard.cli.files import check_name
     from stackyard.nornir.audit import AuditError, AuditLog
     from stackyard.run.folder import private_folder
 
+    if audit:
+        check_name(audit)
     try:
         path = audit or private_folder(site) / "audit.jsonl"
     except OSError as error:

@@ -153,7 +153,7 @@ def _fingerprint(text: str | None) -> str | None:
 def _clones(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]{0,3}", text):
         raise SettingsError(
-            f"PROXMOX_CLONES is {text}, not a whole number from 1 on: it says how many clones "
+            f"PROXMOX_CLONES is {text}, not a whole number from 1 to 9999: it says how many clones "
             "are made at a time on each storage of a node"
         )
     return int(text)

@@ -62,6 +62,14 @@ def test_without_an_audit_log_nothing_is_done(site: Site, tmp_path: Path) -> Non
     assert site.writes() == []
 
 
+def test_no_audit_log_is_called_as_standard_output_is_elsewhere(site: Site) -> None:
+    refused = site.run("apply", "--yes", "--audit", "-")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: - is no name of a file here")
+    assert not (site.path / "-").exists()
+    assert site.writes() == []
+
+
 def test_a_full_disk_leaves_the_audit_log_no_file_for_git_to_take(site: Site) -> None:
     # As a full disk, but for one process.
     command = [sys.executable, "-m", "stackyard.cli.main", "apply", "--yes"]
