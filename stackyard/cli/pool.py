@@ -151,7 +151,9 @@ def _open(
     from stackyard.stores.open import below
     from stackyard.stores.pools import open_allocations
 
-    known = ", ".join(loaded.pools) or "none"
+    if not loaded.pools:
+        raise PoolError(f"{loaded.path} has no pools")
+    known = ", ".join(loaded.pools)
     if name is None and len(loaded.pools) != 1:
         raise PoolError(f"which pool? Give --pool; {loaded.path} has {known}")
     pool = loaded.pools.get(name or next(iter(loaded.pools)))

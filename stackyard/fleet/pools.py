@@ -22,7 +22,8 @@ POOL_KEYS = (
     Key("block", "integer", "Consecutive addresses a cluster takes.", 1, minimum=1, maximum=4096),
     Key("ttl", "string", "How long an allocation lives without being renewed.",
         pattern=DURATION, form="a time as 45m, 24h or 7d"),
-    Key("store", "string", "Where the allocations are kept.", STORE),
+    Key("store", "string", "Where the allocations are kept.", STORE,
+        pattern=r"(vault|sops|file|k8s):.+", form="a store as vault:MOUNT/PATH or file:PATH"),
 )  # fmt: skip
 
 

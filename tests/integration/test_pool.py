@@ -224,6 +224,11 @@ def test_what_a_vm_has_is_never_given_away(tmp_path: Path, networks: str) -> Non
     assert json.loads(store.read_text()) == {}
 
 
+def test_a_site_without_pools(vault: Vault, tmp_path: Path) -> None:
+    done = pool(vault, tmp_path, "list")
+    assert (done.returncode, done.stderr) == (1, "error: inventory/site.yml has no pools\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -203,6 +203,10 @@ def test_a_pool_of_any_size() -> None:
             "{a: {first: 10.0.0.1, last: 10.0.0.4}, b: {first: 10.0.0.4, last: 10.0.0.9}}",
             ["the pools a and b overlap"],
         ),
+        (
+            "{a: {first: 10.0.0.1, last: 10.0.0.4, store: pool.json}}",
+            ["store of pool a must be a store as vault:MOUNT/PATH or file:PATH, not 'pool.json'"],
+        ),
         ("{a: {first: 10.0.0.1, last: 10.0.0.4, ttl: 9999999d}}", ["ttl of pool a is more than"]),
         (
             "{a: {first: 10.0.0.1, last: 10.0.0.4, ttl: soon, blok: 1}}",
