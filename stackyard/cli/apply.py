@@ -14,6 +14,7 @@ Kept = Annotated[
     typer.Argument(
         help="A plan of `stackyard plan --out FILE`: exactly that is done.",
         metavar="[FILE]",
+        readable=False,
         show_default="a plan made now",
     ),
 ]

@@ -155,7 +155,10 @@ def use(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file; it is made private.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="The file; it is made private.", readable=False),
+    ],
     context: Annotated[
         list[str] | None, typer.Option(help="These contexts alone.", metavar="NAME")
     ] = None,

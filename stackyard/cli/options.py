@@ -1,9 +1,28 @@
 """Options and output that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from stackyard.errors import StackyardError
+
+
+def check_site(site: Path) -> Path:
+    """Return a site's folder; what it does not show would count as what it does not have.
+
+    Raises:
+        StackyardError: it may not be searched.
+    """
+    try:
+        os.stat(os.path.join(site, "."))  # noqa: PTH116, PTH118 - Path leaves the dot out
+    except PermissionError as error:
+        raise StackyardError(f"{site} cannot be read: {error.strerror}") from error
+    except OSError:
+        pass  # each command says what it misses
+    return site
+
 
 Site = Annotated[
     Path,
@@ -11,6 +30,8 @@ Site = Annotated[
         "--site",
         help="The folder with vms/, inventory/ and plays/.",
         metavar="DIR",
+        readable=False,
+        callback=check_site,
         show_default="the working folder",
     ),
 ]

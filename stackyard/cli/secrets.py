@@ -96,7 +96,9 @@ def new(
 
 @app.command()
 def guard(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="Files or folders.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="Files or folders.", readable=False)
+    ],
 ) -> None:
     """Refuse files with a value that SOPS has not encrypted, a private key or a kubeconfig.
 

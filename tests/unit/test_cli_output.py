@@ -5,10 +5,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stackyard.cli.main import app
 from stackyard.cli.progress import Steps
+from stackyard.errors import StackyardError
 
 ROOT = Path(__file__).parents[2]
 FULL = Path("/dev/full")
@@ -151,6 +154,26 @@ def test_a_folder_that_is_no_site_is_told_by_its_whole_path(command: str, tmp_pa
     done = run_in(tmp_path, *command.split())
     said = f"error: {tmp_path} is no site (it has no vms/): name one, --site DIR\n"
     assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["plan", "secrets tree", "secrets new a/b K", "pool allocate x", "run --commit HEAD", "schema"],
+)
+def test_a_folder_that_may_not_be_searched_is_not_taken_for_an_empty_one(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def refuse(path: "os.PathLike[str] | str", **more: Any) -> os.stat_result:  # as it is for root
+        if str(path).startswith(f"{tmp_path}{os.sep}"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **more)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    said = f"^{tmp_path} cannot be read: Permission denied$"
+    with pytest.raises(StackyardError, match=said):
+        app([*command.split(), "--site", str(tmp_path)], standalone_mode=False)
 
 
 def test_a_file_is_not_written_into_a_folder_that_is_missing(tmp_path: Path) -> None:
