@@ -23,7 +23,8 @@ def adopt(
         str | None, typer.Argument(help="The VM's name.", metavar="[NAME]", show_default=False)
     ] = None,
     vmid: Annotated[
-        int | None, typer.Option("--vmid", help="The VM's VMID, instead of its name.", min=100)
+        int | None,
+        typer.Option("--vmid", help="The VM's VMID, instead of its name.", metavar="N", min=100),
     ] = None,
     output: Annotated[
         Path | None,

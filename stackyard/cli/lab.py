@@ -33,7 +33,13 @@ def up(
     cache: Cache = CACHE,
     platform: Annotated[
         Path | None,
-        typer.Option("--platform", help="The platform to play.", show_default="the example"),
+        typer.Option(
+            "--platform",
+            help="The platform to play.",
+            metavar="FILE",
+            readable=False,
+            show_default="the example",
+        ),
     ] = None,
     no_machines: Annotated[
         bool, typer.Option("--no-machines", help="Only simulate the machines.")
