@@ -227,6 +227,9 @@ def test_a_rule_that_leaves_the_value_in_clear_is_refused(tmp_path: Path) -> Non
     (sops.folder / ".sops.yaml").write_text("creation_rules: [{path_regex: other, age: x}]")
     with pytest.raises(StoreError, match=r"no rule of \.sops\.yaml is for this file"):
         update(store, lambda _: OLD)
+    (sops.folder / ".sops.yaml").write_text("creation_rules: [")
+    with pytest.raises(StoreError, match=r"the \.sops\.yaml above it makes no sense"):
+        update(store, lambda _: OLD)
     (sops.folder / ".sops.yaml").unlink()
     with pytest.raises(StoreError, match=r"there is no \.sops\.yaml above it"):
         update(store, lambda _: OLD)
