@@ -58,10 +58,10 @@ def _git(site: Path, *arguments: str, silent: str = "") -> str:
     except subprocess.TimeoutExpired as error:
         raise GitError(f"git did not answer in {_SECONDS:.0f} s in {site}") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
         meant = silent if done.returncode == 1 and silent else f"exit code {done.returncode}"
-        reason = said[-1].removeprefix("fatal: ") if said else meant
-        raise GitError(f"git in {site.resolve()}: {_plain(reason)}")
+        # What is fatal may take several lines, the last of which says how to mend it.
+        reason = done.stderr.decode(errors="replace").rpartition("fatal: ")[2]
+        raise GitError(f"git in {site.resolve()}: {_plain(' '.join(reason.split())) or meant}")
     return done.stdout.decode(errors="replace")
 
 

@@ -63,6 +63,14 @@ def test_an_unknown_commit_is_called_so(repository: Path) -> None:
         read_commit(repository, "no-such")
 
 
+def test_a_repository_of_somebody_else_is_told_with_what_mends_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its own tests
+    with pytest.raises(GitError, match=r"detected dubious ownership .*safe\.directory [^?]*$"):
+        read_commit(repository, "HEAD")
+
+
 def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with pytest.raises(GitError, match="not a git repository"):
