@@ -1,6 +1,7 @@
 """`stackyard secrets external`: manifests that bring Vault's secrets into namespaces."""
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from stackyard.secrets.tree import Entry
+
+CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\s[^-]+-----END CERTIFICATE-----")
 
 
 def external(
@@ -88,7 +91,14 @@ def _server() -> str:
 def _authority(file: str | None) -> str | None:
     from stackyard.secrets.errors import SecretsError
 
+    if not file:
+        return None
     try:
-        return Path(file).read_text(encoding="ascii") if file else None
+        text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SecretsError(f"VAULT_CACERT: {file} cannot be read") from None
+    # Nothing else of the file: a key that stands beside its certificate is not to be handed out.
+    certificates = CERTIFICATE.findall(text)
+    if not certificates:
+        raise SecretsError(f"VAULT_CACERT: {file} has no certificate in PEM")
+    return "".join(f"{one}\n" for one in certificates)

@@ -1,5 +1,6 @@
 """`stackyard secrets` with the real `sops`, an age key and a real Vault API."""
 
+import base64
 import json
 import os
 import pty
@@ -596,6 +597,23 @@ def test_manifests_for_what_the_files_name(sops: Sops) -> None:
     assert both.stdout.count("secretKey") == 2
     assert "there is no secret X" in run(sops, "external", "X", **address).stderr
     assert "VAULT_ADDR must be set" in run(sops, "external", VAULT_ADDR="").stderr
+
+
+def test_no_key_beside_a_certificate_gets_into_manifests(
+    sops: Sops, lab_certificate: tuple[Path, Path, Path]
+) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    certificate, _, key = (path.read_text() for path in lab_certificate)
+    authority = sops.folder / "both.pem"
+    address = {"VAULT_ADDR": "https://vault.example:8200", "VAULT_CACERT": str(authority)}
+    authority.write_text(f"# ours\n{key}{certificate}")
+    store, _ = yaml.safe_load_all(run(sops, "external", **address).stdout)
+    bundle = base64.b64decode(store["spec"]["provider"]["vault"]["caBundle"]).decode()
+    assert bundle == certificate
+    authority.write_text(key)
+    refused = run(sops, "external", **address)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"error: VAULT_CACERT: {authority} has no certificate in PEM\n"
 
 
 PLAY = """\
