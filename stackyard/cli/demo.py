@@ -44,6 +44,9 @@ def demo(
     if inside:
         _inside(site)
         return
+    from stackyard.fleet import load_fleet
+
+    load_fleet(site)  # before there is a lab that nobody needs
     command = [sys.executable, "-m", "stackyard.cli.main"]
     for arguments in (
         ["lab", "up"],

@@ -148,12 +148,14 @@ def test_the_version_is_the_projects() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "apply", "validate", "drift", "ready", "inventory list", "inventory export"]
+    "command",
+    ["plan", "apply", "validate", "drift", "ready", "inventory list", "inventory export", "demo"],
 )
 def test_a_folder_that_is_no_site_is_told_by_its_whole_path(command: str, tmp_path: Path) -> None:
     done = run_in(tmp_path, *command.split())
     said = f"error: {tmp_path} is no site (it has no vms/): name one, --site DIR\n"
     assert (done.returncode, done.stderr) == (1, said)
+    assert list(tmp_path.iterdir()) == []  # no lab either
 
 
 @pytest.mark.parametrize(
