@@ -24,7 +24,7 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     """Predict the clone: Proxmox keeps everything but names, MAC addresses and storages."""
     values = dict(template.values)
     for slot, disk in template.disks().items():
-        if clone.full and disk.media in ("disk", "cloudinit"):
+        if disk.media in ("disk", "cloudinit"):
             storage, form = clone.storage or disk.storage, clone.format or disk.format
             values[slot] = replace(disk, storage=storage, format=form, volume=None)
     for key, value in template.values.items():

@@ -143,8 +143,8 @@ class Errand:
         if not (TAG in config.tags or is_marked or is_leftover):
             raise self.moved(f"its tag {TAG} was taken off")
 
-    def fresh_digest(self) -> str:
-        """Return the digest of the configuration as it is now.
+    def fresh(self) -> Config:
+        """Return the configuration as it is now, for a write that says its digest.
 
         Raises:
             WorldMovedError: a VM that is being made is not marked as ours any more.
@@ -181,9 +181,12 @@ class Errand:
             WorldMovedError: a VM that this action has made and configured is not ours any more.
         """
         digest, self.digest = self.digest, None
-        return digest or (self._configured_digest() if self.is_new else self.fresh_digest())
+        if digest is None:
+            config = self._configured() if self.is_new else self.fresh()
+            digest = str(config.digest)
+        return digest
 
-    def _configured_digest(self) -> str:
+    def _configured(self) -> Config:
         """Read back what was configured: the look at the end then need not read it once more."""
         config = self.read()
         if not self.is_made(config):
@@ -191,9 +194,9 @@ class Errand:
         self.read_back = config
         return self._take(config)
 
-    def _take(self, config: Config) -> str:
+    def _take(self, config: Config) -> Config:
         self._fingerprint = config.fingerprint
-        return str(config.digest)
+        return config
 
     def what(self, verb: str) -> str:
         """Name a task for people."""

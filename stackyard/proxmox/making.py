@@ -1,7 +1,10 @@
 """Steps that make a VM and write its configuration."""
 
+from dataclasses import replace
+
+from stackyard.definitions.model import Disk
 from stackyard.plan.differ import is_for_guest
-from stackyard.plan.observed import marker
+from stackyard.plan.observed import Config, marker
 from stackyard.plan.values import Change, Clone, Configure, Create
 from stackyard.proxmox import wire
 from stackyard.proxmox.errand import Errand
@@ -59,7 +62,27 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
     is_for_start = errand.action.status == "stopped" and any(map(is_for_guest, changes))
     if is_for_start and not errand.is_new and is_running(errand):
         raise errand.moved("it was started since the plan was made")
-    digest = errand.digest or errand.fresh_digest()
+    digest = errand.digest
+    if digest is None:
+        config = errand.fresh()
+        digest = str(config.digest)
+        changes = tuple(_on_its_volume(errand, change, config) for change in changes)
     form = wire.parameters(changes)
     errand.put(f"{errand.vm}/config", digest, errand.is_being_made, **form)
     errand.digest = None
+
+
+def _on_its_volume(errand: Errand, change: Change, config: Config) -> Change:
+    """Return the change of a disk with the volume that it has: a plan of a clone cannot know it.
+
+    Without one Proxmox would put a new, blank disk in its place.
+    """
+    before, after = change.before, change.after
+    if not (isinstance(before, Disk) and isinstance(after, Disk)):
+        return change
+    if after.media != "disk" or after.volume is not None:
+        return change
+    there = config.disks().get(change.key)
+    if there is None or there.volume is None:
+        raise errand.moved(f"{change.key} changed since the plan was made")
+    return replace(change, after=replace(after, volume=there.volume, size_bytes=there.size_bytes))

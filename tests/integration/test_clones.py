@@ -1,0 +1,54 @@
+"""A clone keeps the disks that it was cloned with, whatever the definition says of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from apply_site import make_site, vm
+from proxmox_lab import StartEndpoint
+
+from stackyard.lab.platform_file import EXAMPLE
+
+TWO_DISKS = {"scsi0": "local-lvm:3", "scsi1": "local-lvm:2"}
+
+
+def platform_of(**config: str) -> dict[str, Any]:
+    """The example's, its template with other options."""
+    document = yaml.safe_load(EXAMPLE.read_text())
+    document["templates"]["ubuntu24-template"]["config"] |= config
+    return {key: document[key] for key in ("templates", "storages")}
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_an_option_of_a_cloned_disk_does_not_make_it_a_blank_one(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, full: bool
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    (disk, drive) = vm(0)["disks"]
+    site.define(vm(0) | {"full_clone": full, "disks": [disk | {"discard": True}, drive]})
+
+    applied = site.run("apply", "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    (row,) = (row for row in site.vms() if row["name"] == "k8s-0")
+    config = site.config("k8s-0")
+    assert config["scsi0"] == f"local-lvm:vm-{row['vmid']}-disk-0,discard=on,size=8G"
+    assert not {key for key in config if key.startswith("unused")}
+    assert site.run("plan").returncode == 0
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_disk_of_the_template_is_erased_from_its_clone_alone(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, full: bool
+) -> None:
+    endpoint = proxmox_endpoint(platform_of(**TWO_DISKS))
+    site = make_site(tmp_path / "site", endpoint, count=0)
+    site.define(vm(0) | {"full_clone": full})
+
+    applied = site.run("apply", "--yes", "--allow-data-loss")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert not {"scsi1", "unused0"} & site.config("k8s-0").keys()
+    assert "scsi1" in endpoint.call("GET", "/nodes/node01/qemu/9001/config")
+    assert site.run("plan", "--allow-data-loss").returncode == 0
