@@ -33,6 +33,7 @@ def manage_ha(errand: Errand, step: ManageHa) -> None:
     power = POWER_OF.get(step.after.state or "") if step.after else None
     if power:
         until(errand, power)
+        errand.digest = None  # Proxmox writes waiting changes down when a VM stops
 
 
 def _add(errand: Errand, sid: str, wanted: Ha) -> None:

@@ -91,6 +91,21 @@ def test_a_vm_moves_by_the_cluster_and_a_failed_step_is_made_up_for(
     assert (moved["node"], moved["status"]) == ("node03", "running")
 
 
+def test_what_waits_does_not_keep_the_cluster_from_stopping_a_vm(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    kept = {**vm(0), "vm_state": None, "automatic_reboot": False, "ha": {"state": "started"}}
+    for more in ({}, {"memory": 2048}, {"memory": 2048, "cores": 3, "ha": {"state": "stopped"}}):
+        site.define(kept | more)
+        done = site.run("apply", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    assert status(site, "k8s-0") == "stopped"
+    assert (site.config("k8s-0")["memory"], site.config("k8s-0")["cores"]) == ("2048", 3)
+    assert site.run("plan").returncode == 0
+
+
 def test_what_ha_says_is_imported(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
     vmid = next(row["vmid"] for row in site.vms() if row["name"] == "legacy")
