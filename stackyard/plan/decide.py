@@ -8,7 +8,6 @@ from stackyard.plan.about import about_new
 from stackyard.plan.availability import power_steps
 from stackyard.plan.checks import conflict
 from stackyard.plan.cloning import after_clone, clone_of
-from stackyard.plan.consent import Consent
 from stackyard.plan.desired import desired_values, is_empty
 from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
@@ -18,12 +17,12 @@ from stackyard.plan.steps import (
     after_move,
     cold_slots,
     finish,
+    move_of,
     restart_is_due,
     stays_running,
     steps_after_restart,
     steps_of_existing,
     steps_of_new,
-    storages_of_move,
 )
 from stackyard.plan.templates import template_for
 from stackyard.plan.text import step_words
@@ -70,13 +69,14 @@ def decide(definition: Definition, world: World) -> Decision:
         return _new(definition, world)
     if definition.name in world.consent.replace:
         return _replaced(definition, ours[0], world)
-    return _existing(definition, ours[0], world.consent)
+    return _existing(definition, ours[0], world)
 
 
-def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decision:
-    config = vm.config or Config()
-    if vm.node != definition.target_node:
-        config = after_move(config, storages_of_move(definition, vm))
+def _existing(definition: Definition, vm: ObservedVm, world: World) -> Decision:
+    config, consent = vm.config or Config(), world.consent
+    move = move_of(definition, vm, world.observed.shared_storages)
+    if move:
+        config = after_move(config, move)
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
     problems += _moves_while_waiting(definition, difference, vm, config)
@@ -87,10 +87,10 @@ def _existing(definition: Definition, vm: ObservedVm, consent: Consent) -> Decis
     is_left = _is_restart_left(definition, difference, vm, config)
     notes = _notes(definition, difference, config, is_left)
     if vm.is_half_made:
-        steps = steps_of_new(definition, difference, config, vm)
+        steps = steps_of_new(definition, difference, config, vm, move)
         about = f"finish on {definition.target_node} as {vm.vmid}, {about_new(definition, ())}"
         return Decision(_action(definition, vm, "finish", steps, about), notes=notes)
-    steps = steps_of_existing(definition, difference, vm, config)
+    steps = steps_of_existing(definition, difference, vm, config, move)
     if not steps:
         waiting = Waiting(definition.name, difference.waiting) if is_left else None
         return Decision(notes=notes, waiting=waiting)

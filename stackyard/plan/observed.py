@@ -182,6 +182,7 @@ class Observed:
     rooms: Mapping[str, NodeRoom] = field(default_factory=dict)  # by node, where it told
     storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
     local_storages: frozenset[str] = frozenset()  # that are not shared, where somebody asked
+    shared_storages: frozenset[str] = frozenset()  # the others
     pools: frozenset[str] | None = None  # None: nobody asked
     taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
     certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told

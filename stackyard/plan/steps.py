@@ -32,7 +32,11 @@ STORED = (Disk, EfiDisk, TpmState)  # what has a volume on a storage
 
 
 def steps_of_new(
-    definition: Definition, difference: Difference, config: Config, vm: ObservedVm | None = None
+    definition: Definition,
+    difference: Difference,
+    config: Config,
+    vm: ObservedVm | None = None,
+    move: Migrate | None = None,
 ) -> list[Step]:
     """Return what a clone with this configuration still needs; `vm` where it is there already."""
     changes = [change for change in difference.changes if change.key != "tags"]
@@ -46,13 +50,17 @@ def steps_of_new(
         wanted = next((c.after for c in changes if c.key == "protection"), True)
         changes = [change for change in changes if change.key != "protection"]
         changes += [Change("protection", False, True)] if wanted is True else []
-    steps += _write(definition, difference, tuple(changes), vm, online=False)
+    steps += _write(difference, tuple(changes), vm, move)
     steps += _disk_steps(difference)
     return steps + finish(definition, power_steps(definition, vm.ha if vm else None, "stopped"))
 
 
 def steps_of_existing(
-    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
+    definition: Definition,
+    difference: Difference,
+    vm: ObservedVm,
+    config: Config,
+    move: Migrate | None,
 ) -> list[Step]:
     """Return what turns a VM that is ours into the wanted one; empty where it is."""
     stays = stays_running(definition, vm)
@@ -69,9 +77,9 @@ def steps_of_existing(
     difference = replace(difference, erased=erased)
     power = power_steps(definition, vm.ha, vm.status)
     steps: list[Step] = list(power.first)
-    if vm.status == "stopped":
-        steps += _settle(definition, difference, vm, config)
-    steps += _write(definition, difference, changes, vm, online=stays)
+    if vm.status == "stopped" and (move or _disk_steps(difference)):
+        steps += _settle(config)
+    steps += _write(difference, changes, vm, move)
     steps += [step for step in _disk_steps(difference) if step not in later]
     if reboots:
         steps += [Reboot(), *untag(changes, config), *later]
@@ -99,15 +107,12 @@ def cold_slots(difference: Difference, config: Config) -> set[str]:
     return {key for key in (*changed, *config.pending) if changed.get(key, True)}
 
 
-def _settle(
-    definition: Definition, difference: Difference, vm: ObservedVm, config: Config
-) -> list[Step]:
+def _settle(config: Config) -> list[Step]:
     """Let Proxmox write down what waits for the start of a stopped VM, before a disk of it moves.
 
     Any write does: here that of the tags that it has.
     """
-    moves = vm.node != definition.target_node or bool(_disk_steps(difference))
-    if moves and config.pending & config.disks().keys():
+    if config.pending & config.disks().keys():
         return [Configure((Change("tags", config.tags, config.tags),))]
     return []
 
@@ -129,18 +134,17 @@ def _disk_steps(difference: Difference) -> list[Grow | MoveDisk]:
 
 
 def _write(
-    definition: Definition,
     difference: Difference,
     changes: tuple[Change, ...],
     vm: ObservedVm | None,
-    online: bool,
+    move: Migrate | None,
 ) -> list[Step]:
     """Return the writes of the configuration, around the move to another node where there is one.
 
     A disk's options are written, and a disk is deleted, by the name of its volume, which the move
     may change.
     """
-    if vm is None or vm.node == definition.target_node:
+    if vm is None or move is None:
         return [*difference.erased, *_configure(difference.released, changes)]
     found = vm.config.disks() if vm.config else {}
     early = tuple(
@@ -150,19 +154,27 @@ def _write(
     )
     options = {change.key for change in early}
     late = tuple(change for change in changes if change.key not in options)
-    pairs = tuple(f"{a}:{b}" for a, b in sorted(storages_of_move(definition, vm).items()))
-    move = Migrate(vm.node, definition.target_node, online, pairs)
     before = [*difference.erased, *_configure((), early)]
     return [*before, move, *_configure(difference.released, late)]
 
 
-def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
+def move_of(definition: Definition, vm: ObservedVm, shared: frozenset[str]) -> Migrate | None:
+    """Return the move to the wanted node, or None where the VM is on it already."""
+    if vm.node == definition.target_node:
+        return None
+    mapped = _storages_of_move(definition, vm.config or Config(), shared)
+    pairs = tuple(f"{before}:{after}" for before, after in sorted(mapped.items()))
+    return Migrate(vm.node, definition.target_node, stays_running(definition, vm), pairs)
+
+
+def _storages_of_move(
+    definition: Definition, config: Config, shared: frozenset[str]
+) -> dict[str, str]:
     """Return where the contents of each storage go: Proxmox maps storages, not disks.
 
-    What cannot be moved again has the first say: an EFI disk, a TPM state, and, as long as the VM
-    runs, a cloud-init drive.
+    What is on a shared storage stays there. What cannot be moved again has the first say: an EFI
+    disk, a TPM state, and, as long as the VM runs, a cloud-init drive.
     """
-    config = vm.config or Config()
     mapped: dict[str, str] = {}
     wanted: list[tuple[str, _Stored]] = [
         (key, device) for key, device in definition.devices.items() if isinstance(device, _FIRMWARE)
@@ -172,11 +184,13 @@ def storages_of_move(definition: Definition, vm: ObservedVm) -> dict[str, str]:
         before = config.values.get(key)
         if isinstance(before, STORED) and before.storage and device.storage:
             mapped.setdefault(before.storage, device.storage)
-    return {before: after for before, after in mapped.items() if before != after}
+    local = mapped.keys() - shared
+    return {before: after for before, after in mapped.items() if before in local - {after}}
 
 
-def after_move(config: Config, mapped: dict[str, str]) -> Config:
+def after_move(config: Config, move: Migrate) -> Config:
     """Predict the configuration on the other node."""
+    mapped = dict(pair.split(":") for pair in move.storages)
     moved = {
         key: replace(value, storage=mapped.get(value.storage or "", value.storage))
         for key, value in config.values.items()

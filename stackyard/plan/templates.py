@@ -8,7 +8,7 @@ from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.desired import desired_values
 from stackyard.plan.differ import compare
 from stackyard.plan.observed import Config, ObservedVm
-from stackyard.plan.steps import after_move, storages_of_move
+from stackyard.plan.steps import after_move, move_of
 from stackyard.plan.world import World
 
 
@@ -34,8 +34,9 @@ def _going_to_be(maker: Definition, world: World) -> Config | None:
     ours = world.observed.ours(maker.name)
     if ours and maker.name not in world.consent.replace:
         config = ours[0].config or Config()
-        if ours[0].node != maker.target_node:
-            config = after_move(config, storages_of_move(maker, ours[0]))
+        move = move_of(maker, ours[0], world.observed.shared_storages)
+        if move:
+            config = after_move(config, move)
         return _changed(maker, config, world)
     if maker.clone is None:
         return Config(values=desired_values(maker))

@@ -9,7 +9,8 @@ from stackyard.plan import TAG, Observed, ObservedVm, Plan, make_plan, plan_dest
 from stackyard.plan.capacity import capacity_notes, capacity_problems, nodes_that_allocate
 from stackyard.plan.consent import NOTHING, Consent
 from stackyard.plan.errors import PlanError
-from stackyard.plan.images import carried_images, image_problems
+from stackyard.plan.images import image_problems
+from stackyard.plan.make import select
 from stackyard.plan.privileges import root_only
 from stackyard.plan.sharing import Shared, shared_addresses, takes_addresses
 from stackyard.proxmox.client import Client
@@ -28,7 +29,7 @@ def plan_fleet(
     """Observe and plan; reads only. What nodes and storages have no room for is a problem.
 
     Storages are only asked where the plan puts something on them, and which of them are shared
-    where a VM is to move with an image in a CD-ROM drive.
+    where a VM is to move to another node.
 
     Raises:
         ProxmoxError, PlanError: see `observe`, `check_sight` and `make_plan`.
@@ -37,12 +38,12 @@ def plan_fleet(
     scope = Scope(limit, also=_orphans(fleet, consent), replaced=consent.replace)
     observed = observe_scope(client, fleet, site, scope)
     check_sight(client, observed)
+    if _moves(fleet, observed, limit):
+        observed = observe_shared(client, observed)
     plan = make_plan(fleet, observed, site, limit, consent)
     nodes = nodes_that_allocate(plan, observed)
     if nodes:
         observed = observe_storages(client, observed, nodes)
-    if any(image.storage for image in carried_images(plan, observed)):
-        observed = observe_shared(client, observed)
     shared = Shared()
     if takes_addresses(plan):
         shared = shared_addresses(plan, fleet, observe_rest(client, observed))
@@ -52,6 +53,12 @@ def plan_fleet(
     problems = (*plan.problems, *refused, *capacity, *images, *shared.problems)
     notes = (*plan.notes, *capacity_notes(plan, observed), *shared.notes)
     return replace(plan, problems=problems, notes=notes), observed
+
+
+def _moves(fleet: tuple[Definition, ...], observed: Observed, limit: str | None) -> bool:
+    """Tell whether any of the VMs is on another node than it is wanted on."""
+    wanted = ((vm, d) for d in select(fleet, limit) for vm in observed.ours(d.name))
+    return any(vm.node != definition.target_node for vm, definition in wanted)
 
 
 def _orphans(fleet: tuple[Definition, ...], consent: Consent) -> Callable[[ObservedVm], bool]:

@@ -22,7 +22,7 @@ def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -
 
 
 def observe_shared(client: Client, observed: Observed) -> Observed:
-    """Add which storages are not shared, so that each node has volumes of its own there.
+    """Add which storages are shared, and of which each node has volumes of its own.
 
     `GET /storage` reads the cluster's configuration and asks no storage; types that are always
     shared (nfs, cifs …) are marked there too.
@@ -31,8 +31,9 @@ def observe_shared(client: Client, observed: Observed) -> Observed:
         ProxmoxError: Proxmox refused or did not answer.
     """
     rows = client.get("/storage")
-    found = frozenset(str(row["storage"]) for row in rows if str(row.get("shared", 0)) != "1")
-    return replace(observed, local_storages=found)
+    shared = frozenset(str(row["storage"]) for row in rows if str(row.get("shared", 0)) == "1")
+    local = frozenset(str(row["storage"]) for row in rows) - shared
+    return replace(observed, local_storages=local, shared_storages=shared)
 
 
 def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:
