@@ -119,16 +119,19 @@ def extra_network(definition: Definition, config: Config) -> dict[str, Value]:
     found: dict[str, Value] = {**config.networks()} if definition.networks else {}
     cards = {f"net{number}" for number in range(len(definition.networks))}
     gone = {key.replace("net", "ipconfig") for key in found.keys() - cards}
-    there = _addresses(config)
+    there = _addresses(config, cards)
     addresses = there if definition.ipconfigs else {key: there[key] for key in gone & there.keys()}
     wanted = cards | {f"ipconfig{number}" for number, ip in enumerate(definition.ipconfigs) if ip}
     return {key: v for key, v in sorted((found | addresses).items()) if key not in wanted}
 
 
-def _addresses(config: Config) -> dict[str, IpConfig]:
-    """Return the cloud-init addresses of cards that are there; Proxmox ignores all others."""
-    cards = {key.replace("net", "ipconfig") for key in config.networks()}
-    return {key: value for key, value in config.ipconfigs().items() if key in cards}
+def _addresses(config: Config, cards: Collection[str]) -> dict[str, IpConfig]:
+    """Return the cloud-init addresses of cards that are there or wanted.
+
+    Proxmox ignores all others, until there is such a card.
+    """
+    known = {key.replace("net", "ipconfig") for key in (*config.networks(), *cards)}
+    return {key: value for key, value in config.ipconfigs().items() if key in known}
 
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
@@ -157,7 +160,8 @@ def _left_alone(
 ) -> Iterator[str]:
     # The drive for cloud-init that a template brings is in nobody's way.
     disks = {slot: disk for slot, disk in config.disks().items() if disk.media != "cloudinit"}
-    devices = {**disks, **config.networks(), **_addresses(config)}
+    cards = [key for key, value in wanted.items() if isinstance(value, Nic)]
+    devices = {**disks, **config.networks(), **_addresses(config, cards)}
     for key in sorted(devices.keys() - wanted.keys() - touched):
         advice = ": --detach takes it off" if key in extras else ""
         yield f"{key} is not in the definition and is left alone{advice}"
