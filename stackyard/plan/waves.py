@@ -4,6 +4,7 @@ Freed and taken are addresses and VMIDs; a template is there before its clones, 
 """
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 
 from stackyard.definitions.model import IpConfig
 from stackyard.plan.observed import kept_addresses
@@ -73,8 +74,11 @@ def changes_of(action: Action) -> Iterator[Change]:
 
 
 def addresses_of(value: Value) -> Iterator[str]:
-    """Return the fixed addresses of a cloud-init configuration, without their prefixes."""
+    """Return the fixed addresses of a cloud-init configuration, without their prefixes.
+
+    One of IPv6 has many spellings, here always the same one.
+    """
     if isinstance(value, IpConfig):
         for address in (value.ip, value.ip6):
             if address and "/" in address:
-                yield address.partition("/")[0]
+                yield str(ip_address(address.partition("/")[0]))

@@ -57,6 +57,16 @@ def test_what_removes_an_orphan_is_said_as_it_is(limit: str | None) -> None:
     assert "--prune" not in free + kept
 
 
+def test_an_address_of_ipv6_is_the_same_in_each_spelling() -> None:
+    config = {**OLD, "ipconfig0": "ip6=2001:DB8::0:1/64"}
+    there = {"vmid": 101, "node": "node01", "name": "old", "status": "running", "config": config}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [there]})
+    new = {"name": "new", "target_node": "node01", "ipconfigs": [{"ip6": "2001:db8::1/64"}]}
+    fleet = [definition_of(new)]
+    (said,) = shared_addresses(make_plan(fleet, observed, SITE), fleet, observed).problems
+    assert "new is to have 2001:db8::1, which old (VM 101 on node01, running) has" in said
+
+
 def test_what_gives_its_address_up_shares_nothing() -> None:
     assert shared({}, moves()) == Shared()
     assert shared({"tags": ()}) == Shared()  # not ours: nobody knows what it does
