@@ -62,13 +62,18 @@ def read_ipconfigs(mapping: Mapping, report: Report) -> tuple[IpConfig | None, .
                 what = f"net{number}, without which Proxmox ignores it"
                 report.add(line, f"{name} needs {what}: list all cards in networks")
             try:
-                found[number] = _ipconfig(mapping[name])
+                found[number] = read_ipconfig(mapping[name])
             except BadValueError as error:
                 report.add(line, f"{name} {error}")
     return tuple(found.get(number) for number in range(max(found, default=-1) + 1))
 
 
-def _ipconfig(value: Any) -> IpConfig:
+def read_ipconfig(value: Any) -> IpConfig:
+    """Return the addresses of one card.
+
+    Raises:
+        BadValueError: it is no such value.
+    """
     if not isinstance(value, str):
         raise BadValueError(
             f"must be a text as ip=192.168.1.20/24,gw=192.168.1.1, not {shown(value)}"

@@ -1,16 +1,16 @@
 """A VM that is there as the definition that leaves it as it is: what `stackyard import` writes."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
 from stackyard.definitions.hardware import Cpu, Device
-from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, UNOBSERVED, VM_KEYS, Key
-from stackyard.definitions.model import Disk, IpConfig, Nic
-from stackyard.definitions.networks import MOST_NICS, count_cards
+from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, REQUIRED, UNOBSERVED, VM_KEYS, Key
+from stackyard.definitions.model import Disk, Nic
+from stackyard.definitions.networks import IP_PARTS, MOST_NICS, count_cards, read_ipconfig
 from stackyard.definitions.values import CHECKS, BadValueError
 from stackyard.plan.differ import PROXMOX_DEFAULTS
 from stackyard.plan.disks import size_text
@@ -18,6 +18,8 @@ from stackyard.plan.observed import Config, ObservedVm, is_system_tag
 from stackyard.plan.values import Value
 
 _TYPES = {"disk": "disk", "cloudinit": "cloudinit", "iso": "cdrom", "passthrough": "passthrough"}
+# The key that says where it is, by media.
+_PLACES = {"disk": "storage", "cloudinit": "storage", "iso": "iso", "passthrough": "file"}
 _TAKEN_OVER = {"managed": True}  # whatever the site says of its other VMs
 _SHAPED = {"disks": ("disks", "nested_disks"), "networks": ("network", "networks")}
 
@@ -38,34 +40,37 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     that no definition knows stay as they are, and are not written.
     """
     config = vm.config or Config()
-    found = {key: value for key in VM_KEYS for value in _scalar(key, vm, config)}
-    unsaid = [note for key, value in found.items() for note in _unsaid(key, value)]
-    keys = {key.name: value for key, value in found.items() if not list(_unsaid(key, value))}
-    disks, disk_notes = _disks(config)
-    networks, network_notes = _networks(config)
+    notes: list[str] = []
+    keys = _said({key: value for key in VM_KEYS for value in _scalar(key, vm, config)}, "", notes)
+    disks, networks = _disks(config, notes), _networks(config, notes)
     keys.update({"disks": disks} if disks else {})
     keys.update({"networks": networks} if networks else {})
-    keys.update({name: _ipconfig(value) for name, value in config.ipconfigs().items()})
-    cardless = _drop_cardless(keys)
-    keys.update(_devices(config))
+    keys.update(_ipconfigs(config, notes))
+    notes += _drop_cardless(keys)
+    keys.update(_devices(config, notes))
     if vm.ha is not None:
-        keys[HA.name] = _fields(vm.ha, HA.keys)
+        keys[HA.name] = _fields(HA.name, vm.ha, HA.keys, notes)
         if vm.ha.state in POWER_OF:  # it is the wanted power
             keys.pop("vm_state", None)
     said = {name for shape, names in _SHAPED.items() if shape in keys for name in names}
     for name in inherited:
         if name not in UNOBSERVED | said:
             keys.setdefault(name, _TAKEN_OVER.get(name))
-    hidden = ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
-    return Written(keys, (*unsaid, *disk_notes, *network_notes, *cardless, *hidden))
+    notes += ["cipassword is hidden by Proxmox"] if "cipassword" in config.values else []
+    return Written(keys, tuple(notes))
 
 
-def _unsaid(key: Key, value: Any) -> Iterator[str]:
-    """Say why a definition cannot have this value, which then stays as it is."""
-    try:
-        CHECKS[key.type](value, key)
-    except BadValueError as error:
-        yield f"{key.name} {error}"
+def _said(values: Mapping[Key, Any], where: str, notes: list[str]) -> dict[str, Any]:
+    """Return what a definition can say, and note why not the rest, which then stays as it is."""
+    keys: dict[str, Any] = {}
+    for key, value in values.items():
+        try:
+            CHECKS[key.type](value, key)
+        except BadValueError as error:
+            notes.append(f"{key.name}{where} {error}")
+        else:
+            keys[key.name] = value
+    return keys
 
 
 def _scalar(key: Key, vm: ObservedVm, config: Config) -> Iterator[Any]:
@@ -99,25 +104,28 @@ def _plain(value: Value) -> Any:
     return value if isinstance(value, bool | int | float | str) else None
 
 
-def _devices(config: Config) -> dict[str, Any]:
+def _devices(config: Config, notes: list[str]) -> dict[str, Any]:
     """Return the serial ports and the devices by their keys, in the order of the table."""
-    ports = {name: config.values[name] for name in SERIAL_PORTS if name in config.values}
-    devices = {
-        name: _fields(device, family.keys)
-        for name, family in FAMILY_OF.items()
-        if isinstance(device := config.values.get(name), Device)
-    }
-    return {**ports, **devices}
+    found: dict[str, Any] = {n: config.values[n] for n in SERIAL_PORTS if n in config.values}
+    for name, family in FAMILY_OF.items():
+        device = config.values.get(name)
+        keys = _fields(name, device, family.keys, notes) if isinstance(device, Device) else {}
+        needed = {key.name for key in family.keys if key.default is REQUIRED}
+        is_one = not family.one_of or any(key in keys for key in family.one_of)
+        if keys and needed <= keys.keys() and is_one:
+            found[name] = keys
+    return found
 
 
-def _disks(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
-    disks, notes = [], []
+def _disks(config: Config, notes: list[str]) -> list[dict[str, Any]]:
+    disks = []
     for slot, disk in sorted(config.disks().items(), key=lambda pair: _order(pair[0])):
         if disk.media == "disk" and not disk.size_bytes:
             notes.append(f"{slot} has no size that Proxmox tells")
         elif re.fullmatch(r"(scsi|virtio|sata|ide)\d+", slot):
-            disks.append(_disk(disk))
-    return disks, notes
+            keys = _disk(disk, notes)
+            disks += [keys] if _PLACES[disk.media] in keys else []
+    return disks
 
 
 def _order(slot: str) -> tuple[str, int]:
@@ -125,30 +133,36 @@ def _order(slot: str) -> tuple[str, int]:
     return bus, int(slot[len(bus) :] or 0)
 
 
-def _disk(disk: Disk) -> dict[str, Any]:
-    keys: dict[str, Any] = {"slot": disk.slot, "type": _TYPES[disk.media]}
-    if disk.media == "iso":
-        return {**keys, "iso": disk.volume}
-    if disk.media == "passthrough":
-        keys["file"] = disk.volume
+def _disk(disk: Disk, notes: list[str]) -> dict[str, Any]:
+    known: dict[str, Any] = {"type": _TYPES[disk.media]}
     if disk.media == "disk":
-        keys["size"] = size_text(disk.size_bytes or 0)
-    own = (key for key in FLAT_DISK_KEYS if key.name not in {*keys, "size", "cloudinit", "iso"})
-    return {**keys, **_fields(disk, own)}
+        known["size"] = size_text(disk.size_bytes or 0)
+    elif disk.media != "cloudinit":
+        known[_PLACES[disk.media]] = disk.volume
+    values = {key: known.get(key.name, _value(disk, key)) for key in FLAT_DISK_KEYS}
+    given = {key: value for key, value in values.items() if value is not None}
+    return _said(given, f" of {disk.slot}", notes)
 
 
-def _networks(config: Config) -> tuple[list[dict[str, Any]], list[str]]:
+def _networks(config: Config, notes: list[str]) -> list[dict[str, Any]]:
     """Return the interfaces, unless a definition cannot say them: it counts them from net0 on."""
     nics = config.networks()
     wanted = [f"net{number}" for number in range(len(nics))]
     if sorted(nics) != sorted(wanted) or not all(nic.bridge for nic in nics.values()):
-        return [], [f"{', '.join(sorted(nics))} are not numbered from 0, or have no bridge"]
-    return [_fields(nics[name], NIC_KEYS) for name in wanted], []
+        notes.append(f"{', '.join(sorted(nics))} are not numbered from 0, or have no bridge")
+        return []
+    return [_fields(name, nics[name], NIC_KEYS, notes) for name in wanted]
 
 
-def _fields(device: Disk | Nic | Device, keys: Iterable[Key]) -> dict[str, Any]:
-    found = {key.name: getattr(device, key.attribute, None) for key in keys}
-    return {name: value for name, value in found.items() if value is not None}
+def _fields(
+    name: str, device: Nic | Device, keys: Iterable[Key], notes: list[str]
+) -> dict[str, Any]:
+    found = {key: value for key in keys if (value := _value(device, key)) is not None}
+    return _said(found, f" of {name}", notes)
+
+
+def _value(device: Disk | Nic | Device, key: Key) -> Any:
+    return getattr(device, key.attribute, None)
 
 
 def _drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
@@ -158,6 +172,16 @@ def _drop_cardless(keys: dict[str, Any]) -> tuple[str, ...]:
     return tuple(f"{name} has no card" for name in names if keys.pop(name, None) is not None)
 
 
-def _ipconfig(value: IpConfig) -> str:
-    parts = (("ip", value.ip), ("gw", value.gw), ("ip6", value.ip6), ("gw6", value.gw6))
-    return ",".join(f"{name}={text}" for name, text in parts if text)
+def _ipconfigs(config: Config, notes: list[str]) -> dict[str, str]:
+    """Return the addresses that a definition can say; Proxmox takes any gateway, even with DHCP."""
+    keys: dict[str, str] = {}
+    for name, value in config.ipconfigs().items():
+        parts = ((part, getattr(value, part)) for part in IP_PARTS)
+        text = ",".join(f"{part}={address}" for part, address in parts if address)
+        try:
+            read_ipconfig(text)
+        except BadValueError as error:
+            notes.append(f"{name} {error}")
+        else:
+            keys[name] = text
+    return keys

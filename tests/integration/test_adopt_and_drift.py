@@ -137,7 +137,7 @@ def test_what_cannot_be_taken_over_leaves_nothing(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
-    make(site, "node01", vmid=400, name="odd", ipconfig0="ip=dhcp,gw=192.168.1.1")
+    make(site, "node01", vmid=400, name="odd", tags="stackyard-odd")
     elsewhere = tmp_path / "odd.yaml"
 
     refused = site.run("import", "odd")
@@ -145,13 +145,13 @@ def test_what_cannot_be_taken_over_leaves_nothing(
 
     assert refused.returncode == 1
     assert refused.stderr == (
-        "error: the definition that the import would write is refused: ipconfig0 has gw= without "
-        "an address in ip=\n"
+        "error: the definition that the import would write is refused: stackyard-odd in tags is "
+        "set and removed by stackyard itself: leave it out\n"
     )
     assert not (site.path / "vms" / "odd.yaml").exists()
     assert outside.returncode == 0, outside.stderr
     assert yaml.safe_load(elsewhere.read_text())["vmid"] == 400
-    assert "tags" not in site.config("odd")
+    assert site.config("odd")["tags"] == "stackyard-odd"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

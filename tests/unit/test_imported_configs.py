@@ -46,6 +46,35 @@ def test_what_a_definition_cannot_say_is_told_and_left() -> None:
     assert make_plan((definition,), observed, SITE).is_empty
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"ipconfig0": "gw=10.0.0.1,ip=dhcp"},
+        {"ipconfig0": "gw=192.168.99.1,ip=10.0.0.2/24"},
+        {"scsi0": "local-lvm:vm-100-disk-0,serial=%C3%BC,size=8G"},
+        {"scsi1": "/dev/disk by/a,size=8G"},
+        {"ide2": "/mnt/x.iso,media=cdrom"},
+        {"net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0,trunks=9-5"},
+        {"hostpci0": "0000:01:00.0,romfile=my rom.bin"},
+        {"numa0": "cpus=3-1"},
+    ],
+    ids=str,
+)
+def test_a_part_that_a_definition_cannot_say_is_told_and_left(odd: dict[str, str]) -> None:
+    config = {"name": "vm", "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0", **odd}
+    there = {"vmid": 100, "node": "node01", "name": "vm", "config": config}
+    observed = observed_of({"nodes": {"node01": True}, "vms": [there]})
+    vm = with_tag(observed.vms[0])
+
+    written = definition_keys(vm)
+
+    (note,) = written.notes
+    assert next(iter(odd)) in note
+    definition = parse_vm(yaml.safe_dump(written.keys))
+    plan = make_plan((definition,), Observed({"node01": True}, (vm,)), SITE)
+    assert plan.is_empty, render_text(plan)
+
+
 @pytest.mark.parametrize("inherited", [(), ("networks", "ipconfig1", "ipconfig2")])
 def test_an_address_without_its_card_is_told_and_left(inherited: tuple[str, ...]) -> None:
     config = {"name": "vm", "net0": "virtio=BC:24:11:00:00:01,bridge=vmbr0"}
