@@ -110,5 +110,7 @@ def _canonical(key: str, value: Value) -> Value:
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":
-        return tuple(sorted({tag for tag in value if tag == TAG or not is_system_tag(tag)}))
+        # A cluster may keep the case of tags, which definitions do not tell.
+        told = (tag for tag in value if tag == TAG or not is_system_tag(tag))
+        return tuple(sorted({tag.lower() for tag in told}))
     return value
