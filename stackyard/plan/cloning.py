@@ -26,6 +26,8 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     for slot, disk in template.disks().items():
         if disk.media in ("disk", "cloudinit"):
             storage, form = clone.storage or disk.storage, clone.format or disk.format
+            if not clone.full and _is_file(disk):
+                form = "qcow2"  # the others cannot stand on another image
             values[slot] = replace(disk, storage=storage, format=form, volume=None)
     for key, value in template.values.items():
         if isinstance(value, EfiDisk | TpmState):
@@ -37,3 +39,8 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     values["pool"] = clone.pool  # a clone is in the pool it is asked for, not in its template's
     values["description"] = marker(name)
     return Config(values=values, keep=template.keep)
+
+
+def _is_file(disk: Disk) -> bool:
+    """Tell whether a disk is an image in a file, which shows in the name of its volume."""
+    return disk.media == "disk" and bool(disk.format) and f".{disk.format}" in str(disk.volume)
