@@ -9,14 +9,18 @@ from stackyard.plan.values import Clone
 
 
 def clone_of(template: ObservedVm, definition: Definition) -> Clone:
-    """Choose the copy; a full one puts all disks on the storage of the first both sides have."""
+    """Choose the copy.
+
+    A full one puts all disks on the storage of the first that both sides have, in the format that
+    any of those there is wanted in.
+    """
     name = template.name or str(template.vmid)
     if not definition.full_clone:
         return Clone(name, template.vmid, full=False, pool=definition.pool)
     there = (template.config or Config()).disks()
-    copied = (d for d in definition.disks if d.media == "disk" and d.slot in there)
-    disk = next(copied, Disk(slot="", media="disk"))
-    storage, form = disk.storage, disk.format
+    copied = [d for d in definition.disks if d.media == "disk" and d.slot in there]
+    storage = next((disk.storage for disk in copied), None)
+    form = next((d.format for d in copied if d.format and d.storage == storage), None)
     return Clone(name, template.vmid, True, storage, form, definition.pool)
 
 

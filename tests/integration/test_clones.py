@@ -52,3 +52,26 @@ def test_a_disk_of_the_template_is_erased_from_its_clone_alone(
     assert not {"scsi1", "unused0"} & site.config("k8s-0").keys()
     assert "scsi1" in endpoint.call("GET", "/nodes/node01/qemu/9001/config")
     assert site.run("plan", "--allow-data-loss").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "form"), [("files", "local-lvm", "raw"), ("local-lvm", "files", "qcow2")]
+)
+def test_all_disks_are_copied_in_the_format_that_one_is_wanted_in(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, there: str, wanted: str, form: str
+) -> None:
+    ending = ",format=qcow2" if there == "files" else ""
+    platform = platform_of(scsi0=f"{there}:3{ending}", scsi1=f"{there}:2{ending}")
+    platform["storages"]["files"] = {"type": "dir", "size": "1T", "content": ["images"]}
+    site = make_site(tmp_path / "site", proxmox_endpoint(platform), count=0)
+    (site.path / "inventory" / "site.yml").unlink()  # its nodes have no such storage
+    disk = {"storage": wanted, "size": "8G"}
+    site.define(
+        vm(0) | {"disks": [{"slot": "scsi0"} | disk, {"slot": "scsi1", "format": form} | disk]}
+    )
+
+    applied = site.run("apply", "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "move-disk" not in applied.stdout
+    assert site.run("plan").returncode == 0
