@@ -37,15 +37,16 @@ def apply(
     from stackyard.cli.consent import consent
     from stackyard.proxmox.planning import plan_fleet
 
-    agreed = consent(replace, prune, detach, data_loss, limit)
+    names = vms.patterns(limit)
+    agreed = consent(replace, prune, detach, data_loss, names)
     if file is not None:
-        if limit is not None or replace or prune or detach or data_loss:
+        if names is not None or replace or prune or detach or data_loss:
             raise typer.BadParameter(f"{file} is a plan already: these options cannot change it")
         _apply_kept(file, site, yes, verbose, audit)
         return
     definitions, fleet_site = vms.load(site)
     with vms.connected() as client:
-        planned, _observed = plan_fleet(client, definitions, fleet_site, limit, agreed)
+        planned, _observed = plan_fleet(client, definitions, fleet_site, names, agreed)
         vms.show_plan(planned)
         if planned.is_empty:
             return

@@ -24,11 +24,12 @@ def drift(
     from stackyard.proxmox.planning import plan_fleet
 
     definitions, fleet_site = vms.load(site)
-    agreed = consent_of_drift(limit)
+    names = vms.patterns(limit)
+    agreed = consent_of_drift(names)
     with vms.connected() as client:
-        planned, observed = plan_fleet(client, definitions, fleet_site, limit, agreed)
+        planned, observed = plan_fleet(client, definitions, fleet_site, names, agreed)
     typer.echo(to_json(planned) if as_json else render_drift(planned))
-    wanted = {definition.target_node for definition in select(definitions, limit)}
+    wanted = {definition.target_node for definition in select(definitions, names)}
     silent = sorted(node for node in wanted if observed.nodes.get(node) is False)
     if silent:
         typer.echo(f"error: not all could be told: {', '.join(silent)} did not answer", err=True)

@@ -51,10 +51,11 @@ def plan(
         raise typer.BadParameter("--rest needs --markdown")
     for file in filter(None, (out, rest)):
         check_not_source(file, site)
-    agreed = consent(replace, prune, detach, data_loss, limit)
+    names = vms.patterns(limit)
+    agreed = consent(replace, prune, detach, data_loss, names)
     definitions, fleet_site = vms.load(site)
     with vms.connected() as client:
-        planned, _observed = plan_fleet(client, definitions, fleet_site, limit, agreed)
+        planned, _observed = plan_fleet(client, definitions, fleet_site, names, agreed)
     if out:
         write_atomically(out, to_json(planned) + "\n")
     if as_json:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 MOVED = 3
 
 Limit = Annotated[
-    str | None,
-    typer.Option("--limit", help="Only VMs of these names.", metavar="PATTERN[,PATTERN…]"),
+    list[str] | None,
+    typer.Option(
+        "--limit", help="Only VMs of these names (may be repeated).", metavar="PATTERN[,PATTERN…]"
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print what Nornir has on each VM.")]
@@ -39,6 +41,11 @@ Audit = Annotated[
         show_default=".stackyard/audit.jsonl of the site",
     ),
 ]
+
+
+def patterns(limit: list[str] | None) -> str | None:
+    """Return every pattern of every `--limit` as one."""
+    return ",".join(limit) if limit else None
 
 
 def load(path: Path) -> "tuple[tuple[Definition, ...], FleetSite]":

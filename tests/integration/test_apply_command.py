@@ -125,8 +125,9 @@ def test_a_vm_from_nothing(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> N
 
 def test_a_limit_leaves_the_others_alone(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint())
-    assert site.run("apply", "--yes", "--limit", "k8s-1,k8s-3").returncode == 0
+    assert site.run("apply", "--yes", "--limit", "k8s-1", "--limit", "k8s-3").returncode == 0
     assert [row["name"] for row in site.vms()] == ["k8s-1", "k8s-3", "legacy"]
+    assert site.run("plan", "--limit", "k8s-1,k8s-3").returncode == 0
     nobody = site.run("plan", "--limit", "web-*")
     assert nobody.returncode == 1
     assert "no managed VM matches 'web-*'" in nobody.stderr
