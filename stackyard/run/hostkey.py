@@ -22,8 +22,8 @@ class HostKey:
         Raises:
             ValueError: the text is no public key.
         """
-        type_, _, rest = text.strip().partition(" ")
-        key = cls(type_, rest.strip().partition(" ")[0])
+        type_, blob = (*text.split(), "", "")[:2]
+        key = cls(type_, blob)
         try:
             raw = key.raw
             (length,) = struct.unpack(">I", raw[:4])

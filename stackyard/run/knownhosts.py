@@ -100,21 +100,25 @@ class _Entry:
 
     @classmethod
     def parse(cls, line: str) -> "_Entry":
-        text = line.strip()
-        marker = ""
-        if text.startswith("@"):
-            marker, _, text = text.partition(" ")
-        names, _, rest = text.strip().partition(" ")
+        marker, (names, rest) = "", _first_word(line)
+        if names.startswith("@"):
+            marker, (names, rest) = names, _first_word(rest)
         if not names or names.startswith("#"):
             return cls()
         try:
             key = HostKey.parse(rest)
         except ValueError:
             return cls()
-        return cls(marker, tuple(names.split(",")), key, rest.strip())
+        return cls(marker, tuple(names.split(",")), key, rest)
 
     def covers(self, name: str) -> bool:
         return any(_is(pattern, name) for pattern in self.names)
+
+
+def _first_word(text: str) -> tuple[str, str]:
+    """Return a line's first word and its rest; tabs part words as well as blanks do."""
+    word, *rest = text.split(maxsplit=1) or [""]
+    return word, "".join(rest).strip()
 
 
 def _is(written: str, name: str) -> bool:

@@ -91,6 +91,14 @@ def test_hashed_names_are_recognised(known: KnownHosts) -> None:
     assert keys(known, NAMES[0]) == [TWO]
 
 
+@pytest.mark.parametrize("gap", ["\t", "  ", " \t "])
+def test_words_may_stand_apart_by_tabs(known: KnownHosts, gap: str) -> None:
+    known.path.parent.mkdir()
+    words = (NAMES[0], ONE.type, ONE.blob, "a", "comment")
+    known.path.write_text(f"{gap.join(words)}\n{gap.join(('@revoked', *words))}\n")
+    assert keys(known, NAMES[0]) == [ONE]
+
+
 def test_other_ports_have_other_names() -> None:
     assert known_as("192.168.1.20", 22) == "192.168.1.20"
     assert known_as("192.168.1.20", 2222) == "[192.168.1.20]:2222"
