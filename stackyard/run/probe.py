@@ -16,7 +16,7 @@ from stackyard.proxmox.errors import ApiError, ConnectionFailedError
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.hostkey import HostKey
 from stackyard.run.knownhosts import KnownHosts, Pin
-from stackyard.run.ssh import OtherKeyError, cloud_init_status, offered_key
+from stackyard.run.ssh import OtherKeyError, can_check, cloud_init_status, offered_key
 from stackyard.run.target import Target
 
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
@@ -69,7 +69,7 @@ class Probe:
             NotYetError: it is not, yet.
             ReadyError: it will not be by waiting.
         """
-        pins = self._pinned(target, note)
+        pins = self._checkable(self._pinned(target, note))
         try:
             keys = [pin.key for pin in pins]
             status = cloud_init_status(target, keys, self.key_file)
@@ -78,6 +78,16 @@ class Probe:
                 raise NotYetError("ssh offers another host key than the guest agent") from error
             raise self._differs(target, pins, error.offered) from error
         _check_cloud_init(target, status, note)
+
+    def _checkable(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
+        """Leave out keys that cannot be checked; ssh itself may know their types."""
+        found = tuple(pin for pin in pins if can_check(pin.key))
+        if not found:
+            raise ReadyError(
+                f"{self.known_hosts.path}:{pins[0].line} has a key of it that cannot be checked "
+                f"({pins[0].key.type}): put its ssh-ed25519 key there"
+            )
+        return found
 
     def _pinned(self, target: Target, note: Note) -> tuple[Pin, ...]:
         """Return the pins of a host, made or renewed where that is safe."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import paramiko
+from paramiko.pkey import UnknownKeyType
 
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.hostkey import HostKey
@@ -47,6 +48,15 @@ def own_key(environ: Mapping[str, str]) -> Path | None:
     return path
 
 
+def can_check(key: HostKey) -> bool:
+    """Tell whether we can compare a host's key with this one, or do not know its type or form."""
+    try:
+        _public(key)
+    except (UnknownKeyType, paramiko.SSHException, ValueError):
+        return False
+    return True
+
+
 def offered_key(target: Target) -> HostKey:
     """Ask a host for its key, ed25519 if it has one, without logging in.
 
@@ -70,7 +80,7 @@ def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | 
     """Log in where the host has one of these keys; return what cloud-init says of itself.
 
     None: there is no cloud-init. Keys of the ssh agent, and without a key file the usual ones in
-    ~/.ssh, are tried too.
+    ~/.ssh, are tried too. The host's keys must be such that we `can_check`.
 
     Raises:
         NotYetError: ssh does not answer, or does not let us in yet.
@@ -80,11 +90,8 @@ def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | 
     with _explained(target.user), _socket(target) as connection, paramiko.SSHClient() as client:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         for key in keys:
-            client.get_host_keys().add(
-                known_as(target.address, target.port),
-                key.type,
-                paramiko.PKey.from_type_string(key.type, key.raw),
-            )
+            name = known_as(target.address, target.port)
+            client.get_host_keys().add(name, key.type, _public(key))
         client.connect(
             target.address,
             target.port,
@@ -128,6 +135,10 @@ def _explained(user: str | None = None) -> Iterator[None]:
         raise NotYetError(f"no ssh yet: {error.strerror or error}") from error
     except (paramiko.SSHException, EOFError) as error:
         raise NotYetError(f"no ssh yet: {error or 'the connection was closed'}") from error
+
+
+def _public(key: HostKey) -> paramiko.PKey:
+    return paramiko.PKey.from_type_string(key.type, key.raw)
 
 
 def _host_key(key: paramiko.PKey) -> HostKey:

@@ -3,6 +3,7 @@
 A small ssh server stands for the VM, a function for its guest agent.
 """
 
+import base64
 import logging
 import socket
 import time
@@ -124,6 +125,22 @@ def test_another_key_is_an_error_and_the_pin_stays(
     assert f"{known.path}:1" in result.reason
     assert result.seconds < 10
     assert pinned(known, target) == [[pin], [pin]]
+
+
+@pytest.mark.parametrize("of", ["ssh-dss", "sk-ssh-ed25519@openssh.com", "ssh-ed25519", "ssh-rsa"])
+def test_a_pinned_key_that_cannot_be_checked_is_told_unless_there_is_another(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, of: str
+) -> None:
+    raw = len(of).to_bytes(4, "big") + of.encode() + b"\0\0\0\1\1"
+    known.pin(target.known_names, HostKey(of, base64.b64encode(raw).decode()))
+    result = wait(target, probe(), timeout=5)
+    assert result.reason == (
+        f"{known.path}:1 has a key of it that cannot be checked ({of}): put its ssh-ed25519 key "
+        "there"
+    )
+    assert server.users == set()
+    known.pin(target.known_names, server.key)
+    assert wait(target, probe()).is_ready
 
 
 def test_a_key_that_a_new_vms_agent_does_not_know_yet_is_waited_for(
