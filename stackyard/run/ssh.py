@@ -87,6 +87,15 @@ def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | 
         ReadyError: our own key cannot be used.
         OtherKeyError: the host has another key.
     """
+    try:
+        return _status(target, keys, key_file)
+    except OtherKeyError as error:
+        if error.offered not in keys or len(keys) == 1:
+            raise
+        return _status(target, [error.offered], key_file)  # paramiko keeps one key of each type
+
+
+def _status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> str | None:
     with _explained(target.user), _socket(target) as connection, paramiko.SSHClient() as client:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         for key in keys:

@@ -127,6 +127,17 @@ def test_another_key_is_an_error_and_the_pin_stays(
     assert pinned(known, target) == [[pin], [pin]]
 
 
+def test_any_of_several_pinned_keys_will_do(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    for key in (server.key, public(new_key(known.path.with_name("other")))):
+        known.pin(target.known_names, key)
+    before = known.path.read_text()
+    result = wait(target, probe())
+    assert result.is_ready, result.reason
+    assert known.path.read_text() == before
+
+
 @pytest.mark.parametrize("of", ["ssh-dss", "sk-ssh-ed25519@openssh.com", "ssh-ed25519", "ssh-rsa"])
 def test_a_pinned_key_that_cannot_be_checked_is_told_unless_there_is_another(
     server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, of: str
