@@ -1,5 +1,6 @@
 """Which hosts to wait for: the running ones of those asked for, and why not the others."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -11,6 +12,9 @@ from stackyard.routing import members, unfit
 from stackyard.run.errors import RunError
 from stackyard.run.knownhosts import SSH_PORT
 from stackyard.run.target import Target
+
+_PORT = re.compile("[1-9][0-9]{0,4}")
+_HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +51,21 @@ def select_targets(
         elif vm is None:
             missing[name] = "it is not there: run `stackyard apply`"
         elif vm.status == "running":
-            targets.append(_target(definition, inventory, vm))
+            try:
+                targets.append(_target(definition, inventory, vm))
+            except ValueError as error:
+                missing[name] = str(error)
         elif names is not None or definition.vm_state == "running":
             missing[name] = "it is stopped: run `stackyard apply`, or start it"
     return Selection(tuple(targets), missing)
 
 
 def _target(definition: Definition, inventory: Inventory, vm: ObservedVm) -> Target:
-    """Take from the inventory what Ansible takes: without ansible_host the name itself."""
+    """Take from the inventory what Ansible takes: without ansible_host the name itself.
+
+    Raises:
+        ValueError: its port is none.
+    """
     variables = inventory.hosts[definition.name].variables
     user = variables.get("ansible_user")
     return Target(
@@ -63,10 +74,18 @@ def _target(definition: Definition, inventory: Inventory, vm: ObservedVm) -> Tar
         node=vm.node,
         vmid=vm.vmid,
         user=str(user) if user else None,
-        port=int(variables.get("ansible_port", SSH_PORT)),
+        port=_port(variables.get("ansible_port", SSH_PORT)),
         has_agent=definition.agent,
         is_fresh=UNCONFIGURED in vm.tags,
     )
+
+
+def _port(given: object) -> int:
+    """Read a port; Ansible would also take a template, which nobody but itself can fill in."""
+    text = str(given)
+    if _PORT.fullmatch(text) is None or int(text) > _HIGHEST_PORT:
+        raise ValueError(f"its ansible_port is {given!a}: give a number from 1 to {_HIGHEST_PORT}")
+    return int(text)
 
 
 def check_names(names: Iterable[str], definitions: Iterable[Definition]) -> None:

@@ -440,6 +440,20 @@ def test_ready_shows_each_vm_and_fails_if_one_is_not(stage: Stage) -> None:
     assert unknown.stderr == "error: there is no VM 'k8s-aa': did you mean k8s-a?\n"
 
 
+@pytest.mark.parametrize("port", ["{{ port }}", 65536, None])
+def test_a_port_that_is_none_is_told_and_the_others_are_waited_for(
+    stage: Stage, port: object
+) -> None:
+    stage.define("k8s-b", variables={"ansible_host": "127.0.0.1", "ansible_port": port})
+    assert stage.run("apply", "--yes", "--limit", "k8s-*").returncode == 0
+    result = stage.run("ready", "k8s-a", "k8s-b")
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "error: 1 of 2 VMs not ready"
+    rows = result.stdout.splitlines()[1:]
+    assert rows[0].split() == ["k8s-a", "127.0.0.1", "yes"]
+    assert rows[1].endswith(f"its ansible_port is {port!r}: give a number from 1 to 65535")
+
+
 def test_who_is_waited_for_is_told_while_it_lasts(stage: Stage) -> None:
     stage.define("k8s-b", variables={"ansible_host": "127.0.0.1", "ansible_port": 1})
     assert stage.run("apply", "--yes", "--limit", "k8s-*").returncode == 0
