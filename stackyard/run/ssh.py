@@ -124,7 +124,11 @@ def _ask(client: paramiko.SSHClient) -> str | None:
 
 
 def _socket(target: Target) -> socket.socket:
-    return socket.create_connection((target.address, target.port), timeout=CONNECT_SECONDS)
+    try:
+        return socket.create_connection((target.address, target.port), timeout=CONNECT_SECONDS)
+    except ValueError as error:  # IDNA refuses it, as a label of more than 63 characters
+        address = ascii(target.address)
+        raise ReadyError(f"its address {address} is none, and no name of a host") from error
 
 
 @contextmanager

@@ -264,6 +264,11 @@ def test_who_never_answers_keeps_nobody_elses_result(
     assert not [record for record in caplog.records if record.levelno > logging.ERROR]
 
 
+def test_an_address_that_is_none_is_told_at_once(target: Target, probe: MakeProbe) -> None:
+    result = wait(replace(target, address="x" * 64), probe(), timeout=5)
+    assert result.reason == f"its address '{'x' * 64}' is none, and no name of a host"
+
+
 def test_an_agent_that_is_not_there_is_the_reason(target: Target, probe: MakeProbe) -> None:
     result = wait(replace(target, has_agent=True), probe("QEMU guest agent is not running"))
     assert "QEMU guest agent is not running" in result.reason
