@@ -1,7 +1,5 @@
 """The root of every error a user can cause; each room derives its own from it."""
 
-from typing import ClassVar
-
 
 class StackyardError(Exception):
     """One sentence for a person: what is wrong, where, and what to do about it.
@@ -9,4 +7,4 @@ class StackyardError(Exception):
     The command line prints the sentence and exits with `exit_code`; a secret is never part of it.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1

@@ -5,7 +5,6 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import ClassVar
 
 from netaddr import IPAddress
 
@@ -18,7 +17,7 @@ NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 class PoolExhaustedError(PoolError):
     """Every block of the pool is taken."""
 
-    exit_code: ClassVar[int] = 3
+    exit_code = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,10 @@ from stackyard.errors import StackyardError
 class RunError(StackyardError):
     """A step of a run failed; the sentence tells what was reached and how to go on."""
 
+    def __init__(self, sentence: str, exit_code: int = StackyardError.exit_code) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
 
 class GitError(RunError):
     """Git has no such revision, or the site is in no repository."""

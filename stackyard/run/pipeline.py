@@ -70,7 +70,8 @@ def carry_out(request: Request, means: Means) -> Report:
     """Do what a commit asks for.
 
     Raises:
-        RunError: a step failed; the sentence says which, what was reached, and how to go on.
+        RunError: a step failed; the sentence says which, what was reached, and how to go on, and
+            the exit code is that of the step's error.
     """
     here = means.site.resolve() == Path.cwd()
     report = Report(request.commit.short, "" if here else f" --site {quote(str(means.site))}")
@@ -84,7 +85,8 @@ def carry_out(request: Request, means: Means) -> Report:
             run.configure(route, observed)
     except StackyardError as error:
         journal.write("failed", report.named, str(error))
-        raise RunError(_sentence(str(error), journal.failure, report.reached())) from error
+        sentence = _sentence(str(error), journal.failure, report.reached())
+        raise RunError(sentence, error.exit_code) from error
     except KeyboardInterrupt:
         journal.write("interrupted", report.named, "interrupted")
         with suppress(OSError):  # the terminal may be what has gone

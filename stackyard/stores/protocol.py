@@ -1,7 +1,7 @@
 """What every store can do: read a document with its version, write it if that still holds."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from stackyard.errors import StackyardError
 
@@ -13,7 +13,7 @@ class StoreError(StackyardError):
 class UnavailableError(StoreError):
     """A store that does not answer now; the same may work later."""
 
-    exit_code: ClassVar[int] = 4
+    exit_code = 4
 
 
 class Conflict(Exception):  # noqa: N818 - it is no error: the loop reads again

@@ -8,7 +8,6 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
 
 from stackyard.kubeconfig import Kubeconfig, dump
 from stackyard.stores.kubeconfigs import as_document
@@ -24,7 +23,7 @@ DEADLINE_SECONDS = 60.0
 class SyncConflictError(StoreError):
     """Both sides changed since they last agreed."""
 
-    exit_code: ClassVar[int] = 5
+    exit_code = 5
 
 
 class Side(StrEnum):

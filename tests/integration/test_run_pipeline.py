@@ -402,6 +402,16 @@ def test_a_proxmox_that_refuses_is_told_and_nothing_is_lost(stage: Stage) -> Non
     assert "Traceback" not in refused.stderr
 
 
+def test_a_vault_that_does_not_answer_has_its_exit_code(stage: Stage) -> None:
+    stage.define("k8s-a", cipassword={"vault": "kv/machines#password"})
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    environ = {"VAULT_ADDR": "http://127.0.0.1:1", "VAULT_TOKEN": "unused"}
+    result = stage.run("run", "--commit", "HEAD", **environ)
+    assert result.returncode == 4
+    error = result.stderr.splitlines()[-1]
+    assert "no answer, is it running?; not configured: k8s-a; run again with" in error
+
+
 def test_a_play_that_leaves_the_vm_out_is_an_error(stage: Stage) -> None:
     (stage.site / "plays/k3s.yml").write_text(PLAY.format(name="k3s", hosts="k3s:!k8s-a"))
     stage.commit("feat: two clusters [ansible k8s-a k8s-b]")
