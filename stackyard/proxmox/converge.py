@@ -146,7 +146,11 @@ def remove_tag(client: Client, vm: ObservedVm, tag: str) -> bool:
 
 def _seen(reached: Reached, observed: Observed, left: Plan) -> Reached:
     vm = next((vm for vm in observed.ours(reached.name) if vm.vmid == reached.vmid), None)
-    if vm is None:
+    away = next((v for v in observed.numbered(reached.vmid) if not observed.nodes[v.node]), None)
+    if away is not None:
+        state = "unknown"  # of the VMs of a node that does not answer only the VMIDs are sure
+        reached = replace(reached, node=away.node)
+    elif vm is None:
         state = "not there"
     else:
         state = "template" if vm.template else vm.status

@@ -336,6 +336,11 @@ def test_a_node_that_goes_offline_on_the_way(commands: Commands) -> None:
     assert offline.code == 1
     assert "595 No route to host" in offline.out
     assert "1 of 2 VMs did not get there" in offline.err
+    rows = [line.split()[:4] for line in offline.out.splitlines()[-2:]]
+    assert [(name, node, state) for name, _vmid, node, state in rows] == [
+        ("k8s-0", "node01", "running"),
+        ("k8s-1", "node02", "unknown"),
+    ]
     endpoint.endpoint.bring_up("node02")
     commands.finish(NAMES)
 
