@@ -238,7 +238,7 @@ def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> 
     settings = ConfigParser(interpolation=None, strict=False)
     try:
         settings.read(site / "ansible.cfg", encoding="utf-8")
-    except ConfigParserError as error:
+    except (ConfigParserError, UnicodeDecodeError) as error:
         raise PlayError(f"{site / 'ansible.cfg'} cannot be read: {_short(str(error))}") from error
     base = settings["defaults"] if settings.has_section("defaults") else {}
     paths = environ.get("ANSIBLE_CALLBACK_PLUGINS") or _absolute(

@@ -186,6 +186,14 @@ def test_a_play_that_cannot_start_is_a_sentence(site: Path) -> None:
     assert events == []
 
 
+@pytest.mark.parametrize("config", [b"[defaults\n", b"[defaults]\n# caf\xe9\n"])
+def test_an_ansible_cfg_that_cannot_be_read_is_a_sentence(site: Path, config: bytes) -> None:
+    (site / "ansible.cfg").write_bytes(config)
+    with pytest.raises(PlayError, match=r"ansible\.cfg cannot be read: ") as caught:
+        play(site, "good", "one")
+    assert "\n" not in str(caught.value)
+
+
 def test_a_limit_is_a_value_and_no_option(site: Path) -> None:
     result, _events = play(site, "good", "--version", "two")
     assert "two" not in result.succeeded or result.failure is None
