@@ -33,12 +33,13 @@ def with_fresh_vmids(
                 break  # still being made: it may well be the very VM
             observed = replace(observed, taken=observed.taken | frozenset(lost.values()))
             plan = make_plan(fleet, observed, site, names)
+            fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
+            if plan.problems or not fresh:
+                break
+            done = apply_plan(client, Plan((tuple(fresh),)), terms)
         except StackyardError as error:
             return tuple(_without_fresh(action, error) for action in reached)
-        fresh = [a for a in plan.actions if a.verb == "create" and a.vmid != lost[a.name]]
-        if plan.problems or not fresh:
-            break
-        again = {action.name: action for action in apply_plan(client, Plan((tuple(fresh),)), terms)}
+        again = {action.name: action for action in done}
         reached = tuple(again.get(action.name, action) for action in reached)
     return reached
 

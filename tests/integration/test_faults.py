@@ -266,6 +266,28 @@ def test_the_last_vmid_is_lost_and_the_others_are_told_of(commands: Commands) ->
     commands.finish(NAMES)
 
 
+def test_a_secret_that_is_gone_when_a_vmid_was_lost_hides_nothing(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GUEST_PASSWORD", "a secret")
+    commands.site.define({**vm(0), "cipassword": {"env": "GUEST_PASSWORD"}})
+    planned = re.search(r"k8s-0 *create on node01 as (\d+)", commands.run("plan").out)
+    assert planned
+    cluster, vmid = commands.site.endpoint.endpoint.cluster, int(planned[1])
+
+    def rival() -> None:
+        cluster.vms[vmid] = Vm(vmid, "node01", {"name": f"rival-{vmid}"})
+        monkeypatch.delenv("GUEST_PASSWORD")
+
+    commands.site.endpoint.set_fault("POST", "/node01/.*/clone", meanwhile=rival)
+    lost = commands.apply()
+    assert lost.code == 1
+    assert re.search(r"k8s-1 .*create: clone, configure", lost.out)
+    assert "it got no other one: cipassword of k8s-0 comes from GUEST_PASSWORD" in lost.out
+    monkeypatch.setenv("GUEST_PASSWORD", "a secret")
+    commands.finish(NAMES)
+
+
 def test_a_vmid_of_the_definition_is_not_exchanged(commands: Commands) -> None:
     commands.site.define({**vm(0), "vmid": 4000})
     cluster = commands.site.endpoint.endpoint.cluster
