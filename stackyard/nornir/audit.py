@@ -31,7 +31,7 @@ class AuditLog:
                 f"the audit log {path} cannot be opened ({error.strerror}), and nothing is done "
                 "without one: name another file with --audit FILE"
             ) from error
-        self._is_torn = _ends_within_a_line(self._file)
+        self._is_torn = ends_within_a_line(self._file)
 
     def __call__(self, event: Event) -> None:
         """Write the event, unless it is a mere beginning.
@@ -57,7 +57,7 @@ class AuditLog:
         os.close(self._file)
 
 
-def _ends_within_a_line(file: int) -> bool:
+def ends_within_a_line(file: int) -> bool:
     """Tell whether an earlier writer was killed, or had no room, in the middle of a line."""
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode) or not found.st_size:

@@ -37,4 +37,4 @@ def _ignore_all(ignore: Path) -> None:
 
 def open_private(path: Path) -> int:
     """Open a file for appending, readable by its owner alone; return its descriptor."""
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from stackyard.nornir.audit import ends_within_a_line
 from stackyard.run.errors import RunError
 from stackyard.run.folder import open_private, private_folder
 
@@ -52,7 +53,7 @@ class Journal:
     def _append(self, text: str) -> None:
         descriptor = open_private(self._path)
         try:
-            rest = text.encode()
+            rest = ("\n" + text if ends_within_a_line(descriptor) else text).encode()
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         finally:

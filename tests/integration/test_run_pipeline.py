@@ -274,6 +274,17 @@ def test_what_was_reached_is_told_though_the_journal_is_full(stage: Stage, broke
         assert stage.tags()["k8s-a"] == {"stackyard"}
 
 
+def test_a_line_of_the_journal_that_was_cut_short_spoils_no_other(stage: Stage) -> None:
+    stage.commit("feat: a cluster [ansible k8s-a]")
+    (stage.site / ".stackyard").mkdir()
+    journal = stage.site / ".stackyard/journal.jsonl"
+    journal.write_text('{"time": "2026-')
+    assert stage.run("run", "--commit", "HEAD").returncode == 0
+    torn, *whole = journal.read_text().splitlines()
+    assert torn == '{"time": "2026-'
+    assert [json.loads(line)["step"] for line in whole[:2]] == ["apply", "ready"]
+
+
 def test_a_log_that_cannot_be_made_is_told_with_what_was_reached(stage: Stage) -> None:
     stage.commit("feat: a cluster [ansible k8s-a]")
     (stage.site / ".stackyard").mkdir()
