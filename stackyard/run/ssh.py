@@ -43,7 +43,7 @@ def own_key(environ: Mapping[str, str]) -> Path | None:
     if not name:
         return None
     path = Path(name).expanduser()
-    if not os.access(path, os.R_OK):
+    if path.is_dir() or not os.access(path, os.R_OK):
         raise ReadyError(f"ANSIBLE_PRIVATE_KEY_FILE names {path}, which cannot be read")
     return path
 

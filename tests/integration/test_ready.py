@@ -284,9 +284,11 @@ def test_a_bug_is_no_reason(target: Target) -> None:
 
 def test_our_own_key_must_be_readable(tmp_path: Path) -> None:
     assert own_key({}) is None
-    assert own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path)}) == tmp_path
-    with pytest.raises(ReadyError, match=r"ANSIBLE_PRIVATE_KEY_FILE names .*missing"):
-        own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path / "missing")})
+    new_key(tmp_path / "own")
+    assert own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path / "own")}) == tmp_path / "own"
+    for bad in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ReadyError, match=f"names {bad}, which cannot be read"):
+            own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(bad)})
 
 
 def test_a_passphrase_is_told_at_once(target: Target, known: KnownHosts, tmp_path: Path) -> None:
