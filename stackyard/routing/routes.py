@@ -73,6 +73,18 @@ def route(
     return tuple(sorted(routes.values(), key=_rank))
 
 
+def load_balancing(
+    names: Iterable[str],
+    definitions: Iterable[Definition],
+    inventory: "Inventory",
+    plays: Collection[str],
+) -> Route | None:
+    """Return the route of the load balancers that must learn of these VMs; None: none must."""
+    vms = {definition.name: definition for definition in definitions}
+    servers = _load_balancers([Route("", hosts=tuple(names))], vms, inventory)
+    return Route(_LOAD_BALANCER, follows=servers) if servers and _LOAD_BALANCER in plays else None
+
+
 def main_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str | None:
     """Return the play that makes a VM what it is for; None where the site has none."""
     for group, play in _PLAY_OF_GROUP.items():

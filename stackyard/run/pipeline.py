@@ -6,7 +6,7 @@ failed is the same run again; nothing about it is remembered here.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.observe import observe
-from stackyard.routing import Route, configures, main_play, unfit
+from stackyard.routing import Route, configures, load_balancing, main_play, unfit
 from stackyard.run.errors import PlayError, RunError
 from stackyard.run.folder import private_folder
 from stackyard.run.journal import Journal
@@ -82,6 +82,8 @@ def carry_out(request: Request, means: Means) -> Report:
         report.named = tuple(dict.fromkeys(name for route in routes for name in route.hosts))
         observed = run.apply(report.named)
         for route in routes:
+            run.configure(route, observed)
+        for route in run.following(routes):
             run.configure(route, observed)
     except StackyardError as error:
         journal.write("failed", report.named, str(error))
@@ -153,6 +155,14 @@ class _Run:
                 )
         if not self._finish_others(route, {*hosts}, observed) and not hosts:
             self.report.notes.append(f"{route.file} has no running host to run on")
+
+    def following(self, routes: tuple[Route, ...]) -> Iterator[Route]:
+        """Yield what follows from a VM that an earlier run left, and was not to be run anyway."""
+        request = self.request
+        definitions, inventory = request.fleet.definitions, request.inventory
+        route = load_balancing(self.report.configured, definitions, inventory, request.plays)
+        if route and route.play not in {one.play for one in routes}:
+            yield route
 
     def _finish_others(self, route: Route, done: set[str], observed: Observed) -> bool:
         """Configure whom an earlier run left; nobody asked for them, so failures are notes."""
