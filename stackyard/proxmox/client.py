@@ -120,6 +120,7 @@ class Client:
             serializer=_Serializer(),
         )
         self._answered = False
+        self._stopped = threading.Event()
 
     def __repr__(self) -> str:
         return f"Client({self.settings.url!r})"
@@ -133,6 +134,11 @@ class Client:
     def close(self) -> None:
         """Close the kept connections."""
         self._session.close()
+
+    def stop(self) -> None:
+        """Repeat nothing any more, and give requests up that are not answered soon."""
+        self._stopped.set()
+        self._session.hurry()
 
     def get(self, path: str, **params: str | float | bool | None) -> Any:
         """Read. Repeated on broken connections, until `READ_DEADLINE_SECONDS` are over.
@@ -197,7 +203,8 @@ class Client:
                 if waited > TOLD_AFTER_SECONDS and not is_told:
                     self.tell(f"{error.what}; tried again for up to {patience:.0f} s")
                     is_told = True
-            time.sleep(pause * _RANDOM.uniform(0.5, 1.0))
+                if self._stopped.wait(pause * _RANDOM.uniform(0.5, 1.0)):
+                    raise
             pause = min(pause * 2, 5.0)
 
     def _once(self, method: str, path: str, params: Params) -> Any:

@@ -52,6 +52,7 @@ class Jobs:
     def stop(self) -> None:
         """Make every thread that waits raise; the tasks themselves go on."""
         self._stopped.set()
+        self._client.stop()
         for pace in tuple(self._paces.values()):
             pace.wake()
 

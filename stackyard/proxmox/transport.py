@@ -23,6 +23,7 @@ from stackyard.proxmox.watch import SLOW_SECONDS, Watch, WatchedConnection
 
 POOL_SIZE = 16  # pveproxy serves with three workers a node: more in flight gains nothing
 KEPT_CONNECTIONS = 64  # an apply has as many threads, which mostly wait between their requests
+LEAVING_SECONDS = 2.0  # for an answer, once nobody wants to wait any more
 _REDIRECTS = range(300, 400)
 
 _LOGIN = "/access/ticket"  # a POST that changes nothing
@@ -58,6 +59,7 @@ class Session:
         self._sign = sign
         self._pool = _pool(settings)
         self._watch = Watch(TIMEOUT_SECONDS, lambda: tell(self._slow()))
+        self._is_hurried = False
         self._was_answered = was_answered
 
     def request(
@@ -93,6 +95,11 @@ class Session:
         """Close the kept connections."""
         self._pool.close()
 
+    def hurry(self) -> None:
+        """Give requests up, those under way too, that take `LEAVING_SECONDS`."""
+        self._is_hurried = True
+        self._watch.seconds = LEAVING_SECONDS
+
     def _sent(
         self, asked: Asked, method: str, target: str, body: str | None, headers: Headers
     ) -> urllib3.BaseHTTPResponse:
@@ -104,6 +111,8 @@ class Session:
             except HTTPError as error:
                 if not flight.is_late:
                     raise explain(error, asked) from error
+        if flight.is_late and self._is_hurried:
+            raise asked.failed(f"{asked.url} has not answered yet", "may still happen")
         if flight.is_late:  # even if an answer seems to be there: the break was its end
             late = ReadTimeoutError(self._pool, target, "the request as a whole took too long")
             raise explain(late, asked) from late

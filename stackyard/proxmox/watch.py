@@ -50,7 +50,7 @@ class Watch:
     """
 
     def __init__(self, seconds: float, tell: Callable[[], None]) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._tell = tell
         self._guard = threading.Lock()
         self._flights: set[Flight] = set()
@@ -102,7 +102,7 @@ class Watch:
         """Break the connections of those that are late; return the age of the oldest, in s."""
         now = time.monotonic()
         for flight in flights:
-            if now - flight.begun >= self._seconds and flight.sock is not None:
+            if now - flight.begun >= self.seconds and flight.sock is not None:
                 flight.is_late = True
                 with suppress(OSError):  # not that of TLS, which is no other thread's to call
                     socket.socket.shutdown(flight.sock, socket.SHUT_RDWR)

@@ -6,6 +6,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,52 @@ def test_a_cancelled_job_and_a_closed_terminal_leave_at_once_and_tell_it(
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert_left_in_its_clone(site, out, err)
+
+
+def leave(process: "subprocess.Popen[str]") -> str:
+    """Cancel a job, which has some seconds before it is killed; return what it said."""
+    begun = time.monotonic()
+    process.terminate()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < 10
+    assert err.splitlines()[-1] == "interrupted"
+    return out
+
+
+def test_a_cancelled_job_waits_for_no_lock(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    locked = {"reason": "VM is locked (backup)", "times": 1000}
+    site.endpoint.set_fault("PUT", r"/config$", **locked)
+    process = site.begin("apply", "--yes")
+    while process.poll() is None and len(site.writes()) < 3:
+        time.sleep(0.01)
+    out = leave(process)
+    assert "VM is locked (backup); done before: clone" in out.splitlines()[-1]
+    tried = site.writes()
+    assert audited(site)[-1]["error"].endswith("VM is locked (backup)")
+    site.endpoint.endpoint.clear_faults()
+    assert site.writes() == tried
+
+
+def test_a_cancelled_job_waits_for_no_answer(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    asked, over = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        over.wait(30)
+
+    site.endpoint.set_fault("PUT", r"/config$", meanwhile=hang)
+    process = site.begin("apply", "--yes")
+    assert asked.wait(30)
+    out = leave(process)
+    over.set()
+    said = "has not answered yet: what was asked may still happen, plan again"
+    assert f"{said}; done before: clone" in out.splitlines()[-1]
+    assert audited(site)[-1]["error"].endswith(said)
 
 
 def test_what_was_begun_is_told_apart_from_what_was_not(

@@ -32,6 +32,9 @@ class Tasks:
 
         return call
 
+    def stop(self) -> None:
+        """Nothing: each look is answered at once."""
+
     def get(self, path: str) -> dict[str, Any]:
         self.paths.append(path)
         number = path.removesuffix("/status").rpartition("%3A")[2]
