@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.target import Readiness, Target
@@ -11,6 +11,7 @@ from stackyard.run.target import Readiness, Target
 DEADLINE_SECONDS = 300.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.3, 5.0, 1.5
 _AT_ONCE = 16
+_LOOK_SECONDS = 0.5  # Python runs no handler of a signal that comes just before its thread sleeps
 
 Look = Callable[[Target, Callable[[str], None]], None]
 NotYet = Callable[[Target, str], None]
@@ -44,12 +45,17 @@ def wait_ready(
     def wait(target: Target) -> Readiness:
         result = _wait_for(target, look, began, began + timeout, stop)
         with lock:
-            tell(result)
+            if not stop.is_set():
+                tell(result)
         return result
 
-    with ThreadPoolExecutor(min(len(targets), _AT_ONCE)) as pool:
+    # Its threads are joined by nobody: whoever leaves, leaves a host that is silent at once.
+    with ThreadPool(min(len(targets), _AT_ONCE)) as pool:
         try:
-            return tuple(pool.map(wait, targets))
+            waiting = pool.map_async(wait, targets, chunksize=1)
+            while not waiting.ready():
+                waiting.wait(_LOOK_SECONDS)
+            return tuple(waiting.get())
         except BaseException:
             stop.set()
             raise

@@ -6,6 +6,7 @@ The machines are simulated: one small ssh server stands for all of them, and pla
 import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -398,6 +399,25 @@ def test_a_signal_while_vms_are_made_begins_no_step_more(stage: Stage) -> None:
     assert entry["task"]
     writes = [r["path"] for r in stage.endpoint.requests() if r["method"] != "GET"]
     assert [path.rpartition("/")[2] for path in writes] == ["clone"]
+
+
+@pytest.mark.parametrize("command", [("ready", "k8s-a"), ("run", "--commit", "HEAD")])
+def test_a_host_that_is_silent_is_left_at_once(stage: Stage, command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        variables = {"ansible_host": "127.0.0.1", "ansible_port": silent.getsockname()[1]}
+        stage.define("k8s-a", agent=0, variables=variables)
+        assert stage.run("apply", "--yes", "--limit", "k8s-a").returncode == 0
+        stage.commit("feat: a cluster [ansible k8s-a]")
+        process = stage.started(*command)
+        silent.settimeout(60)
+        with silent.accept()[0]:
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=60)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < 8  # ssh itself would be waited for longer
+    assert said.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in said
 
 
 def test_a_play_does_not_outlive_a_run_that_was_killed_by_more_than_a_task(stage: Stage) -> None:
