@@ -1,8 +1,10 @@
 """Waiting for hosts, all at once, each with growing pauses until one common deadline."""
 
+import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 
 from stackyard.run.errors import NotYetError, ReadyError
@@ -28,59 +30,70 @@ def wait_ready(
 
     `probe` returns for a ready host, and raises NotYetError or ReadyError for another; see `Probe`.
     `tell` is called for each host when its waiting ends, `not_yet` for each answer before that, and
-    never both at once. One host never keeps another's result.
+    never both at once. One host never keeps another's result. Whoever is interrupted is told of the
+    hosts that are left, too, for the notes on them.
     """
     if not targets:
         return ()
     began, stop, lock = time.monotonic(), threading.Event(), threading.Lock()
+    notes: dict[Target, dict[str, None]] = {target: {} for target in targets}
 
-    def look(target: Target, note: Callable[[str], None]) -> None:
+    def look(target: Target) -> None:
         try:
-            probe(target, note)
+            probe(target, lambda text: notes[target].update({text: None}))
         except NotYetError as error:
             with lock:
-                not_yet(target, str(error))
+                if not stop.is_set():
+                    not_yet(target, str(error))
             raise
+
+    def end(target: Target, reason: str) -> Readiness:
+        seconds = time.monotonic() - began
+        return Readiness(target, not reason, reason, tuple(notes[target]), seconds)
 
     def wait(target: Target) -> Readiness:
-        result = _wait_for(target, look, began, began + timeout, stop)
-        with lock:
-            if not stop.is_set():
-                tell(result)
-        return result
+        return end(target, _why_not(target, look, began, began + timeout, stop))
 
+    left, results = list(targets), {}
     # Its threads are joined by nobody: whoever leaves, leaves a host that is silent at once.
     with ThreadPool(min(len(targets), _AT_ONCE)) as pool:
+        ended = pool.imap_unordered(wait, targets)
         try:
-            waiting = pool.map_async(wait, targets, chunksize=1)
-            while not waiting.ready():
-                waiting.wait(_LOOK_SECONDS)
-            return tuple(waiting.get())
+            while left:
+                with suppress(multiprocessing.TimeoutError):
+                    result = ended.next(_LOOK_SECONDS)
+                    left.remove(result.target)
+                    results[result.target] = result
+                    with lock:
+                        tell(result)
         except BaseException:
             stop.set()
+            with lock, suppress(OSError):  # the terminal may be what has gone
+                for target in left:  # a key that was trusted meanwhile is told of now, or never
+                    tell(end(target, "no longer waited for"))
             raise
+    return tuple(results[target] for target in targets)
 
 
-def _wait_for(
-    target: Target, probe: Look, began: float, deadline: float, stop: threading.Event
-) -> Readiness:
+def _why_not(
+    target: Target,
+    look: Callable[[Target], None],
+    began: float,
+    deadline: float,
+    stop: threading.Event,
+) -> str:
+    """Return why a host is not ready in the end; nothing of one that is."""
     pause = _FIRST_PAUSE
-    notes: dict[str, None] = {}
-
-    def end(reason: str = "") -> Readiness:
-        seconds = time.monotonic() - began
-        return Readiness(target, not reason, reason, tuple(notes), seconds)
-
     while True:
         try:
-            probe(target, lambda text: notes.update({text: None}))
+            look(target)
         except ReadyError as error:
-            return end(str(error))
+            return str(error)
         except NotYetError as error:
             reason = str(error)
         else:
-            return end()
+            return ""
         left = deadline - time.monotonic()
         if left <= 0 or stop.wait(min(pause, left)):
-            return end(f"not ready after {time.monotonic() - began:.0f} s; {reason}")
+            return f"not ready after {time.monotonic() - began:.0f} s; {reason}"
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)

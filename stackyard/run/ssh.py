@@ -52,7 +52,7 @@ def can_check(key: HostKey) -> bool:
     """Tell whether we can compare a host's key with this one, or do not know its type or form."""
     try:
         _public(key)
-    except (UnknownKeyType, paramiko.SSHException, ValueError):
+    except (UnknownKeyType, paramiko.SSHException, ValueError, OverflowError):
         return False
     return True
 

@@ -6,6 +6,7 @@ A small ssh server stands for the VM, a function for its guest agent.
 import base64
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -142,7 +143,7 @@ def test_any_of_several_pinned_keys_will_do(
 def test_a_pinned_key_that_cannot_be_checked_is_told_unless_there_is_another(
     server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, of: str
 ) -> None:
-    raw = len(of).to_bytes(4, "big") + of.encode() + b"\0\0\0\1\1"
+    raw = len(of).to_bytes(4, "big") + of.encode() + 2 * b"\0\0\0\1\xff"
     known.pin(target.known_names, HostKey(of, base64.b64encode(raw).decode()))
     result = wait(target, probe(), timeout=5)
     assert result.reason == (
@@ -262,6 +263,28 @@ def test_who_never_answers_keeps_nobody_elses_result(
     assert 1.0 <= time.monotonic() - began < 5
     assert results[0].reason == "not ready after 1 s; no ssh yet: Connection refused"
     assert not [record for record in caplog.records if record.levelno > logging.ERROR]
+
+
+def test_who_leaves_is_told_of_the_keys_that_were_trusted_meanwhile(target: Target) -> None:
+    other, told = replace(target, name="k8s-other"), dict[str, tuple[str, ...]]()
+    is_noted = threading.Event()
+
+    def look(looked: Target, note: Callable[[str], None]) -> None:
+        if looked is target:
+            is_noted.wait(20)
+            return
+        note("trusted on first use")
+        is_noted.set()
+        raise NotYetError("cloud-init is not done")
+
+    def tell(result: Readiness) -> None:
+        told[result.target.name] = result.notes
+        if result.is_ready:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        wait_ready([target, other], look, 30, tell)
+    assert told == {"k8s-x": (), "k8s-other": ("trusted on first use",)}
 
 
 def test_an_address_that_is_none_is_told_at_once(target: Target, probe: MakeProbe) -> None:
