@@ -6,7 +6,7 @@ failed is the same run again; nothing about it is remembered here.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -83,8 +83,7 @@ def carry_out(request: Request, means: Means) -> Report:
         observed = run.apply(report.named)
         for route in routes:
             run.configure(route, observed)
-        for route in run.following(routes):
-            run.configure(route, observed)
+        run.configure_following(routes, observed)
     except StackyardError as error:
         journal.write("failed", report.named, str(error))
         sentence = _sentence(str(error), journal.failure, report.reached())
@@ -108,6 +107,7 @@ class _Run:
     means: Means
     report: Report
     journal: Journal
+    finished: list[tuple[Route, PlayResult]] = field(default_factory=list)  # of earlier runs
 
     def with_hosts(self) -> tuple[Route, ...]:
         """Find the hosts of routes that name a play and no VM."""
@@ -145,7 +145,8 @@ class _Run:
         """Wait for a route's hosts, run its play on them, and take their tag off."""
         hosts = self._ready(route, observed)
         if hosts:
-            result = self._play(route, hosts, observed)
+            result = self._play(route, hosts)
+            self._untag(route, result, observed)
             if result.failure:
                 raise PlayError(result.failure)
             untouched = [name for name in route.hosts if name not in result.hosts]
@@ -156,13 +157,23 @@ class _Run:
         if not self._finish_others(route, {*hosts}, observed) and not hosts:
             self.report.notes.append(f"{route.file} has no running host to run on")
 
-    def following(self, routes: tuple[Route, ...]) -> Iterator[Route]:
-        """Yield what follows from a VM that an earlier run left, and was not to be run anyway."""
-        request = self.request
+    def configure_following(self, routes: tuple[Route, ...], observed: Observed) -> None:
+        """Do what follows from VMs that an earlier run left, and take their tag off only then.
+
+        Else the next run would not know them any more, and nothing would follow.
+        """
+        request, done = self.request, self.finished
+        names = [name for _, result in done for name in result.succeeded]
         definitions, inventory = request.fleet.definitions, request.inventory
-        route = load_balancing(self.report.configured, definitions, inventory, request.plays)
-        if route and route.play not in {one.play for one in routes}:
-            yield route
+        follows = load_balancing(names, definitions, inventory, request.plays)
+        if follows:
+            same = [route for route in routes if route.play == follows.play]
+            told = {name for route in same for name in (*route.hosts, *route.follows)}
+            others = tuple(name for name in follows.follows if name not in told)
+            if others:
+                self.configure(replace(follows, follows=others), observed)
+        for route, result in done:
+            self._untag(route, result, observed)
 
     def _finish_others(self, route: Route, done: set[str], observed: Observed) -> bool:
         """Configure whom an earlier run left; nobody asked for them, so failures are notes."""
@@ -171,17 +182,19 @@ class _Run:
         self.report.notes += [
             f"{name} is still to be configured: {reason}" for name, reason in sorted(late.items())
         ]
-        if ready and (failure := self._play(route, ready, observed).failure):
-            self.report.notes.append(f"still to be configured: {failure}")
+        if ready:
+            result = self._play(route, ready)
+            self.finished.append((route, result))
+            if result.failure:
+                self.report.notes.append(f"still to be configured: {result.failure}")
         return bool(ready)
 
-    def _play(self, route: Route, hosts: tuple[str, ...], observed: Observed) -> PlayResult:
+    def _play(self, route: Route, hosts: tuple[str, ...]) -> PlayResult:
         self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
         result = run_play(self._controller(route), route.file, hosts, self.means.listener.play)
         played = {name: result.hosts[name] for name in result.succeeded}
         self.report.played.setdefault(route.file, {}).update(played)
         self.journal.write(route.file, hosts, result.failure or "done")
-        self._untag(route, result, observed)
         return result
 
     def _ready(self, route: Route, observed: Observed) -> tuple[str, ...]:
