@@ -16,13 +16,14 @@ def check_not_source(path: Path, site: Path) -> None:
     Raises:
         FileError: the file is in vms/, or it is inventory/site.yml or vms.yml.
     """
-    target, root = _resolved(path), _resolved(site)
+    target, root = resolved(path), resolved(site)
     sources = (root / "inventory" / name for name in ("site.yml", "vms.yml"))
-    if _resolved(root / "vms") in target.parents or target in map(_resolved, sources):
+    if resolved(root / "vms") in target.parents or target in map(resolved, sources):
         raise FileError(f"{path} is what the site is read from: name another file")
 
 
-def _resolved(path: Path) -> Path:
+def resolved(path: Path) -> Path:
+    """Follow links, as far as they lead anywhere."""
     try:
         return path.resolve()
     except RuntimeError:  # links that lead to each other

@@ -84,6 +84,7 @@ def _pinned(site: Path, output: Path | None) -> Path:
 
     Nobody knows where standard output is kept, so that it has the whole path.
     """
+    from stackyard.cli.files import resolved
     from stackyard.fleet import known_hosts_of
     from stackyard.fleet.load import KNOWN_HOSTS
 
@@ -91,7 +92,7 @@ def _pinned(site: Path, output: Path | None) -> Path:
     if output is None or Path(os.environ.get(KNOWN_HOSTS, "")).is_absolute():
         return known_hosts
     # Through the links, as the way up from the file leads.
-    kept, written = known_hosts.parent.resolve(), output.parent.resolve()
+    kept, written = resolved(known_hosts.parent), resolved(output.parent)
     return Path("{{ inventory_dir }}", os.path.relpath(kept / known_hosts.name, written))
 
 

@@ -73,7 +73,10 @@ def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
     document = _document(path, report)
     other = path.with_suffix(".yaml")
     if os.path.lexists(other):
-        report.problems.append(Problem(str(other), 1, f"is not read: call it {path.name}"))
+        advice = (
+            f"{path.name} is, so remove it" if os.path.lexists(path) else f"call it {path.name}"
+        )
+        report.problems.append(Problem(str(other), 1, f"is not read: {advice}"))
     check_keys(document, KEYS, report)
     nodes = [_node(name, value, report) for name, value in _each(document, "nodes", report)]
     nodes = _all_or_none(document, "nodes", nodes)

@@ -11,7 +11,7 @@ from stackyard.proxmox.errors import SettingsError
 
 DEFAULT_PORT = 8006
 _NO_ADDRESS = "PROXMOX_URL must be an https address without credentials, like https://node01:8006"
-_HOST_NAME = r"[\w-]{1,63}(\.[\w-]{1,63})*\.?"
+_HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?"
 CLONES = 4  # for each node and storage: more, and Proxmox's own locks time out
 
 

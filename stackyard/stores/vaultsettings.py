@@ -15,7 +15,7 @@ from stackyard.stores.protocol import StoreError
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 # What no connection can be asked for: of that its libraries raise what they like.
-_HOST = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*|[\w-]{1,63}(\.[\w-]{1,63})*\.?")
+_HOST = re.compile(r"[0-9a-f:.]*:[0-9a-f:.]*|[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 DEADLINE_SECONDS = 10.0
 
@@ -135,6 +135,7 @@ def _address(text: str) -> str:
         # A name or a password in it would be part of every sentence.
         usable = secure and _HOST.fullmatch(parts.hostname or "") and "@" not in parts.netloc
         usable = usable and parts.port != 0 and not (parts.query or parts.fragment)
+        usable = usable and text.strip().isprintable()
     except ValueError:
         usable = False
     if not usable:

@@ -193,6 +193,8 @@ def test_a_site_by_another_ending_is_not_passed_over(tmp_path: Path) -> None:
     path = site(tmp_path, vm("a"))
     (path / "inventory" / "site.yml").rename(path / "inventory" / "site.yaml")
     assert mistakes(path) == ["inventory/site.yaml:1: is not read: call it site.yml"]
+    (path / "inventory" / "site.yml").write_text(SITE)
+    assert mistakes(path) == ["inventory/site.yaml:1: is not read: site.yml is, so remove it"]
 
 
 def test_a_site_behind_something_that_is_no_folder_is_not_passed_over(tmp_path: Path) -> None:

@@ -137,6 +137,13 @@ def test_an_export_into_a_linked_folder_finds_the_pinned_keys(site: Path) -> Non
     assert Path(found).samefile(site / "inventory" / "known_hosts")
 
 
+def test_an_export_into_a_link_that_leads_nowhere_is_an_error(site: Path) -> None:
+    (site / "loop").symlink_to("loop")
+    done = stackyard("export", "--site", site, "--output", site / "loop" / "hosts.yml", code=1)
+    assert done.stderr.count("\n") == 1
+    assert "hosts.yml cannot be written" in done.stderr
+
+
 @pytest.mark.parametrize("form", ["yaml", "json"])
 def test_a_template_in_a_definition_stays_data(form: str, site: Path) -> None:
     text = f'name: alone\ntarget_node: n\nvariables: {{x: "{TEMPLATE}"}}\n'

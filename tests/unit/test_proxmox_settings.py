@@ -55,6 +55,7 @@ def test_a_fingerprint_in_the_form_browsers_show() -> None:
         ({"PROXMOX_URL": "https://[::1:8006"}, "must be an https address"),
         ({"PROXMOX_URL": "https://[fe80::1%eth0]:8006"}, "must be an https address"),
         ({"PROXMOX_URL": "https://node01..lan:8006"}, "must be an https address"),
+        ({"PROXMOX_URL": f"https://{'ä' * 60}"}, "must be an https address"),
         ({"PROXMOX_USER": ""}, "PROXMOX_USER is not set"),
         ({"PROXMOX_USER": "root"}, "without a realm"),
         ({"PROXMOX_TOKEN_ID": "other@pam!x"}, "belongs to other@pam"),

@@ -148,7 +148,8 @@ def test_no_path_leads_out_of_its_mount(place: str) -> None:
     "address",
     ["http://vault:8200", "vault:8200", "https://", "https://me:secret@vault", "https://[::1",
      "https://vault:99999", "ftp://vault", "https://vault:port", "https://va ult:8200",
-     "https://vault..lan:8200", "https://%zz:8200", "https://vault:8200?x", f"https://{'v' * 64}"],
+     "https://vault..lan:8200", "https://%zz:8200", "https://vault:8200?x", f"https://{'v' * 64}",
+     "https://127.0.\n0.1:8200", f"https://{'ä' * 60}"],
 )  # fmt: skip
 def test_addresses_of_no_vault(address: str) -> None:
     with pytest.raises(StoreError, match="VAULT_ADDR must be an address as https://host:8200"):
