@@ -218,8 +218,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{path}: {error}") from None
         if not desired.hosts:  # AWX would delete all that it has
             raise AnsibleParserError(
-                f"{path}: there is no host: {vms} has no definition, and Proxmox tells of no VM"
-                " that include_tags or include_pools take"
+                f"{path}: there is no host: {vms} has no definition, and no VM in Proxmox was taken"
+                " by include_tags or include_pools"
             )
         if filters := self.get_option("filters"):
             desired = narrow(desired, self._wanted(desired, filters))

@@ -167,7 +167,7 @@ class Definition:
     skip_ipv6: bool = False
     serial: bool = False
     vmid: int | None = None
-    tags: tuple[str, ...] = ()  # lower case, sorted, as Proxmox keeps them
+    tags: tuple[str, ...] = ()  # lower case, sorted
     pool: str | None = None
     description: str | None = None
     managed: bool = True

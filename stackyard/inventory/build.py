@@ -60,7 +60,8 @@ def _address(vm: Definition) -> str | None:
     """Return the first fixed address; one of IPv6 where no card has IPv4, be it leased."""
     configs = [config for config in vm.ipconfigs if config]
     of_ipv4 = [config.ip for config in configs if config.ip]
-    asked = of_ipv4 or [config.ip6 for config in configs if config.ip6]
+    of_ipv6 = [config.ip6 for config in configs if config.ip6 and not vm.skip_ipv6]
+    asked = of_ipv4 or of_ipv6
     fixed = [address for address in asked if "/" in address]
     # As ssh writes it, and looks for it among the keys of hosts.
     return str(ip_address(fixed[0].partition("/")[0])) if fixed else None

@@ -155,7 +155,7 @@ def _unsupported_disk(wanted: Disk, found: Disk, linked: bool) -> Iterator[str]:
     if linked and _other_format(wanted, found):
         yield (
             f"{slot} of a linked clone has the format {found.format} on {found.storage}, "
-            f"not {wanted.format}: set full_clone: true, or that format"
+            f"not {wanted.format}: set full_clone: true, or leave its format out"
         )
     if wanted.size_bytes and found.size_bytes and wanted.size_bytes < found.size_bytes:
         yield (

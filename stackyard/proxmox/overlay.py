@@ -23,13 +23,13 @@ OURS = "stackyard"
 class Include:
     """Which VMs without a definition are hosts too: those with one of the tags or in a pool."""
 
-    tags: frozenset[str] = frozenset()  # lower case, as Proxmox keeps them
+    tags: frozenset[str] = frozenset()  # lower case; a cluster may keep the case of tags
     pools: frozenset[str] = frozenset()
 
     def takes(self, facts: Facts) -> bool:
         """Tell whether a VM is included; a template never is."""
-        is_named = bool(self.tags.intersection(facts.tags)) or facts.pool in self.pools
-        return is_named and not facts.template
+        is_tagged = bool(self.tags.intersection(map(str.lower, facts.tags)))
+        return (is_tagged or facts.pool in self.pools) and not facts.template
 
 
 def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[str, Facts]:

@@ -188,10 +188,7 @@ def test_a_cancelled_job_waits_for_no_lock(proxmox_endpoint: StartEndpoint, tmp_
         time.sleep(0.01)
     out = leave(process)
     assert "VM is locked (backup); done before: clone" in out.splitlines()[-1]
-    tried = site.writes()
     assert audited(site)[-1]["error"].endswith("VM is locked (backup)")
-    site.endpoint.endpoint.clear_faults()
-    assert site.writes() == tried
 
 
 def test_a_cancelled_job_waits_for_no_answer(

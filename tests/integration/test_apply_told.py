@@ -105,6 +105,7 @@ def test_a_full_disk_under_the_audit_log_halts_and_tells_what_was_reached(site: 
     assert_whole(site, NAMES)
     halted = site.run("destroy", NAMES[0], "--yes", "--audit", "/dev/full")
     assert "apply again" not in halted.stdout + halted.stderr  # which would start it again
+    assert "run it again to finish" in halted.stdout
 
 
 def test_a_vm_that_did_not_move_is_told_where_it_is(site: Site) -> None:

@@ -99,10 +99,14 @@ def test_connection_variables() -> None:
         (["ip6=2001:db8::5/64", "ip=10.0.0.5/24"], "10.0.0.5"),
         (["ip=dhcp,ip6=2001:db8::5/64"], None),  # what is leased is asked for
         (["ip6=dhcp"], None),
+        (["ip6=2001:db8::5/64", "skip_ipv6: true"], None),
     ],
 )
 def test_a_machine_without_ipv4_is_reached_by_ipv6(configs: list[str], address: str) -> None:
-    more = "".join(f"ipconfig{number}: {text}\n" for number, text in enumerate(configs))
+    more = "".join(
+        f"{text}\n" if ": " in text else f"ipconfig{number}: {text}\n"
+        for number, text in enumerate(configs)
+    )
     host = inventory(vm("a", more)).hosts["a"]
     assert (host.address, host.variables.get("ansible_host")) == (address, address)
 

@@ -159,7 +159,7 @@ def test_whatever_a_guest_writes_is_no_traceback(answer: object) -> None:
 
 def test_vms_without_a_definition_are_hosts_by_tag_or_pool() -> None:
     vms = [
-        facts(1, "tagged", tags=("web",), interfaces=(card("eth0", "10.0.0.7/24"),)),
+        facts(1, "tagged", tags=("Web",), interfaces=(card("eth0", "10.0.0.7/24"),)),
         facts(2, "pooled", pool="lab", status="stopped"),
         facts(3, "neither", tags=("db",), pool="other"),
         facts(4, "template", tags=("web",), template=True),
@@ -169,7 +169,7 @@ def test_vms_without_a_definition_are_hosts_by_tag_or_pool() -> None:
     made = lay_over(inventory(a=""), match(inventory(a=""), vms, include))
     assert set(made.hosts) == {"a", "tagged", "pooled", "vm-5"}
     tagged = made.hosts["tagged"]
-    assert set(tagged.groups) == {"unmanaged", "node_node02", "tag_web", "power_running"}
+    assert set(tagged.groups) == {"unmanaged", "node_node02", "tag_Web", "power_running"}
     assert tagged.variables["ansible_host"] == "10.0.0.7"
     assert made.groups["pool_lab"].hosts == ("pooled",)
     assert made.groups["power_stopped"].hosts == ("pooled",)

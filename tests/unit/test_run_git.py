@@ -77,12 +77,3 @@ def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read_commit(tmp_path, "HEAD")
     with pytest.raises(GitError, match="is no folder"):
         read_commit(tmp_path / "missing", "HEAD")
-
-
-def test_a_repository_of_somebody_else_is_told_with_what_to_do(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own, for its tests
-    with pytest.raises(GitError, match=r"dubious ownership .* --add safe\.directory") as caught:
-        read_commit(repository, "HEAD")
-    assert "?" not in str(caught.value)
