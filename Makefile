@@ -42,9 +42,10 @@ demo: setup packages
 demo-down: setup
 	@$(BIN)/stackyard lab down
 
-# Many tests wait for machines, tasks and servers: two processes take half the time.
+# Many tests wait for machines, tasks and servers: three processes keep two cores busy, if those with
+# machines, which take longest, do not come last.
 test: setup packages
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # All benchmarks, or `make bench ONLY="create inventory"`.
 bench: setup
