@@ -1,6 +1,5 @@
 """Options and output that several commands share."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +15,7 @@ def check_site(site: Path) -> Path:
         StackyardError: it may not be searched.
     """
     try:
-        os.stat(os.path.join(site, "."))  # noqa: PTH116, PTH118 - Path leaves the dot out
+        site.joinpath("vms").lstat()
     except PermissionError as error:
         raise StackyardError(f"{site} cannot be read: {error.strerror}") from error
     except OSError:
