@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,11 +94,11 @@ class _Session(paramiko.ServerInterface):
         self._server.commands.append(command.decode())
 
         def answer() -> None:
-            time.sleep(0.02)
             with suppress(OSError):
                 channel.sendall(self._server.answer.encode())
                 channel.send_exit_status(self._server.exit_code)
-                channel.close()
+                # Closed by the client: a close may overtake the reply to its request.
+                channel.shutdown_write()
 
         threading.Thread(target=answer, daemon=True).start()
         return True
