@@ -19,8 +19,8 @@ from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.overlay import Include, match
+from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
-from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.unanswered import was_broken
 
 _UNREACHABLE = range(595, 600)
@@ -51,7 +51,7 @@ def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) 
 
 def gather(client: Client, desired: Inventory, include: Include) -> Live:
     """Do `read_live` with a client that is there already."""
-    with ThreadPoolExecutor(POOL_SIZE) as pool:
+    with reading(client) as pool:
         vms = _vms(client, pool)
         found = match(desired, vms, include)
         asked = [name for name, vm in found.items() if _needs_agent(desired.hosts.get(name), vm)]

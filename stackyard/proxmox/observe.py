@@ -21,8 +21,8 @@ from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
 from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.pools import observe_pools
+from stackyard.proxmox.reading import reading
 from stackyard.proxmox.taken import with_taken
-from stackyard.proxmox.transport import POOL_SIZE
 from stackyard.proxmox.wire import decode_pending
 
 MIB = 1024**2
@@ -77,7 +77,7 @@ def observe_scope(
     wanted = {*(definition.name for definition in selected), *scope.names}
     assign, begun = _assigning(fleet, site), time.monotonic()
     concerns = _concerning(wanted, site, assign)
-    with ThreadPoolExecutor(POOL_SIZE) as pool:
+    with reading(client) as pool:
 
         def look() -> Observed:
             patience = begun + scope.patience - time.monotonic()
@@ -113,7 +113,7 @@ def observe_rest(client: Client, observed: Observed) -> Observed:
         for vm in observed.vms
         if TAG in vm.tags and vm.config is None and observed.nodes[vm.node]
     ]
-    with ThreadPoolExecutor(POOL_SIZE) as pool:
+    with reading(client) as pool:
         read = {vm.vmid: vm for vm in pool.map(lambda vm: _read(client, vm), unread) if vm}
     return replace(observed, vms=tuple(read.get(vm.vmid, vm) for vm in observed.vms))
 

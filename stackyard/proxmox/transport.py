@@ -21,7 +21,6 @@ from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import TIMEOUT_SECONDS, Asked, explain
 from stackyard.proxmox.watch import SLOW_SECONDS, Watch, WatchedConnection
 
-POOL_SIZE = 16  # pveproxy serves with three workers a node: more in flight gains nothing
 KEPT_CONNECTIONS = 64  # an apply has as many threads, which mostly wait between their requests
 LEAVING_SECONDS = 2.0  # for an answer, once nobody wants to wait any more
 _REDIRECTS = range(300, 400)

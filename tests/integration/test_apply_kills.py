@@ -211,6 +211,24 @@ def test_a_cancelled_job_waits_for_no_answer(
     assert audited(site)[-1]["error"].endswith(said)
 
 
+@pytest.mark.parametrize("command", ["plan", "drift"])
+def test_a_cancelled_look_waits_for_no_answer(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path, command: str
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    asked, over = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        asked.set()
+        over.wait(30)
+
+    site.endpoint.set_fault("GET", r"/pending$", meanwhile=hang)
+    process = site.begin(command)
+    assert asked.wait(30)
+    assert leave(process) == ""
+    over.set()
+
+
 def test_what_was_begun_is_told_apart_from_what_was_not(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
