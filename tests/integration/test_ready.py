@@ -5,6 +5,7 @@ A small ssh server stands for the VM, a function for its guest agent.
 
 import base64
 import logging
+import re
 import socket
 import threading
 import time
@@ -253,15 +254,16 @@ def test_who_never_answers_keeps_nobody_elses_result(
         results = wait_ready(
             [dead, target],
             probe(),
-            1.0,
+            4.0,
             lambda result: told.append(result.target.name),
             lambda waited, answer: answers.add((waited.name, answer)),
         )
     assert [result.is_ready for result in results] == [False, True]
     assert told == ["k8s-x", "k8s-dead"]
     assert answers == {("k8s-dead", "no ssh yet: Connection refused")}
-    assert 1.0 <= time.monotonic() - began < 5
-    assert results[0].reason == "not ready after 1 s; no ssh yet: Connection refused"
+    assert 4.0 <= time.monotonic() - began < 20
+    said = r"not ready after \d+ s; no ssh yet: Connection refused"
+    assert re.fullmatch(said, results[0].reason)
     assert not [record for record in caplog.records if record.levelno > logging.ERROR]
 
 

@@ -169,7 +169,7 @@ def test_a_server_that_drips_is_given_up(server: Server, say: Say) -> None:
     with server.client() as client, refused() as said:
         client.get("/nodes")
     assert said == [f"{server.url} did not answer in 1 s: check PROXMOX_URL"]
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 8  # it would drip for ten
 
 
 def test_a_task_that_was_accepted_is_lost_and_may_go_on(server: Server) -> None:
