@@ -97,6 +97,7 @@ def test_a_repository_of_ones_own_works_as_documented(
         "ansible.cfg": settings,
         "inventory/vms.yml": source,
         "inventory/site.yml": "nodes: {n1: {}}\n",
+        "inventory/offsite.yml": "all: {hosts: {b: {}}}\n",
         "vms/a.yaml": "name: a\ntarget_node: n1\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -106,6 +107,7 @@ def test_a_repository_of_ones_own_works_as_documented(
     run(bare, *command, "--collections-path", str(tmp_path / "collections"))
     source = str(tmp_path / "inventory")
     listed = run(bare, "ansible-inventory", "--list", "--export", "-i", source, folder=tmp_path)
+    assert json.loads(listed)["ungrouped"]["hosts"] == ["b"]
     assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
 
 
