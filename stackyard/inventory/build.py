@@ -101,7 +101,11 @@ def _connection(known_hosts: Path | None) -> dict[str, Any]:
     if known_hosts is None:
         return {}
     option = shlex.quote(f"UserKnownHostsFile={_ssh_path(known_hosts)}")
-    return {"ansible_ssh_common_args": f"-o {option} -o StrictHostKeyChecking=yes"}
+    return {
+        "ansible_ssh_common_args": f"-o {option} -o StrictHostKeyChecking=yes",
+        # Where it is off, as in AWX, Ansible says so to ssh before, which takes what is said first.
+        "ansible_host_key_checking": True,
+    }
 
 
 def _ssh_path(path: Path) -> str:

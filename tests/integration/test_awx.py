@@ -70,6 +70,23 @@ def test_a_project_is_an_inventory_source(bare: Path, project: Path) -> None:
     assert variables["stackyard_definition"]["vm_state"] == "stopped"
 
 
+def test_host_keys_are_checked_though_awx_switches_that_off(bare: Path, project: Path) -> None:
+    ssh = project.parent / "ssh"
+    ssh.write_text('#!/bin/sh\nexec ssh -G "$@"\n')  # tells what it would do, and does nothing
+    ssh.chmod(0o755)
+    done = subprocess.run(
+        [str(bare / "ansible"), "-i", "inventory/vms.yml", "postgres", "-m", "raw", "-a", "true"],
+        cwd=project,
+        env=bare_environment(**AWX, ANSIBLE_SSH_EXECUTABLE=str(ssh)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stricthostkeychecking true" in done.stdout
+    assert f"userknownhostsfile {project}/inventory/known_hosts" in done.stdout
+
+
 def test_a_mistake_fails_the_update(bare: Path, tmp_path: Path) -> None:
     project = checkout(tmp_path)
     (project / "vms" / "broken.yaml").write_text("name: broken\ntarget_nod: node01\n")
