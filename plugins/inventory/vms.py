@@ -273,8 +273,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 f"{path}: verify: proxmox needs the Python package {error.name}: add it to the"
                 " execution environment, or to Ansible's own"
             ) from error
-        tags = frozenset(tag.lower() for tag in self.get_option("include_tags"))
-        include = overlay.Include(tags, frozenset(self.get_option("include_pools")))
+        tags = frozenset(tag.lower() for tag in self._texts("include_tags", path))
+        include = overlay.Include(tags, frozenset(self._texts("include_pools", path)))
         seen = self._kept_facts(desired, include, path) if cache else None
         try:
             if seen is None:
@@ -285,6 +285,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.display.warning(f"{path}: {error}; hosts come from the definitions alone")
             return desired
         return overlay.lay_over(desired, seen)
+
+    def _texts(self, option: str, path: str) -> list:
+        """Return the texts of an option; Ansible takes a number for one, and it would be none."""
+        given = self.get_option(option) or []
+        for item in given:
+            if not isinstance(item, str):
+                raise AnsibleParserError(f"{path}: {item} in {option} is no text: put it in quotes")
+        return given
 
     def _kept_facts(self, desired: Inventory, include, path: str):
         """Return what the cache has of the same question to Proxmox; None where it has nothing."""

@@ -164,5 +164,8 @@ def test_what_is_always_an_error(site: Path, proxmox_endpoint: StartEndpoint) ->
     wrong = {**started(proxmox_endpoint).environ, "PROXMOX_TOKEN_SECRET": "made-up-password"}
     assert "401" in refused(site, LIVE, wrong)
     assert "PROXMOX_USER is not set: give a user" in refused(site, LIVE, {})
+    for number in ("include_tags: [2024]", "include_pools: [2024]"):
+        said = refused(site, f"{LIVE}{number}\n", {})
+        assert f"2024 in {number.partition(':')[0]} is no text: put it in quotes" in said
     without = "plugin: vms\ninclude_pools: [lab]\n"
     assert "include_tags and include_pools need verify: proxmox" in refused(site, without, {})
