@@ -127,6 +127,7 @@ options:
       - >-
         Jinja expressions over a host's variables; a host that fails one of them is left out, of
         C(cluster_members) too, and C(cluster_endpoint) is the first control plane's that is left.
+        That none is left is an error.
       - >-
         An expression that cannot be evaluated is an error with O(strict=true), and otherwise a
         warning, and the host stays.
@@ -222,7 +223,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 " by include_tags or include_pools"
             )
         if filters := self.get_option("filters"):
-            desired = narrow(desired, self._wanted(desired, filters))
+            if not (wanted := self._wanted(desired, filters)):
+                raise AnsibleParserError(f"{path}: there is no host: filters leave out all of them")
+            desired = narrow(desired, wanted)
         hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
         try:
             self._fill(desired)

@@ -86,6 +86,12 @@ def test_filters_leave_hosts_out(site: Path) -> None:
     assert "node_n1" not in data
 
 
+def test_filters_that_leave_no_host_are_an_error(site: Path) -> None:
+    """An empty inventory would be the end of all that AWX has."""
+    said = refused(site, "filters: [stackyard_definition.target_node == 'n9']\n")
+    assert "vms.yml: there is no host: filters leave out all of them" in said
+
+
 def test_filters_see_every_group_that_ansible_puts_a_host_in(site: Path) -> None:
     for name in ("k8s-dev-cp1", "k8s-dev-w1", "talos-x-cp1"):
         (site / "vms" / f"{name}.yaml").write_text(f"name: {name}\ntarget_node: n1\n")
