@@ -19,6 +19,15 @@ OUR_TAGS = "stackyard-"  # what begins so says how far a VM has come
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # No template could read one of such a name, and Ansible refuses it from 2.23 on.
 JINJAS_OWN = {"true", "True", "false", "False", "none", "None", "not"}
+# Whatever an inventory says of these, Ansible says something else.
+MAGIC = frozenset({
+    "ansible_config_file", "ansible_diff_mode", "ansible_facts", "ansible_forks",
+    "ansible_inventory_sources", "ansible_play_batch", "ansible_play_hosts",
+    "ansible_play_hosts_all", "ansible_play_role_names", "ansible_playbook_python",
+    "ansible_role_names", "ansible_run_tags", "ansible_skip_tags", "ansible_verbosity",
+    "ansible_version", "group_names", "groups", "hostvars", "inventory_hostname",
+    "inventory_hostname_short", "omit", "play_hosts", "playbook_dir", "role_names",
+})  # fmt: skip
 NUMBERED = r"ipconfig([12]?\d|3[01])"
 NAMES = dict.fromkeys(
     (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
@@ -64,6 +73,8 @@ def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, A
             report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
         elif name in JINJAS_OWN:
             report.add(line, f"{name!r} in variables is a word of Jinja's own: choose another name")
+        elif name in MAGIC:
+            report.add(line, f"{name} in variables is always Ansible's own: choose another name")
     for tag in values["tags"]:
         if tag.startswith(OUR_TAGS):
             line = own.lines.get("tags", own.line)
