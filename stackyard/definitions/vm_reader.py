@@ -34,10 +34,11 @@ NAMES = dict.fromkeys(
 )
 KEYS = {key.name: key for key in VM_KEYS}
 ATTRIBUTES = {key.name: key.attribute for key in VM_KEYS}
+CARDS = frozenset({"network", "networks"})
 SHAPES: dict[str, tuple[Callable[[Mapping, Report], Any], frozenset[str]]] = {
     "disks": (read_disks, frozenset({"disks", "nested_disks"})),
-    "networks": (read_networks, frozenset({"network", "networks"})),
-    "ipconfigs": (read_ipconfigs, frozenset(f"ipconfig{number}" for number in range(MOST_NICS))),
+    "networks": (read_networks, CARDS),
+    "ipconfigs": (read_ipconfigs, CARDS | {f"ipconfig{number}" for number in range(MOST_NICS)}),
     "serials": (read_serials, frozenset({"serial", *SERIAL_PORTS})),
     "devices": (read_devices, frozenset(DEVICE_NAMES)),
     "ha": (read_ha, frozenset({HA.name})),

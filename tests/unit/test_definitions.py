@@ -153,6 +153,19 @@ def test_the_card_of_an_address_may_come_from_the_defaults_or_be_there(tmp_path:
     assert mistakes(site) == [f"b.yaml:3: ipconfig1 needs net1, {need}"]
 
 
+def test_an_inherited_ipconfig_needs_its_card_too(tmp_path: Path) -> None:
+    head = "target_node: n\n"
+    site = vms(
+        tmp_path,
+        _defaults="networks: [{bridge: a}, {bridge: b}]\nipconfig1: ip=dhcp\n",
+        a=f"name: a\n{head}",
+        b=f"name: b\n{head}network: {{bridge: a}}\n",
+        c=f"name: c\n{head}network: {{bridge: a}}\nipconfig1: null\n",
+    )
+    need = "without which Proxmox ignores it: list all cards in networks"
+    assert mistakes(site) == [f"b.yaml:1: ipconfig1 needs net1, {need}"]
+
+
 def test_mistakes_of_all_files_at_once(tmp_path: Path) -> None:
     site = vms(tmp_path, a="nam: a\n", b="- 1\n", c="name: c\ntarget_node: n\nfoo: 1\n")
     files = [line.split(":")[0] for line in mistakes(site)]
