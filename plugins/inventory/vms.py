@@ -278,16 +278,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             ) from error
         tags = frozenset(tag.lower() for tag in self._texts("include_tags", path))
         include = overlay.Include(tags, frozenset(self._texts("include_pools", path)))
-        seen = self._kept_facts(desired, include, path) if cache else None
+        kept = self._kept_facts(desired, include, path) if cache else None
         try:
-            if seen is None:
-                seen = self._fresh_facts(desired, include, path)
+            answer = self._fresh(desired, include, path) if kept is None else live.Live(kept)
         except errors.ProxmoxError as error:
             if self.get_option("strict") or not live.is_down(error):
                 raise
             self.display.warning(f"{path}: {error}; hosts come from the definitions alone")
             return desired
-        return overlay.lay_over(desired, seen)
+        return overlay.lay_over(desired, answer.facts, answer.silent)
 
     def _texts(self, option: str, path: str) -> list:
         """Return the texts of an option; Ansible takes a number for one, and it would be none."""
@@ -305,7 +304,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         is_answer = kept and kept.get("question") == _question(desired, include)
         return from_json(str(kept["facts"])) if is_answer else None
 
-    def _fresh_facts(self, desired: Inventory, include, path: str):
+    def _fresh(self, desired: Inventory, include, path: str):
         from stackyard.proxmox.facts import to_json
         from stackyard.proxmox.live import read_live
 
@@ -316,7 +315,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if self.get_option("cache") and not answer.warnings:
             kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
             self._cache[self._facts_key(path)] = kept
-        return answer.facts
+        return answer
 
     def _facts_key(self, path: str) -> str:
         return self.get_cache_key(f"{path}\0proxmox")

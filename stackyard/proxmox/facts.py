@@ -34,6 +34,11 @@ class Facts:
         return self.name or f"vm-{self.vmid}"
 
     @property
+    def is_forgotten(self) -> bool:
+        """Whether its name is not known: some minutes after a node is gone, Proxmox forgets it."""
+        return self.name is None and self.status == UNKNOWN
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses others can reach it at, by card in the guest's order, IPv4 first.
 

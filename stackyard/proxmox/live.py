@@ -18,7 +18,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
-from stackyard.proxmox.overlay import Include, match
+from stackyard.proxmox.overlay import Include, match, wanted_node
 from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
@@ -31,10 +31,11 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The facts by host, and sentences about what could not be seen."""
+    """The facts by host, and what could not be seen: in sentences, and the nodes in silence."""
 
     facts: Mapping[str, Facts]
     warnings: tuple[str, ...] = ()
+    silent: frozenset[str] = frozenset()
 
 
 def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) -> Live:
@@ -52,7 +53,7 @@ def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) 
 def gather(client: Client, desired: Inventory, include: Include) -> Live:
     """Do `read_live` with a client that is there already."""
     with reading(client) as pool:
-        vms = _vms(client, pool)
+        vms, silent = _vms(client, pool)
         found = match(desired, vms, include)
         asked = [name for name, vm in found.items() if _needs_agent(desired.hosts.get(name), vm)]
         answers = pool.map(_agent(client), (found[name] for name in asked))
@@ -60,8 +61,13 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
     refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
-    warnings = (*_blind(desired, vms), *_silent(found), *_forbidden(refused, len(asked)))
-    return Live(facts, warnings)
+    warnings = (
+        *_blind(desired, vms),
+        *_silent(desired, found, silent),
+        *_left_out(vms, include),
+        *_forbidden(refused, len(asked)),
+    )
+    return Live(facts, warnings, silent)
 
 
 def is_down(error: ProxmoxError) -> bool:
@@ -71,19 +77,22 @@ def is_down(error: ProxmoxError) -> bool:
     return was_broken(error.__cause__) or isinstance(error.__cause__, ReadTimeoutError)
 
 
-def _vms(client: Client, pool: ThreadPoolExecutor) -> list[Facts]:
+def _vms(client: Client, pool: ThreadPoolExecutor) -> tuple[list[Facts], frozenset[str]]:
+    """Return all VMs, and the nodes that do not answer."""
     resources = pool.submit(client.get, "/cluster/resources", type="vm")
-    nodes = [row["node"] for row in read_nodes(client) if row.get("status") == "online"]
+    status = {row["node"]: row.get("status") for row in read_nodes(client)}
+    nodes = [node for node in status if status[node] == "online"]
     listed = dict(zip(nodes, pool.map(_list(client), nodes), strict=True))
     rows = {int(row["vmid"]): row for row in resources.result() if row.get("type") == "qemu"}
     pools = {vmid: row.get("pool") for vmid, row in rows.items()}
     fresh = [_facts(node, row, pools) for node, found in listed.items() for row in found or ()]
-    silent = [
+    unseen = [
         replace(_facts(row["node"], row, pools), status=UNKNOWN)
         for row in rows.values()
         if listed.get(row["node"]) is None
     ]
-    return list({vm.vmid: vm for vm in (*silent, *fresh)}.values())
+    silent = frozenset(node for node in status if listed.get(node) is None)
+    return list({vm.vmid: vm for vm in (*unseen, *fresh)}.values()), silent
 
 
 def _list(client: Client) -> Callable[[str], Rows | None]:
@@ -145,10 +154,26 @@ def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
         )
 
 
-def _silent(found: Mapping[str, Facts]) -> Iterator[str]:
+def _silent(
+    desired: Inventory, found: Mapping[str, Facts], silent: frozenset[str]
+) -> Iterator[str]:
     unknown = [vm.node for vm in found.values() if vm.status == UNKNOWN]
+    unknown += [
+        node
+        for host in desired.hosts.values()
+        if host.name not in found and (node := wanted_node(host)) in silent
+    ]
     for node in sorted(set(unknown)):
         yield f"{node} does not answer: what its {unknown.count(node)} hosts do is unknown"
+
+
+def _left_out(vms: list[Facts], include: Include) -> Iterator[str]:
+    unnamed = [vm.node for vm in vms if vm.is_forgotten and include.takes(vm)]
+    for node in sorted(set(unnamed)):
+        yield (
+            f"{node} does not answer, and Proxmox has forgotten the names of its VMs: of those "
+            f"that include_tags and include_pools name, {unnamed.count(node)} are left out"
+        )
 
 
 def _forbidden(refused: list[ApiError], asked: int) -> Iterator[str]:

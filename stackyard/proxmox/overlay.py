@@ -5,7 +5,7 @@ only added to, and an address in a definition stays the one that is connected to
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from stackyard.inventory import Group, Host, Inventory, InventoryError
 from stackyard.inventory.build import ANSIBLES_OWN
 from stackyard.inventory.clusters import with_members
 from stackyard.inventory.groups import UNMANAGED, valid
-from stackyard.proxmox.facts import ABSENT, Facts
+from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
 
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
@@ -46,7 +46,8 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
         for host in desired.hosts.values()
         if (chosen := _chosen(host, by_name.get(host.name, [])))
     }
-    for vm in sorted(filter(include.takes, vms), key=lambda vm: vm.vmid):
+    included = [vm for vm in vms if include.takes(vm) and not vm.is_forgotten]
+    for vm in sorted(included, key=lambda vm: vm.vmid):
         if found.setdefault(vm.host_name, vm) != vm or _is_strange(desired, vm):
             raise InventoryError(
                 f"VM {vm.vmid} on {vm.node} would be the host {vm.host_name}, which another VM or "
@@ -79,14 +80,23 @@ def _is_managed(host: Host) -> bool:
     return bool(host.variables["stackyard_definition"].get("managed", True))
 
 
-def lay_over(desired: Inventory, facts: Mapping[str, Facts]) -> Inventory:
+def wanted_node(host: Host) -> str:
+    """Return the node that a definition wants its VM on."""
+    return str(host.variables["stackyard_definition"]["target_node"])
+
+
+def lay_over(
+    desired: Inventory, facts: Mapping[str, Facts], silent: Collection[str] = ()
+) -> Inventory:
     """Return the inventory with facts, power groups, pools, and the hosts only Proxmox has.
+
+    `silent` are the nodes that do not answer: a VM that is wanted there may well be there.
 
     Raises:
         InventoryError: a group would have a host's name.
     """
     hosts = {
-        name: _observed(host, facts[name]) if name in facts else _absent(host)
+        name: _observed(host, facts[name]) if name in facts else _unseen(host, silent)
         for name, host in desired.hosts.items()
     }
     only_there = {name: _found(vm) for name, vm in facts.items() if name not in hosts}
@@ -108,9 +118,10 @@ def _observed(host: Host, facts: Facts) -> Host:
     return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))
 
 
-def _absent(host: Host) -> Host:
-    variables = {"proxmox_status": ABSENT, **host.variables}
-    return replace(host, variables=variables, groups=_with(host.groups, {f"power_{ABSENT}"}))
+def _unseen(host: Host, silent: Collection[str]) -> Host:
+    status = UNKNOWN if wanted_node(host) in silent else ABSENT
+    variables = {"proxmox_status": status, **host.variables}
+    return replace(host, variables=variables, groups=_with(host.groups, {f"power_{status}"}))
 
 
 def _found(facts: Facts) -> Host:

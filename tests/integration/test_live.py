@@ -115,6 +115,24 @@ def test_a_node_that_does_not_answer(
     assert "node03" not in " ".join(request["path"] for request in lab.requests())
 
 
+def test_vms_whose_names_are_forgotten_with_their_node(proxmox_endpoint: StartEndpoint) -> None:
+    """Some minutes after a node is gone, its VMs have a number and tags, and no name."""
+    given = {"vms": VMS, "timing": {"statd": 3600}}
+    lab = proxmox_endpoint(given, machines=Leasing())
+    lab.endpoint.cluster.seen = {}
+    desired = site("leased", "missing")
+    for node in ("node01", "node03"):
+        lab.endpoint.take_down(node)
+    live = read(lab, desired, Include(frozenset({"web"})))
+    hosts = lay_over(desired, live.facts, live.silent).hosts
+    seen = {name: host.variables["proxmox_status"] for name, host in hosts.items()}
+    assert seen == {"leased": "unknown", "missing": "unknown"}
+    said = "\n".join(live.warnings)
+    assert "node01 does not answer: what its 2 hosts do is unknown" in said
+    assert "node03 does not answer, and Proxmox has forgotten the names of its VMs" in said
+    assert "include_pools name, 1 are left out" in said
+
+
 def test_a_node_whose_proxy_dies_meanwhile(
     proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

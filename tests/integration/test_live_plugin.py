@@ -115,6 +115,19 @@ def test_half_an_answer_is_not_kept(site: Path, proxmox_endpoint: StartEndpoint)
     assert listed(site, source, lab)["power_stopped"]["hosts"] == ["stopped"]
 
 
+def test_a_vm_that_may_be_on_a_silent_node_is_not_absent(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab = started(proxmox_endpoint)
+    define(site, "nowhere")  # on node01
+    lab.endpoint.take_down("node01")
+    done = run(site, LIVE, lab.environ)
+    assert "node01 does not answer: what its 2 hosts do" in " ".join(done.stderr.split())
+    assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["leased", "nowhere"]
+    lab.endpoint.bring_up("node01")
+    assert listed(site, LIVE, lab)["power_absent"]["hosts"] == ["nowhere"]
+
+
 def test_the_cache_answers_the_same_question_only(
     site: Path, proxmox_endpoint: StartEndpoint
 ) -> None:
