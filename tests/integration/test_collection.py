@@ -5,11 +5,13 @@ import subprocess
 import sys
 import sysconfig
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible_venv import ROOT, ansible_venv, bare_environment, checkout
+from test_awx import AWX
 
 NAME = "fullstack.stackyard.vms"
 # Folders of a site and of development: none of them is anybody else's business.
@@ -47,8 +49,9 @@ def run(
     *arguments: str,
     collections: Path | None = None,
     folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> str:
-    settings = bare_environment(ANSIBLE_INVENTORY_UNPARSED_FAILED="True")
+    settings = bare_environment(ANSIBLE_INVENTORY_UNPARSED_FAILED="True") | dict(environ or {})
     settings["HOME"] = str(bare.parent)
     if collections:
         settings["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
@@ -105,9 +108,12 @@ def test_a_repository_of_ones_own_works_as_documented(
     bare = ansible_venv(f"ansible-core=={release}.*")
     command = ("ansible-galaxy", "collection", "install", "--offline", str(tarball))
     run(bare, *command, "--collections-path", str(tmp_path / "collections"))
-    source = str(tmp_path / "inventory")
-    listed = run(bare, "ansible-inventory", "--list", "--export", "-i", source, folder=tmp_path)
+    sources = tmp_path / "inventory"
+    listing = ("ansible-inventory", "--list", "--export", "--playbook-dir", str(sources), "-i")
+    listed = run(bare, *listing, str(sources), folder=tmp_path)
     assert json.loads(listed)["ungrouped"]["hosts"] == ["b"]
+    assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
+    listed = run(bare, *listing, str(sources / "vms.yml"), folder=tmp_path, environ=AWX)
     assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
 
 
