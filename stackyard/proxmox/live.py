@@ -5,7 +5,7 @@ adds the pools and the VMs of nodes that do not answer. A guest agent is asked f
 each VM that is a host. N hosts take at most N + nodes + 2 requests, 16 in flight.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -78,7 +78,18 @@ def is_down(error: ProxmoxError) -> bool:
 
 
 def _vms(client: Client, pool: ThreadPoolExecutor) -> tuple[list[Facts], frozenset[str]]:
-    """Return all VMs, and the nodes that do not answer."""
+    """Return all VMs, and the nodes that do not answer.
+
+    A VM that moves while the lists are read may be in none, so that they are read once more.
+    """
+    vms, silent, lost = _look(client, pool)
+    return _look(client, pool)[:2] if lost else (vms, silent)
+
+
+def _look(
+    client: Client, pool: ThreadPoolExecutor
+) -> tuple[list[Facts], frozenset[str], Collection[int]]:
+    """Return all VMs, the nodes that do not answer, and the VMIDs that no list has."""
     resources = pool.submit(client.get, "/cluster/resources", type="vm")
     status = {row["node"]: row.get("status") for row in read_nodes(client)}
     nodes = [node for node in status if status[node] == "online"]
@@ -92,7 +103,8 @@ def _vms(client: Client, pool: ThreadPoolExecutor) -> tuple[list[Facts], frozens
         if listed.get(row["node"]) is None
     ]
     silent = frozenset(node for node in status if listed.get(node) is None)
-    return list({vm.vmid: vm for vm in (*unseen, *fresh)}.values()), silent
+    vms = {vm.vmid: vm for vm in (*unseen, *fresh)}
+    return list(vms.values()), silent, rows.keys() - vms.keys()
 
 
 def _list(client: Client) -> Callable[[str], Rows | None]:

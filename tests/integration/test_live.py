@@ -10,9 +10,11 @@ from stackyard.definitions.load import parse_vm
 from stackyard.inventory import Inventory, build_inventory
 from stackyard.lab.machine import Simulated, card, loopback
 from stackyard.proxmox import client as client_module
+from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ConnectionFailedError
-from stackyard.proxmox.live import Live, is_down, read_live
+from stackyard.proxmox.live import Live, gather, is_down, read_live
 from stackyard.proxmox.overlay import Include, lay_over
+from stackyard.proxmox.settings import Settings
 
 NOBODY_ELSE = Include()
 
@@ -113,6 +115,27 @@ def test_a_node_that_does_not_answer(
     assert live.facts["leased"].status == "running"
     assert live.warnings == ("node03 does not answer: what its 1 hosts do is unknown",)
     assert "node03" not in " ".join(request["path"] for request in lab.requests())
+
+
+class Moving(Client):
+    """A VM comes to its node just after the node's list was read, and was nowhere else before."""
+
+    seen = 0
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = super().get(path, **params)
+        if path != "/nodes/node01/qemu":
+            return answer
+        self.seen += 1
+        return [row for row in answer if row["vmid"] != 101 or self.seen > 1]
+
+
+def test_a_vm_that_moves_meanwhile_is_not_lost(proxmox_endpoint: StartEndpoint) -> None:
+    lab, desired = started(proxmox_endpoint), site("leased")
+    with Moving(Settings.from_environment(lab.environ)) as client:
+        live = gather(client, desired, NOBODY_ELSE)
+    assert live.facts["leased"].status == "running"
+    assert live.facts["leased"].addresses == ("10.9.0.101",)
 
 
 def test_vms_whose_names_are_forgotten_with_their_node(proxmox_endpoint: StartEndpoint) -> None:
