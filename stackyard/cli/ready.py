@@ -41,6 +41,7 @@ def ready(
     from stackyard.fleet import known_hosts_of, load_fleet
     from stackyard.inventory import build_inventory
     from stackyard.proxmox.observe import observe
+    from stackyard.proxmox.sight import check_sight
     from stackyard.run.ready import wait_ready
     from stackyard.run.select import check_names, select_targets
 
@@ -49,6 +50,7 @@ def ready(
     inventory = build_inventory(fleet.definitions, known_hosts_of(site, os.environ))
     with vms.connected() as client:
         observed = observe(client, (), fleet.site, names=[vm.name for vm in fleet.definitions])
+        check_sight(client, observed)
         selection = select_targets(fleet.definitions, inventory, observed, names or None)
         with Steps() as step:
             waiting = Waiting(step, 0 if is_live() else LOG_SECONDS)

@@ -12,7 +12,9 @@ BARE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("command", [["plan"], ["apply", "--yes"], ["drift"], ["destroy", "k8s-0"]])
+@pytest.mark.parametrize(
+    "command", [["plan"], ["apply", "--yes"], ["drift"], ["destroy", "k8s-0"], ["ready"]]
+)
 def test_who_may_see_no_vm_is_told_so(
     command: list[str], proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
