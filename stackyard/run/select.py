@@ -48,8 +48,8 @@ def select_targets(
         if reason:
             if names is not None:
                 missing[name] = reason
-        elif vm is None:
-            missing[name] = "it is not there: run `stackyard apply`"
+        elif vm is None or vm in observed.away:
+            missing[name] = _out_of_sight(vm, observed)
         elif vm.status == "running":
             try:
                 targets.append(_target(definition, inventory, vm))
@@ -58,6 +58,16 @@ def select_targets(
         elif names is not None or definition.vm_state == "running":
             missing[name] = "it is stopped: run `stackyard apply`, or start it"
     return Selection(tuple(targets), missing)
+
+
+def _out_of_sight(vm: ObservedVm | None, observed: Observed) -> str:
+    """Tell why nothing is known of a VM; of those on a node that is away even the name may lack."""
+    if vm:
+        return f"it is on {vm.node}, which does not answer: bring that up first"
+    away = sorted(node for node, answers in observed.nodes.items() if not answers)
+    if away:
+        return f"it is not on the nodes that answered ({', '.join(away)} did not)"
+    return "it is not there: run `stackyard apply`"
 
 
 def _target(definition: Definition, inventory: Inventory, vm: ObservedVm) -> Target:

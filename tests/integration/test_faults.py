@@ -328,6 +328,15 @@ def test_a_node_that_is_offline(commands: Commands) -> None:
     commands.finish(NAMES)
 
 
+def test_who_waits_for_a_vm_on_a_node_that_is_offline_is_told_so(commands: Commands) -> None:
+    assert commands.apply().code == 0
+    commands.site.endpoint.endpoint.take_down("node02", "No route to host")
+    waited = commands.site.run("ready", "k8s-1", "--timeout", "0")
+    assert waited.returncode == 1
+    assert "it is not on the nodes that answered (node02 did not)" in waited.stdout
+    assert "stackyard apply" not in waited.stdout
+
+
 def test_a_vm_that_somebody_moves_on_the_way_is_left_alone(commands: Commands) -> None:
     commands.site.define({**vm(0), "memory": 512})
     assert commands.apply().code == 0
