@@ -21,9 +21,14 @@ def prune(fleet: tuple[Definition, ...], observed: Observed, agreed: bool) -> Re
     """Return the removal of every VM that has our tag and no definition, protected ones apart."""
     found = tuple(orphans(fleet, observed))
     removed = [vm for vm in found if agreed and not _why_kept(vm)]
+    nameless = [vm for vm in observed.away if vm.name is None]
     return Removal(
         tuple(removal_of(vm) for vm in removed),
-        tuple(_kept(vm, agreed) for vm in found if vm not in removed),
+        tuple(
+            _untold(vm) if vm in nameless else _kept(vm, agreed)
+            for vm in found
+            if vm not in removed
+        ),
     )
 
 
@@ -43,6 +48,12 @@ def _why_kept(vm: ObservedVm) -> str:
     if vm.config is None:
         return "could not be read"
     return "is protected" if is_protected(vm) else ""
+
+
+def _untold(vm: ObservedVm) -> str:
+    """Proxmox forgets the names of a node that is away: the VM may well have a definition."""
+    who = f"VM {vm.vmid} on {vm.node}"
+    return f"{who} is ours, but its name is not known while {vm.node} does not answer"
 
 
 def _kept(vm: ObservedVm, agreed: bool) -> str:

@@ -337,6 +337,18 @@ def test_who_waits_for_a_vm_on_a_node_that_is_offline_is_told_so(commands: Comma
     assert "stackyard apply" not in waited.stdout
 
 
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--prune"], ["drift"]])
+def test_a_node_that_is_offline_takes_no_name_from_its_vms(
+    commands: Commands, command: list[str]
+) -> None:
+    assert commands.apply().code == 0
+    commands.site.endpoint.endpoint.take_down("node02", "No route to host")
+    said = commands.site.run(*command)
+    assert said.returncode == 1
+    assert "is ours, but its name is not known while node02 does not answer" in said.stdout
+    assert "has no definition" not in said.stdout
+
+
 def test_a_vm_that_somebody_moves_on_the_way_is_left_alone(commands: Commands) -> None:
     commands.site.define({**vm(0), "memory": 512})
     assert commands.apply().code == 0
