@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stackyard.fleet import load_fleet
+from stackyard.fleet import load_fleet, site
 from stackyard.proxmox.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,7 @@ def test_the_site_of_the_example_is_right(tmp_path: Path) -> None:
     (tmp_path / "inventory" / "site.yml").write_text(text)
     (tmp_path / "vms" / "a.yaml").write_text("name: a\ntarget_node: node01\n")
     assert load_fleet(tmp_path).site.cluster_networks[0].cluster == "prod"
+    assert set(yaml.safe_load(text)) == set(site.KEYS)
 
 
 def test_the_credential_type_sets_what_is_read() -> None:
