@@ -82,13 +82,21 @@ def read_document(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         # Of several documents the problem is but the second half of a sentence.
         begun = f"{error.context}, " if str(error.problem).startswith("but ") else ""
-        raise DocumentError(_line(mark), f"not valid YAML: {begun}{error.problem}") from None
+        said = f"not valid YAML: {begun}{error.problem}{_opened(error, _line(mark))}"
+        raise DocumentError(_line(mark), said) from None
     except yaml.reader.ReaderError as error:
         raise DocumentError(
             text.count("\n", 0, max(error.position, 0)) + 1, f"not valid YAML: {error.reason}"
         ) from None
     except NestingError as error:
         raise DocumentError(error.line, str(error)) from None
+
+
+def _opened(error: yaml.MarkedYAMLError, line: int) -> str:
+    """Tell where a quote or a bracket was opened that a later line shows to be open still."""
+    context, begun = str(error.context), _line(error.context_mark)
+    is_open = context.startswith("while ") and "block" not in context  # blocks are open to the end
+    return f", {context} that begins in line {begun}" if is_open and begun < line else ""
 
 
 def _line(mark: yaml.Mark | None) -> int:
