@@ -144,7 +144,14 @@ def _inherited(site: Path) -> tuple[str, ...]:
 def _document(keys: dict[str, Any]) -> str:
     import yaml
 
-    return yaml.safe_dump(keys, sort_keys=False, allow_unicode=True, width=1000)
+    class Indented(yaml.SafeDumper):
+        """Lists stand below their keys as in the other definitions: yamllint asks for it."""
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            del indentless
+            super().increase_indent(flow)
+
+    return yaml.dump(keys, Dumper=Indented, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _event(vm: "ObservedVm", state: "State", detail: str = "") -> "Event":

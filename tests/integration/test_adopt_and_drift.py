@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from stackyard.proxmox.adopt import HIDDEN_POOL, find_vm
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 FOREIGN: dict[str, Any] = {
     "vmid": 333,
     "name": "by-hand",
@@ -68,6 +70,10 @@ def test_what_is_imported_stays_as_it_is(proxmox_endpoint: StartEndpoint, tmp_pa
     assert first.returncode == 0, first.stderr
     assert second.returncode == 0, second.stderr
     assert third.returncode == 0, third.stderr
+    written = map(str, (site.path / "vms").glob("[!_]*.yaml"))
+    lint = [f"{sysconfig.get_path('scripts')}/yamllint", "--strict", "-c", str(ROOT / ".yamllint")]
+    linted = subprocess.run([*lint, *written], capture_output=True, text=True, check=False)
+    assert (linted.returncode, linted.stdout) == (0, "")
     assert "warning: by-hand: ipconfig3 has no card, so " in first.stderr
     written = yaml.safe_load((site.path / "vms" / "by-hand.yaml").read_text())
     assert written["vmid"] == 333
