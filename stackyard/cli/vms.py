@@ -82,12 +82,13 @@ def auditing(audit: Path | None, site: Path) -> "Iterator[AuditLog]":
     Raises:
         AuditError, FileError: that is not possible.
     """
-    from stackyard.cli.files import check_name
+    from stackyard.cli.files import check_name, check_not_source
     from stackyard.nornir.audit import AuditError, AuditLog
     from stackyard.run.folder import private_folder
 
     if audit:
         check_name(audit)
+        check_not_source(audit, site)
     try:
         path = audit or private_folder(site) / "audit.jsonl"
     except OSError as error:

@@ -70,6 +70,15 @@ def test_no_audit_log_is_called_as_standard_output_is_elsewhere(site: Site) -> N
     assert site.writes() == []
 
 
+def test_no_audit_log_is_appended_to_a_definition(site: Site) -> None:
+    definition = site.path / "vms" / "k8s-1.yaml"
+    before = definition.read_text()
+    refused = site.run("apply", "--yes", "--audit", str(definition))
+    said = f"error: {definition} is what the site is read from: name another file\n"
+    assert (refused.returncode, refused.stderr, site.writes()) == (1, said, [])
+    assert definition.read_text() == before
+
+
 def test_a_full_disk_leaves_the_audit_log_no_file_for_git_to_take(site: Site) -> None:
     # As a full disk, but for one process.
     command = [sys.executable, "-m", "stackyard.cli.main", "apply", "--yes"]
