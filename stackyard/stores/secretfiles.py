@@ -20,7 +20,7 @@ def find_files(site: Path) -> tuple[Path, ...]:
     """Return a site's secret files in order.
 
     Raises:
-        SecretsError: there is none.
+        SecretsError: there is none, or one ends in .YAML.
         StoreError: a folder cannot be read.
     """
     found = _found(site)
@@ -98,14 +98,18 @@ def read_secret(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _found(site: Path) -> tuple[Path, ...]:
     folder = site / FOLDER
-    return tuple(
+    # Who reads a link that leads nowhere is told so; left out, its secrets would be pruned.
+    found = tuple(
         path
         for path in (files_below(folder) if folder.exists() else ())
-        # Who reads a link that leads nowhere is told so; left out, its secrets would be pruned.
-        if path.suffix in SUFFIXES
+        if path.suffix.lower() in SUFFIXES
         and (path.is_file() or path.is_symlink())
         and not path.name.startswith(".")
     )
+    for path in found:
+        if path.suffix not in SUFFIXES:  # to SOPS another kind of file
+            raise SecretsError(f"{path} ends in {path.suffix}: write {path.suffix.lower()}")
+    return found
 
 
 def _each(paths: Iterable[Path], read: Callable[[Path], tuple[Entry, ...]]) -> tuple[Entry, ...]:

@@ -562,6 +562,9 @@ def test_sync_is_all_or_nothing(sops: Sops, vault: Vault) -> None:
         with pytest.raises(Exception, match="404"):
             vault.secret("whole/secrets/A")
 
+    other = path.rename(path.with_suffix(".YAML"))
+    refused("B.YAML ends in .YAML: write .yaml")
+    other.rename(path)
     path.write_text(good.replace("KEY: ENC[AES256_GCM,data:", "KEY: ENC[AES256_GCM,data:AAAA"))
     refused("secrets/common/whole/secrets/B.yaml: it was changed past SOPS")
     path.write_text(f"vault: {{kv: {{whole: {{secrets: {{B: {{KEY: {SECRET}}}}}}}}}}}\n")
