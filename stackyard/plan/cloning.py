@@ -30,13 +30,15 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     for slot, disk in template.disks().items():
         if disk.media in ("disk", "cloudinit"):
             storage, form = clone.storage or disk.storage, clone.format or disk.format
-            if not clone.full and _is_file(disk):
+            if disk.media == "disk" and not clone.full and _is_file(disk):
                 form = "qcow2"  # the others cannot stand on another image
             values[slot] = replace(disk, storage=storage, format=form, volume=None)
     for key, value in template.values.items():
         if isinstance(value, EfiDisk | TpmState):
-            storage = clone.storage or value.storage if clone.full else value.storage
+            storage = clone.storage or value.storage
             values[key] = replace(value, storage=storage, volume=None)
+        if isinstance(value, EfiDisk) and not clone.full and _is_file(value):
+            values[key] = replace(value, format="qcow2", volume=None)
     for key, nic in template.networks().items():
         values[key] = replace(nic, mac=None)
     values["name"] = name
@@ -45,6 +47,6 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     return Config(values=values, keep=template.keep)
 
 
-def _is_file(disk: Disk) -> bool:
+def _is_file(disk: Disk | EfiDisk) -> bool:
     """Tell whether a disk is an image in a file, which shows in the name of its volume."""
-    return disk.media == "disk" and bool(disk.format) and f".{disk.format}" in str(disk.volume)
+    return bool(disk.format) and f".{disk.format}" in str(disk.volume)

@@ -48,7 +48,7 @@ def desired_values(definition: Definition) -> dict[str, Value]:
         for key in OPTION_KEYS
         if key.name not in _SHAPED
     }
-    values["cpu_type"] = Cpu(definition.cpu_type, definition.cpu_flags or None)
+    values["cpu_type"] = Cpu(definition.cpu_type, definition.cpu_flags)
     values["tags"] = tuple(sorted({*definition.tags, TAG}))
     serials = definition.serials or (("socket",) if definition.serial else ())
     values.update({f"serial{number}": port for number, port in enumerate(serials)})
@@ -105,8 +105,8 @@ def _canonical(key: str, value: Value) -> Value:
         return tuple(value.replace(",", " ").replace(";", " ").split())
     if isinstance(value, str) and key in _TEXTS:
         return "\n".join(line.rstrip() for line in value.strip().splitlines()) or None
-    if isinstance(value, Cpu) and value.flags:
-        return replace(value, flags=tuple(sorted(value.flags)))
+    if isinstance(value, Cpu):
+        return replace(value, flags=tuple(sorted(value.flags or ())))
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":
