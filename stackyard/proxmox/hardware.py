@@ -18,7 +18,8 @@ _NEW_SIZE = "1"
 def encode_device(key: str, device: Device, keep: str) -> str:
     """Write a device; its volume, where it has one, is asked for if it is not there yet."""
     if isinstance(device, Cpu):
-        return properties.render(device.type, _CPU.write(device), keep)
+        flags = _CPU.write(device) if device.flags else {}  # Proxmox refuses an empty list of them
+        return properties.render(device.type, flags, keep)
     family = FAMILY_OF[key]
     options = _FIELDS[family.name].write(device)
     # Proxmox itself names the order, and shows all that it is given as it is.

@@ -103,6 +103,19 @@ def test_changes_of_devices_are_written_and_told(site: Site) -> None:
     assert site.run("plan", **root).returncode == 0
 
 
+def test_an_empty_list_of_cpu_flags_takes_them_off(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    site.define({**vm(0), "cpu_flags": ["+aes"]})
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(0), "cpu_flags": []})
+
+    changed = site.run("apply", "--yes")
+
+    assert "cpu_type host +aes → host (needs a reboot)" in changed.stdout, changed.stderr
+    assert site.config("k8s-0")["cpu"] == "host"
+    assert site.run("plan").returncode == 0
+
+
 def test_what_a_token_may_not_set_is_said_before_anything_is_written(site: Site) -> None:
     token = {"EVERYTHING_PASSWORD": PASSWORD}
     refused = site.run("apply", "--yes", **token)
