@@ -13,7 +13,7 @@ from stackyard.plan.desired import desired_values, is_empty, over, same
 from stackyard.plan.disks import CloneKind, compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.hotplug import DEFAULT
-from stackyard.plan.observed import Config
+from stackyard.plan.observed import BOOT_DISK, Config
 from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
 # What Proxmox takes where a key is absent (qm.conf(5)).
@@ -144,8 +144,12 @@ def _change(key: str, wanted: Value, config: Config) -> Change | None:
 
 
 def _boot(wanted: dict[str, Value], config: Config) -> str:
-    """Return the boot order that is going to be: what it does not name is no boot disk."""
-    return str(wanted.get("boot") or config.values.get("boot") or "")
+    """Return the boot order that is going to be: what it does not name is no boot disk.
+
+    Letters as `c` mean the disk of the older option `bootdisk`.
+    """
+    boot = str(wanted.get("boot") or config.values.get("boot") or "")
+    return boot if boot.startswith("order=") else f"{boot};{config.values.get(BOOT_DISK, '')}"
 
 
 def _left(config: Config) -> set[str]:

@@ -21,6 +21,7 @@ SYSTEM_TAGS = frozenset({TAG, UNCONFIGURED, RESTART})
 # only once QEMU starts, and then its cloud-init drive is written anew, too: written along with
 # cloud-init data it is pending until the guest can have read them, whoever restarts the VM.
 MARK = "freeze"
+BOOT_DISK = "bootdisk"  # an option of Proxmox that says what a boot order of letters boots from
 BEING_MADE = frozenset({"clone", "create"})  # values of `lock` while Proxmox makes a VM
 
 

@@ -54,6 +54,21 @@ def test_a_disk_of_the_template_is_erased_from_its_clone_alone(
     assert site.run("plan", "--allow-data-loss").returncode == 0
 
 
+def test_the_disk_that_an_older_template_boots_from_is_not_erased_from_its_clone(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    platform = platform_of(**TWO_DISKS, boot="c", bootdisk="scsi0")
+    site = make_site(tmp_path / "site", proxmox_endpoint(platform), count=0)
+    silent = {key: value for key, value in vm(0).items() if key != "boot"}
+    site.define(silent | {"disks": [{"slot": "scsi1", "storage": "local-lvm", "size": "8G"}]})
+
+    applied = site.run("apply", "--yes", "--allow-data-loss")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert "size=3G" in site.config("k8s-0")["scsi0"]
+    assert site.run("plan", "--allow-data-loss").returncode == 0
+
+
 @pytest.mark.parametrize(
     ("there", "wanted", "form"), [("files", "local-lvm", "raw"), ("local-lvm", "files", "qcow2")]
 )
