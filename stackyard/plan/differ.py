@@ -91,7 +91,10 @@ def compare(
     ]
     changes += work.changes
     unwanted = extra_disks(disks, config.disks(), _boot(wanted, config))
-    erased = tuple(Erase(disk.slot, disk) for disk in unwanted if extra == "erase")
+    gone = [disk for disk in unwanted if extra == "erase"]
+    erased = tuple(Erase(disk.slot, disk) for disk in gone if disk.media == "disk")
+    # A device of the node only leaves: its data are not the VM's, and Proxmox deletes none of them.
+    changes += [Change(disk.slot, disk, None) for disk in gone if disk.media == "passthrough"]
     extras = {disk.slot: disk for disk in unwanted} | extra_network(definition, config)
     if extra == "detach":
         changes += [Change(key, value, None) for key, value in extras.items()]
