@@ -39,7 +39,9 @@ def needs_restart(change: Change, config: Config) -> bool:
 
 
 def _features(config: Config) -> tuple[str, ...]:
-    found = config.values.get("hotplug")
+    """Return what may be plugged now; a change of that may itself wait for the restart."""
+    holder = config.running if "hotplug" in config.pending else config.values
+    found = holder.get("hotplug")
     return DEFAULT if found is None else _tuple(found)
 
 

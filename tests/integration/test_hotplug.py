@@ -42,6 +42,23 @@ def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
     assert site.run("plan").returncode == 0
 
 
+def test_what_may_be_plugged_is_what_the_vm_was_started_with(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    memory = vm(0) | {"hotplug": ["memory"], "numa": True, "automatic_reboot": False}
+    site.define(memory)
+    assert site.run("apply", "--yes").returncode == 0
+    site.define(memory | {"hotplug": ["network"]})
+    assert "hotplug memory → network (waits for a restart)" in site.run("apply", "--yes").stdout
+
+    cards = {"network": None, "networks": [{"bridge": "vmbr0"}] * 2}
+    site.define(memory | {"hotplug": ["network"], **cards})
+    added = site.run("apply", "--yes")
+
+    assert "net1 virtio on vmbr0 added (waits for a restart)" in added.stdout, added.stderr
+
+
 def test_a_disk_with_an_option_that_waits_moves_after_the_restart(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
