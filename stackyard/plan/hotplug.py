@@ -17,10 +17,10 @@ _ALWAYS = frozenset({
     "name", "description", "tags", "pool", "onboot", "protection", "hookscript", "startup",
     "shares", "cpulimit", "cpuunits",
 })  # fmt: skip
-# Options of a disk that are read when QEMU starts.
-_COLD_OPTIONS = (
-    "aio", "cache", "detect_zeroes", "discard", "iothread", "ro", "serial", "ssd",
-)  # fmt: skip
+# Options of a disk that are read when QEMU starts: Proxmox keeps them pending until then, or writes
+# them down at once.
+_PENDING_OPTIONS = ("aio", "cache", "discard", "iothread", "ro", "ssd")
+_COLD_OPTIONS = (*_PENDING_OPTIONS, "detect_zeroes", "serial")
 # Options of a network card for which it is taken out and put in again.
 _REPLUGGED = ("model", "mac", "queues", "mtu")
 _USB_GUESTS = frozenset({"l26", "win8", "win10", "win11"})
@@ -28,12 +28,21 @@ _USB_GUESTS = frozenset({"l26", "win8", "win10", "win11"})
 
 def needs_restart(change: Change, config: Config) -> bool:
     """Tell whether a change of a running VM waits until QEMU or the guest starts again."""
+    return _waits(change, config, _COLD_OPTIONS)
+
+
+def stays_pending(change: Change, config: Config) -> bool:
+    """Tell whether Proxmox itself keeps back what a running VM needs a restart for."""
+    return _waits(change, config, _PENDING_OPTIONS)
+
+
+def _waits(change: Change, config: Config, cold_options: tuple[str, ...]) -> bool:
     if change.key in config.pending:  # what counts is what runs
         change = replace(change, before=config.running.get(change.key))
         if change.before == change.after:
             return False  # what waits is taken back
     if isinstance(change.after, Disk) or isinstance(change.before, Disk):
-        return _disk_waits(change.before, change.after, _features(config))
+        return _disk_waits(change.before, change.after, cold_options, _features(config))
     waits = _WAITS.get(change.key.rstrip("0123456789"))
     return waits(change, config) if waits else change.key not in _ALWAYS
 
@@ -49,9 +58,11 @@ def _tuple(value: Value) -> tuple[str, ...]:
     return value if isinstance(value, tuple) else DEFAULT
 
 
-def _disk_waits(before: Value, after: Value, features: tuple[str, ...]) -> bool:
+def _disk_waits(
+    before: Value, after: Value, cold_options: tuple[str, ...], features: tuple[str, ...]
+) -> bool:
     if isinstance(before, Disk) and isinstance(after, Disk):
-        return any(getattr(before, name) != getattr(after, name) for name in _COLD_OPTIONS)
+        return any(getattr(before, name) != getattr(after, name) for name in cold_options)
     slot = next(disk.slot for disk in (before, after) if isinstance(disk, Disk))
     return "disk" not in features or slot.startswith(("ide", "sata"))
 

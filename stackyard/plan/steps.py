@@ -10,7 +10,7 @@ from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.availability import Power, power_of, power_steps
 from stackyard.plan.differ import Difference
-from stackyard.plan.hotplug import needs_restart
+from stackyard.plan.hotplug import needs_restart, stays_pending
 from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.unread import remembered, untag
 from stackyard.plan.values import (
@@ -103,7 +103,7 @@ def steps_after_restart(difference: Difference, config: Config) -> tuple[Grow | 
 
 def cold_slots(difference: Difference, config: Config) -> set[str]:
     """Return the slots for which a value waits for a restart of the running VM, or is going to."""
-    changed = {change.key: needs_restart(change, config) for change in difference.changes}
+    changed = {change.key: stays_pending(change, config) for change in difference.changes}
     return {key for key in (*changed, *config.pending) if changed.get(key, True)}
 
 

@@ -85,6 +85,26 @@ def test_a_disk_with_an_option_that_waits_moves_after_the_restart(
     assert site.run("plan").returncode == 0
 
 
+def test_a_disk_moves_beside_an_option_that_is_written_down_at_once(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    """The guest sees a serial number after its restart, but nothing of it is pending."""
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    second = {"slot": "scsi1", "storage": "data2", "size": "2G"}
+    running = vm(2) | {"automatic_reboot": False, "disks": [*vm(2)["disks"], second]}
+    site.define(running)
+    assert site.run("apply", "--yes").returncode == 0
+
+    disks = [*vm(2)["disks"], second | {"serial": "S1", "storage": "local-lvm"}]
+    site.define(running | {"disks": disks})
+    moved = site.run("apply", "--yes")
+
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert "update: configure, move-disk" in moved.stdout
+    assert site.config("k8s-2")["scsi1"].startswith("local-lvm:")
+    assert site.run("plan").returncode == 0
+
+
 def content(site: Site, storage: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = site.endpoint.call(
         "GET", f"/nodes/node03/storage/{storage}/content", content="images"
