@@ -47,10 +47,13 @@ def _waits(change: Change, config: Config, cold_options: tuple[str, ...]) -> boo
     return waits(change, config) if waits else change.key not in _ALWAYS
 
 
+def _in_force(key: str, config: Config) -> Value:
+    """Return a value as the VM was started with it; a change of it may wait for the restart."""
+    return (config.running if key in config.pending else config.values).get(key)
+
+
 def _features(config: Config) -> tuple[str, ...]:
-    """Return what may be plugged now; a change of that may itself wait for the restart."""
-    holder = config.running if "hotplug" in config.pending else config.values
-    found = holder.get("hotplug")
+    found = _in_force("hotplug", config)
     return DEFAULT if found is None else _tuple(found)
 
 
@@ -76,7 +79,7 @@ def _card_waits(change: Change, config: Config) -> bool:
 
 
 def _usb_waits(_change: Change, config: Config) -> bool:
-    return "usb" not in _features(config) or config.values.get("ostype") not in _USB_GUESTS
+    return "usb" not in _features(config) or _in_force("ostype", config) not in _USB_GUESTS
 
 
 def _tablet_waits(_change: Change, config: Config) -> bool:
@@ -86,10 +89,9 @@ def _tablet_waits(_change: Change, config: Config) -> bool:
 def _memory_waits(change: Change, config: Config) -> bool:
     """Memory is plugged with NUMA; taking some out is up to the guest, which may keep it."""
     before, after = change.before, change.after
-    plugged = "memory" in _features(config) and config.values.get("numa") is True
-    is_sure = plugged and not {"hotplug", "numa"} & config.pending
+    is_plugged = "memory" in _features(config) and _in_force("numa", config) is True
     grows = isinstance(before, int) and isinstance(after, int) and before < after
-    return not (is_sure and grows)
+    return not (is_plugged and grows)
 
 
 def _balloon_waits(change: Change, _config: Config) -> bool:

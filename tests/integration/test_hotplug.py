@@ -49,14 +49,31 @@ def test_what_may_be_plugged_is_what_the_vm_was_started_with(
     memory = vm(0) | {"hotplug": ["memory"], "numa": True, "automatic_reboot": False}
     site.define(memory)
     assert site.run("apply", "--yes").returncode == 0
-    site.define(memory | {"hotplug": ["network"]})
+    later = memory | {"hotplug": ["network"]}
+    site.define(later)
     assert "hotplug memory → network (waits for a restart)" in site.run("apply", "--yes").stdout
 
     cards = {"network": None, "networks": [{"bridge": "vmbr0"}] * 2}
-    site.define(memory | {"hotplug": ["network"], **cards})
+    site.define(later | {"memory": 2048, **cards})
     added = site.run("apply", "--yes")
 
-    assert "net1 virtio on vmbr0 added (waits for a restart)" in added.stdout, added.stderr
+    assert "memory 1024 → 2048, net1 virtio on vmbr0 added (waits for a restart)" in added.stdout
+
+
+def test_a_usb_device_is_plugged_as_the_guest_that_runs_allows(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    running = vm(0) | {"ostype": "other", "automatic_reboot": False}
+    site.define(running)
+    assert site.run("apply", "--yes").returncode == 0
+    site.define(running | {"ostype": "l26"})
+    assert site.run("apply", "--yes").returncode == 0
+
+    site.define(running | {"ostype": "l26", "usb0": "spice"})
+    added = site.run("apply", "--yes")
+
+    assert "usb0 host=spice added (waits for a restart)" in added.stdout, added.stderr
 
 
 def test_a_disk_with_an_option_that_waits_moves_after_the_restart(
