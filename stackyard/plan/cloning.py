@@ -29,22 +29,27 @@ def after_clone(template: Config, clone: Clone, name: str) -> Config:
     values = dict(template.values)
     for slot, disk in template.disks().items():
         if disk.media in ("disk", "cloudinit"):
-            storage, form = clone.storage or disk.storage, clone.format or disk.format
-            if disk.media == "disk" and not clone.full and _is_file(disk):
-                form = "qcow2"  # the others cannot stand on another image
-            values[slot] = replace(disk, storage=storage, format=form, volume=None)
+            storage = clone.storage or disk.storage
+            values[slot] = replace(disk, storage=storage, format=_form(disk, clone), volume=None)
     for key, value in template.values.items():
         if isinstance(value, EfiDisk | TpmState):
-            storage = clone.storage or value.storage
-            values[key] = replace(value, storage=storage, volume=None)
-        if isinstance(value, EfiDisk) and not clone.full and _is_file(value):
-            values[key] = replace(value, format="qcow2", volume=None)
+            copy = replace(value, storage=clone.storage or value.storage)
+            if isinstance(copy, EfiDisk):
+                copy = replace(copy, format=_form(copy, clone))
+            values[key] = replace(copy, volume=None)
     for key, nic in template.networks().items():
         values[key] = replace(nic, mac=None)
     values["name"] = name
     values["pool"] = clone.pool  # a clone is in the pool it is asked for, not in its template's
     values["description"] = marker(name)
     return Config(values=values, keep=template.keep)
+
+
+def _form(disk: Disk | EfiDisk, clone: Clone) -> str | None:
+    """Return the format of a copy: all of a full one's have the one that it is asked for in."""
+    if not clone.full and _is_file(disk):
+        return "qcow2"  # the others cannot stand on another image
+    return clone.format or disk.format
 
 
 def _is_file(disk: Disk | EfiDisk) -> bool:

@@ -90,3 +90,24 @@ def test_all_disks_are_copied_in_the_format_that_one_is_wanted_in(
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "move-disk" not in applied.stdout
     assert site.run("plan").returncode == 0
+
+
+def test_an_efi_disk_is_copied_in_the_format_of_the_others(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    efi = {"bios": "ovmf", "efidisk0": "files:1,format=raw"}
+    platform = platform_of(scsi0="files:3,format=raw", **efi)
+    platform["storages"]["files"] = {"type": "dir", "size": "1T", "content": ["images"]}
+    site = make_site(tmp_path / "site", proxmox_endpoint(platform), count=0)
+    (site.path / "inventory" / "site.yml").unlink()  # its nodes have no such storage
+    disk = {"slot": "scsi0", "storage": "files", "size": "8G", "format": "qcow2"}
+    efidisk = {"storage": "files", "format": "raw"}
+
+    site.define(vm(0) | {"disks": [disk], "efidisk0": efidisk})
+    assert "efidisk0 has format qcow2, not raw" in site.run("plan").stdout
+    site.define(vm(0) | {"disks": [disk], "efidisk0": efidisk | {"format": "qcow2"}})
+    applied = site.run("apply", "--yes")
+
+    assert applied.returncode == 0, applied.stdout + applied.stderr
+    assert ".qcow2" in site.config("k8s-0")["efidisk0"]
+    assert site.run("plan").returncode == 0
