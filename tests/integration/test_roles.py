@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -77,3 +78,35 @@ def test_an_installed_collection_brings_its_roles(tarball: Path, tmp_path: Path)
     play.write_text("- hosts: localhost\n  roles: [fullstack.stackyard.k3s]\n")
     parsed = run("ansible-playbook", "--syntax-check", "play.yml", cwd=tmp_path, **where)
     assert parsed.returncode == 0, parsed.stderr
+
+
+ENCRYPTED_TOKEN = """
+- hosts: localhost
+  gather_facts: false
+  vars:
+    k3s_settings: {node-name: k8s-tools, https-listen-port: 6443}
+    k3s_config:
+      %s
+  tasks:
+    - ansible.builtin.template: {src: %s, dest: %s}
+"""
+
+
+def test_a_token_of_ansible_vault_is_written_in_clear_for_k3s(tmp_path: Path) -> None:
+    password, written = tmp_path / "password", tmp_path / "config.yaml"
+    password.write_text("of the tests\n")
+    vault = {"ANSIBLE_VAULT_PASSWORD_FILE": str(password)}
+    token = run(
+        "ansible-vault", "encrypt_string", "--name", "token", "hunter2", cwd=tmp_path, **vault
+    )
+    assert token.returncode == 0, token.stderr
+    template = ROOT / "roles/k3s/templates/config.yaml.j2"
+    indented = token.stdout.strip().replace("\n", "\n      ")
+    (tmp_path / "play.yml").write_text(ENCRYPTED_TOKEN % (indented, template, written))
+
+    done = run("ansible-playbook", "-c", "local", "play.yml", cwd=tmp_path, **vault)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert yaml.safe_load(written.read_text()) == {
+        "https-listen-port": 6443, "node-name": "k8s-tools", "token": "hunter2"
+    }  # fmt: skip
