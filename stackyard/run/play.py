@@ -199,7 +199,8 @@ def _result(
         for name, host in stats.items()
     }
     bad = [_event(event) for event in events if event["event"] in ("failed", "unreachable")]
-    was_cut = any(event["event"] == "cut" for event in events)
+    # What a rescue took back ended nobody.
+    was_cut = exit_code != 0 and any(event["event"] == "cut" for event in events)
     return PlayResult(play, exit_code, hosts, tuple(bad), log, was_cut)
 
 

@@ -66,6 +66,21 @@ CUT = """
     - name: Not reached
       ansible.builtin.debug: {msg: x}
 """
+RESCUED = """
+- name: All or nobody, but for a rescue
+  hosts: one:two
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - name: Fall over and get up
+      block:
+        - name: Fail on one
+          ansible.builtin.fail: {msg: no}
+          when: inventory_hostname == 'one'
+      rescue:
+        - name: Get up
+          ansible.builtin.debug: {msg: up}
+"""
 HIDDEN = """
 - name: Play with a secret
   hosts: one
@@ -148,6 +163,13 @@ def test_hosts_that_a_fatal_error_cut_short_have_not_succeeded(site: Path) -> No
     result, _events = play(site, "cut")
     assert result.hosts["two"].succeeded  # as Ansible counts it
     assert result.succeeded == ()
+
+
+def test_a_fatal_error_that_was_rescued_cuts_nobody_short(site: Path) -> None:
+    (site / "plays/rescued.yml").write_text(RESCUED)
+    result, _events = play(site, "rescued")
+    assert result.failure is None
+    assert result.succeeded == ("one", "two")
 
 
 def test_failures_are_told_by_host_task_and_message(site: Path) -> None:
