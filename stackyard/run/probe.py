@@ -77,6 +77,9 @@ class Probe:
             if target.is_fresh and target.has_agent:
                 raise NotYetError("ssh offers another host key than the guest agent") from error
             raise self._differs(target, pins, error.offered) from error
+        # Not before a key is proved: an old pin would come back under the other name.
+        for key in keys:
+            self.known_hosts.pin(target.known_names, key)
         _check_cloud_init(target, status, note)
 
     def _checkable(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:
@@ -102,7 +105,8 @@ class Probe:
             )
             self.known_hosts.pin(target.known_names, key)
             return self.known_hosts.pins(target.known_names[0])
-        return self._agreed(target, by_address, by_name)
+        self._agree(target, by_address, by_name)
+        return by_address or by_name
 
     def _pin_agents(self, target: Target, old: tuple[Pin, ...], note: Note) -> tuple[Pin, ...]:
         key = self.agent_key(target)
@@ -115,10 +119,8 @@ class Probe:
         self.known_hosts.pin(target.known_names, key, replace=bool(stale))
         return self.known_hosts.pins(target.known_names[0])
 
-    def _agreed(
-        self, target: Target, by_address: tuple[Pin, ...], by_name: tuple[Pin, ...]
-    ) -> tuple[Pin, ...]:
-        """Complete what is pinned under one of the two names; refuse what contradicts itself."""
+    def _agree(self, target: Target, by_address: tuple[Pin, ...], by_name: tuple[Pin, ...]) -> None:
+        """Refuse pins that contradict each other."""
         keys = {pin.key for pin in by_address} & {pin.key for pin in by_name}
         if by_address and by_name and not keys:
             raise ReadyError(
@@ -126,9 +128,6 @@ class Probe:
                 f"{by_name[0].line}) and for its address {target.address} (line "
                 f"{by_address[0].line}): remove the line that is not true any more"
             )
-        for pin in by_address or by_name:
-            self.known_hosts.pin(target.known_names, pin.key)
-        return by_address or by_name
 
     def _differs(self, target: Target, pins: tuple[Pin, ...], offered: HostKey) -> ReadyError:
         pinned = pins[0]

@@ -129,6 +129,20 @@ def test_another_key_is_an_error_and_the_pin_stays(
     assert pinned(known, target) == [[pin], [pin]]
 
 
+@pytest.mark.parametrize("names", [("127.0.0.1", "k8s-old"), ("192.168.1.20", "k8s-x")])
+def test_an_old_pin_is_gone_once_its_line_is_removed(
+    target: Target, probe: MakeProbe, known: KnownHosts, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    target_names = {"127.0.0.1": target.known_names[0], "k8s-x": target.known_names[1]}
+    old_names = [target_names.get(name, name) for name in names]
+    known.pin(old_names, public(new_key(tmp_path / "other")))
+    before = known.path.read_text()
+    assert "remove that line" in wait(target, probe(), 30).reason
+    assert known.path.read_text() == before
+    known.path.write_text("")
+    assert wait(target, probe()).is_ready
+
+
 def test_any_of_several_pinned_keys_will_do(
     server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
 ) -> None:
