@@ -36,13 +36,15 @@ class Route:
     """A play to run, and its hosts.
 
     `follows` are hosts that nobody named but that depend on one that was: HAProxy's, when a control
-    plane is new. `whole` says that the play itself was named: it runs on the hosts it has.
+    plane is new. `whole` says that the play itself was named: it runs on the hosts it has, and
+    `others` are those of them that are no VMs of the site.
     """
 
     play: str  # its name; the file is plays/<name>.yml
     hosts: tuple[str, ...] = ()
     follows: tuple[str, ...] = ()
     whole: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:

@@ -37,6 +37,7 @@ from stackyard.stores.references import read_secret
 
 # For hosts nobody named: configured with the others if they are there, and no reason to wait long.
 LEFTOVER_SECONDS = 30.0
+_LOCALHOST = "localhost"
 _VERBS = {"create": "created", "update": "updated", "finish": "finished creating"}
 
 
@@ -112,16 +113,15 @@ class _Run:
     def with_hosts(self) -> tuple[Route, ...]:
         """Find the hosts of routes that name a play and no VM."""
         return tuple(
-            replace(route, hosts=tuple(dict.fromkeys((*route.hosts, *self._own(route)))))
-            if route.whole
-            else route
-            for route in self.request.routes
+            self._with_own(route) if route.whole else route for route in self.request.routes
         )
 
-    def _own(self, route: Route) -> tuple[str, ...]:
-        fit = {vm.name for vm in self.request.fleet.definitions if not unfit(vm)}
-        controller = Controller(self.means.site, self.means.environ)
-        return tuple(name for name in play_hosts(controller, route.file) if name in fit)
+    def _with_own(self, route: Route) -> Route:
+        vms = {vm.name: vm for vm in self.request.fleet.definitions}
+        found = play_hosts(Controller(self.means.site, self.means.environ), route.file)
+        own = (name for name in found if name in vms and not unfit(vms[name]))
+        others = tuple(name for name in found if name not in vms)
+        return replace(route, hosts=tuple(dict.fromkeys((*route.hosts, *own))), others=others)
 
     def apply(self, names: tuple[str, ...]) -> Observed:
         """Create or update the VMs; return all that is there afterwards."""
@@ -143,7 +143,7 @@ class _Run:
 
     def configure(self, route: Route, observed: Observed) -> None:
         """Wait for a route's hosts, run its play on them, and take their tag off."""
-        hosts = self._ready(route, observed)
+        hosts = (*self._ready(route, observed), *route.others)
         if hosts:
             result = self._play(route, hosts)
             self._untag(route, result, observed)
@@ -191,7 +191,11 @@ class _Run:
 
     def _play(self, route: Route, hosts: tuple[str, ...]) -> PlayResult:
         self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
-        result = run_play(self._controller(route), route.file, hosts, self.means.listener.play)
+        controller = self._controller(route)
+        # A limit of Ansible's own localhost alone is an error: it is in no inventory.
+        alone = hosts == (_LOCALHOST,) == play_hosts(controller, route.file)
+        limit = () if alone else hosts
+        result = run_play(controller, route.file, limit, self.means.listener.play)
         played = {name: result.hosts[name] for name in result.succeeded}
         self.report.played.setdefault(route.file, {}).update(played)
         self.journal.write(route.file, hosts, result.failure or "done")

@@ -487,6 +487,23 @@ def test_a_plays_name_runs_it_on_all_its_hosts(stage: Stage) -> None:
     assert "did not run on haproxy, which is not running" in result.stderr
 
 
+def test_a_plays_name_runs_it_on_hosts_that_are_no_vms_too(stage: Stage) -> None:
+    local = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+    }
+    (stage.site / "other.yml").write_text(yaml.safe_dump({"all": {"hosts": {"nas": local}}}))
+    config = CONFIG.replace("vms.yml", "vms.yml, other.yml").replace("= vms", "= vms, yaml")
+    (stage.site / "ansible.cfg").write_text(config)
+    for name, hosts in (("backup", "k8s-a:nas"), ("dns", "localhost")):
+        (stage.site / f"plays/{name}.yml").write_text(PLAY.format(name=name, hosts=hosts))
+    stage.commit("feat: back up, and tell the name servers [ansible backup] [ansible dns]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert sorted(stage.done()) == ["backup k8s-a", "backup nas", "dns localhost"]
+    assert not {"nas", "localhost"} & stage.tags().keys()
+
+
 def test_ready_shows_each_vm_and_fails_if_one_is_not(stage: Stage) -> None:
     applied = stage.run("apply", "--yes")
     assert applied.returncode == 0, applied.stderr
