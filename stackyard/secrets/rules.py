@@ -1,6 +1,7 @@
 """`.sops.yaml`: which files SOPS is to encrypt. https://getsops.io/docs/#using-sops-yaml-conf."""
 
 import re
+import warnings
 
 from stackyard.definitions.document import DocumentError, Mapping, read_document
 from stackyard.secrets.errors import SecretsError
@@ -29,10 +30,16 @@ def parse_rules(text: str, path: str) -> Rules:
 def _pattern(rule: Mapping, path: str) -> re.Pattern[str]:
     # A rule without a pattern is for every file.
     pattern = rule.get("path_regex") or ""
+    line = rule.lines.get("path_regex", rule.line)
     try:
-        return re.compile(pattern)
+        with warnings.catch_warnings():
+            # Go, in which SOPS is written, knows [[:alpha:]]: to Python it is other letters.
+            warnings.simplefilter("error", FutureWarning)
+            return re.compile(pattern)
+    except FutureWarning:
+        sentence = "path_regex has a set in a set, as [[:alpha:]]: spell it out, as [A-Za-z]"
+        raise SecretsError(f"{path}:{line}: {sentence}") from None
     except (re.error, TypeError):
-        line = rule.lines.get("path_regex", rule.line)
         raise SecretsError(f"{path}:{line}: path_regex is no regular expression") from None
 
 
