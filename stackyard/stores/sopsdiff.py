@@ -74,13 +74,19 @@ def _mapping(keys: Keys, before: Mapping[str, Any], after: Mapping[str, Any]) ->
         if key not in after:
             yield Change((*keys, checked(key)), None)
     for key, value in after.items():
+        if key in before and _same(before[key], value):
+            continue
         below = (*keys, checked(key))
         yield from _value(below, before[key], value) if key in before else _new(below, value)
 
 
+def _same(old: object, value: object) -> bool:
+    """Compare as JSON does, and what JSON has not, such as a date without quotes, as it stands."""
+    one, other = (json.dumps(each, default=repr) for each in (old, value))
+    return one == other
+
+
 def _value(keys: Keys, old: object, value: object) -> Iterator[Change]:
-    if as_json(old, keys) == as_json(value, keys):
-        return
     if isinstance(old, Mapping) and isinstance(value, Mapping) and value:
         yield from _mapping(keys, old, value)
     else:

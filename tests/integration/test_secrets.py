@@ -368,6 +368,34 @@ def test_an_edit_writes_only_what_it_changed(sops: Sops) -> None:
     assert run(sops, "show", GRAFANA, "USER").stdout == "theirs\n"
 
 
+@pytest.mark.parametrize("odd", ["DAY: 2020-01-01", "DAYS: [a, 2020-01-01]"])
+def test_an_edit_quotes_what_is_no_text_as_sync_asks_for(
+    sops: Sops, vault: Vault, odd: str
+) -> None:
+    path = encrypted(sops, "odd.yaml", f"vault: {{kv: {{odd: {{X: {{{odd}, KEY: a}}}}}}}}\n")
+    (sops.folder / "secrets").mkdir()
+    path.rename(sops.folder / "secrets/odd.yaml")
+    assert "of kv/odd/X must be a text: put it in quotes" in sync(sops, vault).stderr
+    kept = run(sops, "edit", "odd", EDITOR="sed -i s/KEY:.a/KEY:\\ b/")
+    assert "of kv/odd/X must be a text: put it in quotes" in kept.stderr
+    text = "vault: {kv: {odd: {X: {DAY: '2020-01-01', KEY: b}}}}"
+    done = run(sops, "edit", "odd", EDITOR=f'sh -c "echo \\"{text}\\" > $0"')
+    assert done.returncode == 0, done.stderr
+    assert read_secret(sops.folder / "secrets/odd.yaml", sops.environ) == {
+        "DAY": "2020-01-01",
+        "KEY": "b",
+    }
+
+
+def test_an_edit_beside_a_key_that_sops_cannot_name(sops: Sops) -> None:
+    path = encrypted(sops, "odd.yaml", "vault: {kv: {odd: {X: {'a[0]': x, KEY: a}}}}\n")
+    (sops.folder / "secrets").mkdir()
+    path.rename(sops.folder / "secrets/odd.yaml")
+    done = run(sops, "edit", "odd", EDITOR="sed -i s/KEY:.a/KEY:\\ b/")
+    assert done.returncode == 0, done.stderr
+    assert run(sops, "show", "odd", "KEY").stdout == "b\n"
+
+
 def test_what_a_killed_edit_left_is_swept(sops: Sops) -> None:
     new(sops, GRAFANA, PASSWORD=SECRET)
     killed = subprocess.run(
