@@ -110,3 +110,25 @@ def test_a_token_of_ansible_vault_is_written_in_clear_for_k3s(tmp_path: Path) ->
     assert yaml.safe_load(written.read_text()) == {
         "https-listen-port": 6443, "node-name": "k8s-tools", "token": "hunter2"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "setting", [{"https-listen-port": 7443}, {"node-name": "x"}, {"write-kubeconfig": "/root/x"}]
+)
+def test_a_setting_that_would_publish_another_cluster_is_refused(
+    tmp_path: Path, setting: dict[str, object]
+) -> None:
+    role = ROOT / "roles/k3s"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [f"{role}/defaults/main.yml", f"{role}/vars/main.yml"],
+        "tasks": [{"ansible.builtin.import_tasks": f"{role}/tasks/preflight.yml"}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    given = json.dumps({"k3s_config": setting})
+    done = run("ansible-playbook", "-c", "local", "play.yml", "-e", given, cwd=tmp_path)
+
+    assert done.returncode != 0
+    assert "k3s_config must leave https-listen-port to k3s_api_port" in done.stdout + done.stderr
