@@ -132,3 +132,27 @@ def test_a_setting_that_would_publish_another_cluster_is_refused(
 
     assert done.returncode != 0
     assert "k3s_config must leave https-listen-port to k3s_api_port" in done.stdout + done.stderr
+
+
+def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(tmp_path: Path) -> None:
+    hosts = {
+        "k8s-a": {"ansible_host": "192.168.1.20", "k3s_api_frontend_port": 6443},
+        "k8s-b": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6444},
+    }
+    hosts["k8s-b"]["k3s_address"] = "10.0.0.21"
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"k3s": {"hosts": hosts}}))
+    template = ROOT / "roles/haproxy/templates/frontends.yml.j2"
+    written = tmp_path / "frontends.yml"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "tasks": [{"ansible.builtin.template": {"src": f"{template}", "dest": f"{written}"}}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    done = run("ansible-playbook", "-c", "local", "-i", "hosts.yml", "play.yml", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    frontends = yaml.safe_load(written.read_text())
+    addresses = {one["name"]: one["servers"][0]["address"] for one in frontends}
+    assert addresses == {"k8s-a": "192.168.1.20", "k8s-b": "10.0.0.21"}
