@@ -68,6 +68,23 @@ def test_the_readme_exports_what_its_definitions_take_from_the_environment() -> 
     assert referred <= exported
 
 
+def test_a_load_balancer_without_an_address_keeps_no_cluster_from_its_certificate(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "more.yml").write_text("haproxy_servers: {hosts: {haproxy-dhcp: {}}}\n")
+    sources = ("-i", "inventory", "-i", str(tmp_path / "more.yml"))
+    ask = ("-m", "ansible.builtin.debug", "-a", "msg={{ k3s_tls_sans | to_json }}")
+    done = subprocess.run(
+        [str(Path(sysconfig.get_path("scripts"), "ansible")), *sources, "k8s-tools", *ask],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert '["192.168.1.4"]' in done.stdout
+
+
 def test_validate_from_the_checkout_without_any_setting() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "stackyard.cli.main", "validate"],
