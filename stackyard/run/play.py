@@ -136,7 +136,7 @@ def play_hosts(controller: Controller, play: str) -> tuple[str, ...]:
     done = subprocess.run(
         [_ansible_playbook(), play, "--list-hosts"],
         cwd=controller.site,
-        env=controller.environ,
+        env=_with_config(controller.environ, controller.site),
         capture_output=True,
         text=True,
         errors="replace",
@@ -234,6 +234,13 @@ def _ansible_playbook() -> str:
     return str(program)
 
 
+def _with_config(environ: Mapping[str, str], site: Path) -> dict[str, str]:
+    """Name the site's ansible.cfg: in a folder that all may write Ansible would pass it over."""
+    config = site.resolve() / "ansible.cfg"
+    own = {"ANSIBLE_CONFIG": str(config)} if config.is_file() else {}
+    return {**own, **environ}
+
+
 def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> dict[str, str]:
     """Add our callbacks to those that the environment or the site's ansible.cfg already has."""
     settings = ConfigParser(interpolation=None, strict=False)
@@ -248,7 +255,7 @@ def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> 
     enabled = environ.get("ANSIBLE_CALLBACKS_ENABLED") or base.get("callbacks_enabled", "")
     text = environ.get("ANSIBLE_STDOUT_CALLBACK") or base.get("stdout_callback", "default")
     return {
-        **environ,
+        **_with_config(environ, site),
         "ANSIBLE_STDOUT_CALLBACK": _TEXT if text == "default" else text,
         "STACKYARD_EVENTS_FD": str(descriptor),
         "ANSIBLE_CALLBACK_PLUGINS": ":".join(filter(None, (str(CALLBACKS), paths))),

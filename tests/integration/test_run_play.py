@@ -246,6 +246,14 @@ def test_the_hosts_of_a_play_are_asked_from_ansible(site: Path) -> None:
     assert play_hosts(controller, "plays/good.yml") == ("one", "two")
 
 
+def test_the_sites_settings_count_in_a_folder_that_all_may_write(site: Path) -> None:
+    site.chmod(0o777)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
+    assert play_hosts(Controller(site, environ), "plays/good.yml") == ("one", "two")
+    result, _events = play(site, "good", "one")
+    assert result.succeeded == ("one",)
+
+
 def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(site: Path) -> None:
     (site / "ansible.cfg").write_text("[defaults]\ninventory = missing.yml,hosts.yml\n")
     (site / "plays/broken.yml").write_text("- hosts: all\n  tasks: [\n")
