@@ -88,6 +88,18 @@ def test_only_read_only_commands_run_in_check_mode(role: Path) -> None:
             assert READ_ONLY.match(words), task["name"]
 
 
+def test_no_question_to_an_api_that_never_answers_waits_for_ever() -> None:
+    asked = [
+        task["ansible.builtin.command"]["argv"]
+        for role in ROLES
+        for task in all_tasks(role)
+        if "kubectl" in task.get("ansible.builtin.command", {}).get("argv", ())
+    ]
+
+    assert asked
+    assert [argv for argv in asked if "--request-timeout=10s" not in argv] == []
+
+
 def test_secret_files_have_mode_0600() -> None:
     written = {
         task["ansible.builtin.template"]["src"]: task["ansible.builtin.template"]["mode"]
