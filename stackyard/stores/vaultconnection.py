@@ -7,7 +7,9 @@ import os
 import re
 import weakref
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
+from threading import Lock
 from typing import Any
 
 import hvac
@@ -15,7 +17,7 @@ import requests
 from hvac import exceptions
 
 from stackyard.stores.protocol import Conflict, StoreError, UnavailableError
-from stackyard.stores.vaultsettings import VaultSettings
+from stackyard.stores.vaultsettings import AppRole, Kubernetes, VaultSettings
 
 TIMEOUT_SECONDS = 15.0
 CAS_MISMATCH = "check-and-set"
@@ -45,12 +47,33 @@ class LostAnswerError(UnavailableError):
     """No answer came; a write may or may not have taken effect."""
 
 
+class _Login:
+    """The login of all connections with the same settings: a secret may be good for one alone."""
+
+    def __init__(self) -> None:
+        self._token = ""
+        self._lock = Lock()
+
+    def token(self, login: AppRole | Kubernetes, client: Any, refused: str) -> tuple[str, bool]:
+        """Return the token, and whether it is new, as it is where the one there was refused."""
+        with self._lock:
+            is_new = self._token == refused
+            if is_new:
+                self._token = login.token(client)
+            return self._token, is_new
+
+
+@lru_cache(maxsize=64)
+def _login_of(_settings: VaultSettings) -> _Login:
+    return _Login()
+
+
 class Connection:
     """A kept-alive session with a token, closed when nobody has it any more."""
 
     def __init__(self, settings: VaultSettings) -> None:
         self._settings = settings
-        self._token = settings.token
+        self._token, self._refused, self._is_new = settings.token, "", False
         self._session, self._owner = _session(settings), os.getpid()
         weakref.finalize(self, self._session.close)
 
@@ -63,15 +86,16 @@ class Connection:
             UnavailableError: Vault does not answer now.
             StoreError: it answers no.
         """
-        fresh = not self._token
-        try:
-            answer = self._translated(name, lambda: call(self._client()))
-        except _ForbiddenError:
-            # A token that was got by a login may have expired since.
-            if fresh or self._settings.login is None:
-                raise
-            self._token = ""
-            answer = self._translated(name, lambda: call(self._client()))
+        while True:
+            self._is_new = False
+            try:
+                answer = self._translated(name, lambda: call(self._client()))
+                break
+            except _ForbiddenError:
+                # A token that was got by a login may have expired since.
+                if self._is_new or not self._token or self._settings.login is None:
+                    raise
+                self._token, self._refused = "", self._token
         if not isinstance(answer, dict):
             raise StoreError(f"{name}: {NO_VAULT}")
         return answer
@@ -88,8 +112,10 @@ class Connection:
             timeout=min(TIMEOUT_SECONDS, self._settings.deadline),
             session=self._session,
         )
-        if not self._token and self._settings.login is not None:
-            self._token = self._settings.login.token(client)
+        login = self._settings.login
+        if not self._token and login is not None:
+            shared = _login_of(self._settings)
+            self._token, self._is_new = shared.token(login, client, self._refused)
             client.token = self._token
         return client
 

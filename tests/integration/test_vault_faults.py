@@ -15,8 +15,11 @@ from many_writers import cluster
 from vault_lab import Vault
 
 from stackyard.kubeconfig import dump, parse
+from stackyard.secrets.sync import plan
+from stackyard.secrets.tree import Place
 from stackyard.stores import Conflict, Store, StoreError, open_store, update
 from stackyard.stores.kubeconfigs import Cluster, keep_cluster
+from stackyard.stores.secrets import carry_out, observe
 from stackyard.stores.vaultsecret import VaultSecret
 from stackyard.stores.vaultsettings import VaultSettings
 
@@ -342,6 +345,26 @@ def test_a_login_by_approle_is_renewed(vault: Vault) -> None:
         wrong.read()
 
 
+def test_one_login_is_enough_for_many_secrets(vault: Vault) -> None:
+    vault.call("POST", "sys/auth/once", {"type": "approle"})
+    role = {"token_policies": ["stackyard"], "secret_id_num_uses": 1}
+    vault.call("POST", "auth/once/role/ours", role)
+    place = "auth/once/role/ours"
+    environ = {name: value for name, value in vault.environ.items() if name != "VAULT_TOKEN"}
+    environ |= {
+        "VAULT_ROLE_ID": vault.call("GET", f"{place}/role-id")["data"]["role_id"],
+        "VAULT_SECRET_ID": vault.call("POST", f"{place}/secret-id")["data"]["secret_id"],
+        "VAULT_AUTH_MOUNT": "once",
+    }
+    settings = VaultSettings.from_environment(environ)
+    places = [Place("kv", f"once/{number}") for number in range(20)]
+    observed = observe(places, settings)
+    changes = plan({place: {"KEY": "x"} for place in places}, observed.secrets)
+    assert set(carry_out(changes, observed, settings)) == set(places)
+    again = open_store("vault:kv/once/7#KEY", environ)
+    assert again.read().document == "x"
+
+
 def test_a_login_by_a_pods_service_account(
     vault: Vault, lab_certificate: Certificate, tmp_path: Path
 ) -> None:
@@ -379,9 +402,11 @@ def test_a_login_by_a_pods_service_account(
         }
         assert update(open_store("vault:kv/pods", environ), add)
         api.pod = "another"
+        (tmp_path / "token").rename(tmp_path / "old")
+        environ["VAULT_KUBERNETES_TOKEN_FILE"] = str(tmp_path / "old")
         with pytest.raises(StoreError, match="the token is wrong or may not do this"):
             open_store("vault:kv/pods", environ).read()
-    (tmp_path / "token").unlink()
+    (tmp_path / "old").unlink()
     with pytest.raises(StoreError, match="has no service account's token"):
         open_store("vault:kv/pods", environ).read()
 
