@@ -59,7 +59,10 @@ def parse(text: str | None, what: str = "the allocations") -> Allocations:
     others = {}
     for key, value in document.items():
         if not key.startswith("_"):
-            owners[_address(key, what)] = _name(key, value, what)
+            address = _address(key, what)
+            if address in owners:
+                raise PoolError(f"{what}: {address} stands there twice, written in two ways")
+            owners[address] = _name(key, value, what)
         elif key not in (LEASES, EMPTY):
             others[key] = value
     leases = _leases(document.get(LEASES), what)

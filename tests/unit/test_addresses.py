@@ -81,6 +81,7 @@ def test_the_older_tools_documents() -> None:
         ("192.168.1.14o: a", "x: the key '192.168.1.14o' is no address"),
         ("192.168.1.140: 1", "x: 192.168.1.140 belongs to something that is no name"),
         ("192.168.1.140: a\n192.168.1.140: b", "x, line 2: the key 192.168.1.140 stands here"),
+        ("{'fd00::1': a, 'FD00:0::1': b}", "x: fd00::1 stands there twice, written in two ways"),
         ("_leases: '{'", "x: _leases is not what stackyard wrote there"),
         ("_leases: '[1]'", "x: _leases is not what stackyard wrote there"),
     ],
