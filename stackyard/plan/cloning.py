@@ -53,5 +53,9 @@ def _form(disk: Disk | EfiDisk, clone: Clone) -> str | None:
 
 
 def _is_file(disk: Disk | EfiDisk) -> bool:
-    """Tell whether a disk is an image in a file, which shows in the name of its volume."""
-    return bool(disk.format) and f".{disk.format}" in str(disk.volume)
+    """Tell whether a disk is an image in a file, which shows in the name of its volume.
+
+    A cloud-init drive, which even a linked clone copies, is none.
+    """
+    is_drive = isinstance(disk, Disk) and disk.media == "cloudinit"
+    return not is_drive and bool(disk.format) and f".{disk.format}" in str(disk.volume)
