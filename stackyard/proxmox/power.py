@@ -86,12 +86,15 @@ def unlock(errand: Errand, step: Unlock) -> None:
 
 
 def delete(errand: Errand) -> None:
-    """Remove the VM with all its disks; one that follows it may be on another node."""
-    query = {"purge": True, "destroy-unreferenced-disks": True}
+    """Remove the VM with all the disks that its configuration has, unused ones too.
+
+    Not those that only bear its number: on a storage that two clusters share they may be those of
+    the other one's VM. One that follows it may be on another node.
+    """
 
     def begin() -> Any:
         errand.check_ours()  # each time: it may have waited for the guest, or for a lock
-        return errand.client.delete(errand.vm, **query)
+        return errand.client.delete(errand.vm, purge=True)
 
     errand.run("destroy", begin)
     errand.node, errand.digest = errand.action.target or errand.node, None

@@ -186,6 +186,8 @@ def test_destroy_removes_a_running_vm_unless_it_is_protected(
 
     assert "give --yes" in site.run("destroy", "k8s-0").stderr
     gone = site.run("destroy", "k8s-0", "--yes")
+    (removal,) = [r for r in site.endpoint.requests() if r["method"] == "DELETE"]
+    assert removal["params"] == ["purge"]  # volumes that only bear its number stay
     assert gone.returncode == 0, gone.stdout + gone.stderr
     protected = site.run("destroy", "k8s-1", "--yes")
     assert protected.returncode == 1
