@@ -83,11 +83,14 @@ def new(
 
     file = file_of(site, name)
     place = check_new(name, mount, keys, find_names(site))
+    there = SecretsError(f"{file} is there already: use stackyard secrets edit")
+    if file.exists():  # told before the values are asked for
+        raise there
     values = _ask(keys) if can_ask() else _read(keys)
 
     def create(before: str | None) -> str:
         if before is not None:
-            raise SecretsError(f"{file} is there already: use stackyard secrets edit")
+            raise there
         return document(place, dict(zip(keys, values, strict=True)))
 
     update(SopsFile(file, os.environ), create)

@@ -185,7 +185,7 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     new(sops, GRAFANA, USER="admin", PASSWORD=SECRET)
     new(sops, DNS, TOKEN=f"{SECRET}-too")
     assert in_clear(sops) == []
-    again = run(sops, "new", GRAFANA, "MORE", given="x")
+    again = run(sops, "new", GRAFANA, "MORE", "KEYS", given="too few values, but nobody asked")
     assert again.returncode == 1
     assert "is there already: use stackyard secrets edit" in again.stderr
     taken = run(sops, "new", "other/cluster-secret-store/secrets/GRAFANA", "USER", given="x")
