@@ -188,6 +188,17 @@ def test_a_second_run_and_a_dry_run_change_nothing(site: Site) -> None:
     assert changed(site.play("site.yml", "--check")) == {"k8s-role": 0, "balancer": 0}
 
 
+def test_a_machine_that_does_not_come_to_its_end_of_booting_is_told(site: Site) -> None:
+    stuck = "/usr/local/bin/cloud-init"  # found before the machine's own
+    script = f"printf '#!/bin/sh\\nsleep 600\\n' | sudo tee {stuck} && sudo chmod 755 {stuck}"
+    site.lab.ssh(SERVER, script)
+    done = site.play("k3s.yml", first_boot_timeout=1)
+    site.lab.ssh(SERVER, f"sudo rm {stuck}")
+    assert done.returncode != 0
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "cloud-init has not finished within 1 s: see `cloud-init status --long`" in said
+
+
 def test_secrets_are_printed_nowhere_and_in_private_files(site: Site) -> None:
     token = site.lab.ssh(SERVER, "sudo cat /mnt/storage/k3s/server/token").strip()
     kubeconfig = yaml.safe_load(site.lab.ssh(SERVER, "sudo cat /etc/rancher/k3s/k3s.yaml"))
