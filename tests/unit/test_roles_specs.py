@@ -15,7 +15,8 @@ PLAYS = sorted((ROOT / "plays").glob("*.yml"))
 SECRETS = ("token", "kubeconfig_file", "service.env", "config.yaml.j2")
 
 READ_ONLY = re.compile(
-    r"cloud-init status|journalctl|stat|systemctl show|{{ k3s_binary }} (--version|kubectl get) ?"
+    r"timeout {{ first_boot_timeout }} cloud-init status|journalctl|stat|systemctl show"
+    r"|{{ k3s_binary }} (--version|kubectl get) ?"
 )
 
 roles = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
