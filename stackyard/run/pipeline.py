@@ -37,7 +37,7 @@ from stackyard.stores.references import read_secret
 
 # For hosts nobody named: configured with the others if they are there, and no reason to wait long.
 LEFTOVER_SECONDS = 30.0
-_LOCALHOST = "localhost"
+_LOCALHOSTS = frozenset({"localhost", "127.0.0.1", "::1"})  # Ansible has them in no inventory
 _VERBS = {"create": "created", "update": "updated", "finish": "finished creating"}
 
 
@@ -192,8 +192,8 @@ class _Run:
     def _play(self, route: Route, hosts: tuple[str, ...]) -> PlayResult:
         self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
         controller = self._controller(route)
-        # A limit of Ansible's own localhost alone is an error: it is in no inventory.
-        alone = hosts == (_LOCALHOST,) == play_hosts(controller, route.file)
+        # A limit of Ansible's own localhost alone is an error.
+        alone = _LOCALHOSTS.issuperset(hosts) and hosts == play_hosts(controller, route.file)
         limit = () if alone else hosts
         result = run_play(controller, route.file, limit, self.means.listener.play)
         played = {name: result.hosts[name] for name in result.succeeded}

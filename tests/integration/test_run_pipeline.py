@@ -495,12 +495,12 @@ def test_a_plays_name_runs_it_on_hosts_that_are_no_vms_too(stage: Stage) -> None
     (stage.site / "other.yml").write_text(yaml.safe_dump({"all": {"hosts": {"nas": local}}}))
     config = CONFIG.replace("vms.yml", "vms.yml, other.yml").replace("= vms", "= vms, yaml")
     (stage.site / "ansible.cfg").write_text(config)
-    for name, hosts in (("backup", "k8s-a:nas"), ("dns", "localhost")):
+    for name, hosts in (("backup", "k8s-a:nas"), ("dns", "localhost"), ("log", "127.0.0.1")):
         (stage.site / f"plays/{name}.yml").write_text(PLAY.format(name=name, hosts=hosts))
-    stage.commit("feat: back up, and tell the name servers [ansible backup] [ansible dns]")
+    stage.commit("feat: back up, and tell the others [ansible backup] [ansible dns] [ansible log]")
     result = stage.run("run", "--commit", "HEAD")
     assert result.returncode == 0, result.stderr
-    assert sorted(stage.done()) == ["backup k8s-a", "backup nas", "dns localhost"]
+    assert sorted(stage.done()) == ["backup k8s-a", "backup nas", "dns localhost", "log 127.0.0.1"]
     assert not {"nas", "localhost"} & stage.tags().keys()
 
 
