@@ -52,14 +52,26 @@ class _Login:
 
     def __init__(self) -> None:
         self._token = ""
+        self._failures, self._failure = 0, Exception()
         self._lock = Lock()
 
     def token(self, login: AppRole | Kubernetes, client: Any, refused: str) -> tuple[str, bool]:
-        """Return the token, and whether it is new, as it is where the one there was refused."""
+        """Return the token, and whether it is new, as it is where the one there was refused.
+
+        Who waited for a login that failed, as with a Vault that is silent, tries none after it:
+        one after the other they would wait many times as long.
+        """
+        before = self._failures
         with self._lock:
+            if self._failures > before:
+                raise self._failure
             is_new = self._token == refused
             if is_new:
-                self._token = login.token(client)
+                try:
+                    self._token = login.token(client)
+                except Exception as error:
+                    self._failures, self._failure = self._failures + 1, error
+                    raise
             return self._token, is_new
 
 

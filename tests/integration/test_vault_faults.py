@@ -2,11 +2,14 @@
 
 import base64
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from bao import running_bao
 from fault_proxy import Certificate, Fault, Proxy
 from kube_api import TOKEN, kube_api
@@ -17,11 +20,12 @@ from vault_lab import Vault
 from stackyard.kubeconfig import dump, parse
 from stackyard.secrets.sync import plan
 from stackyard.secrets.tree import Place
-from stackyard.stores import Conflict, Store, StoreError, open_store, update
+from stackyard.stores import Conflict, Store, StoreError, open_store, update, vaultconnection
 from stackyard.stores.kubeconfigs import Cluster, keep_cluster
 from stackyard.stores.secrets import carry_out, observe
+from stackyard.stores.vaultconnection import Connection
 from stackyard.stores.vaultsecret import VaultSecret
-from stackyard.stores.vaultsettings import VaultSettings
+from stackyard.stores.vaultsettings import AppRole, VaultSettings
 
 
 @pytest.fixture
@@ -363,6 +367,41 @@ def test_one_login_is_enough_for_many_secrets(vault: Vault) -> None:
     assert set(carry_out(changes, observed, settings)) == set(places)
     again = open_store("vault:kv/once/7#KEY", environ)
     assert again.read().document == "x"
+
+
+def test_who_waited_for_a_login_that_failed_tries_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    came, tried = threading.Semaphore(0), []
+
+    class Counted:
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            came.release()
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    def silent(login: AppRole, _client: object) -> str:
+        tried.append(login.role)
+        for _ in range(8 if len(tried) == 1 else 0):
+            came.acquire()
+        raise requests.exceptions.ConnectTimeout
+
+    monkeypatch.setattr(vaultconnection, "Lock", Counted)
+    monkeypatch.setattr(AppRole, "token", silent)
+    settings = VaultSettings("https://127.0.0.1:1", "", login=AppRole("silent", "unused"))
+
+    def ask(_: int) -> str:
+        with pytest.raises(StoreError) as error:
+            Connection(settings).ask("it", lambda client: client.read("it"))
+        return str(error.value)
+
+    with ThreadPoolExecutor(8) as threads:
+        said = set(threads.map(ask, range(8)))
+    assert said == {"it: no answer, is it running?"}
+    assert tried == ["silent"]
 
 
 def test_a_login_by_a_pods_service_account(
