@@ -21,10 +21,11 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 JINJAS_OWN = {"true", "True", "false", "False", "none", "None", "not"}
 # Whatever an inventory says of these, Ansible says something else.
 MAGIC = frozenset({
-    "ansible_config_file", "ansible_diff_mode", "ansible_facts", "ansible_forks",
-    "ansible_inventory_sources", "ansible_play_batch", "ansible_play_hosts",
-    "ansible_play_hosts_all", "ansible_play_role_names", "ansible_playbook_python",
-    "ansible_role_names", "ansible_run_tags", "ansible_skip_tags", "ansible_verbosity",
+    "ansible_check_mode", "ansible_config_file", "ansible_dependent_role_names",
+    "ansible_diff_mode", "ansible_facts", "ansible_forks", "ansible_inventory_sources",
+    "ansible_play_batch", "ansible_play_hosts", "ansible_play_hosts_all", "ansible_play_name",
+    "ansible_play_role_names", "ansible_playbook_python", "ansible_role_names",
+    "ansible_run_tags", "ansible_search_path", "ansible_skip_tags", "ansible_verbosity",
     "ansible_version", "group_names", "groups", "hostvars", "inventory_hostname",
     "inventory_hostname_short", "omit", "play_hosts", "playbook_dir", "role_names",
 })  # fmt: skip
