@@ -72,14 +72,13 @@ class Probe:
         pins = self._checkable(self._pinned(target, note))
         try:
             keys = [pin.key for pin in pins]
-            status = cloud_init_status(target, keys, self.key_file)
+            proved, status = cloud_init_status(target, keys, self.key_file)
         except OtherKeyError as error:
             if target.is_fresh and target.has_agent:
                 raise NotYetError("ssh offers another host key than the guest agent") from error
             raise self._differs(target, pins, error.offered) from error
-        # Not before a key is proved: an old pin would come back under the other name.
-        for key in keys:
-            self.known_hosts.pin(target.known_names, key)
+        # No key that was not proved: an old pin would come back under the other name.
+        self.known_hosts.pin(target.known_names, proved)
         _check_cloud_init(target, status, note)
 
     def _checkable(self, pins: tuple[Pin, ...]) -> tuple[Pin, ...]:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from paramiko.pkey import UnknownKeyType
@@ -20,6 +21,8 @@ ANSWER_SECONDS = 15.0
 # --long tells of errors that cloud-init recovered from; the exit code does so since 23.4 only.
 _COMMAND = "cloud-init status --long"
 _NOT_FOUND = 127
+
+Seen = tuple[HostKey, str | None]  # the host's key, and what cloud-init says
 
 # A host that is still booting is no news, and paramiko logs it with tracebacks.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -76,8 +79,8 @@ def offered_key(target: Target) -> HostKey:
     return _host_key(key)
 
 
-def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> str | None:
-    """Log in where the host has one of these keys; return what cloud-init says of itself.
+def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> Seen:
+    """Log in where the host has one of these keys; return it and what cloud-init says of itself.
 
     None: there is no cloud-init. Keys of the ssh agent, and without a key file the usual ones in
     ~/.ssh, are tried too. The host's keys must be such that we `can_check`.
@@ -95,7 +98,7 @@ def cloud_init_status(target: Target, keys: Sequence[HostKey], key_file: Path | 
         return _status(target, [error.offered], key_file)  # paramiko keeps one key of each type
 
 
-def _status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> str | None:
+def _status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> Seen:
     with _explained(target.user), _socket(target) as connection, paramiko.SSHClient() as client:
         client.set_missing_host_key_policy(paramiko.RejectPolicy())
         for key in keys:
@@ -112,7 +115,8 @@ def _status(target: Target, keys: Sequence[HostKey], key_file: Path | None) -> s
             auth_timeout=ANSWER_SECONDS,
             channel_timeout=ANSWER_SECONDS,
         )
-        return _ask(client)
+        transport: Any = client.get_transport()
+        return _host_key(transport.get_remote_server_key()), _ask(client)
 
 
 def _ask(client: paramiko.SSHClient) -> str | None:

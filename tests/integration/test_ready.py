@@ -154,6 +154,16 @@ def test_any_of_several_pinned_keys_will_do(
     assert known.path.read_text() == before
 
 
+def test_an_old_pin_beside_the_one_that_is_proved_is_pinned_for_no_other_name(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
+) -> None:
+    old = public(new_key(known.path.with_name("other")))
+    for key in (old, server.key):
+        known.pin(target.known_names[:1], key)
+    assert wait(target, probe()).is_ready
+    assert pinned(known, target) == [[old, server.key], [server.key]]
+
+
 @pytest.mark.parametrize("of", ["ssh-dss", "sk-ssh-ed25519@openssh.com", "ssh-ed25519", "ssh-rsa"])
 def test_a_pinned_key_that_cannot_be_checked_is_told_unless_there_is_another(
     server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, of: str
