@@ -138,9 +138,13 @@ def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(tmp_path: Path)
     hosts = {
         "k8s-a": {"ansible_host": "192.168.1.20", "k3s_api_frontend_port": 6443},
         "k8s-b": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6444},
+        "k8s-c": {"ansible_host": "192.168.1.22", "k3s_api_frontend_port": 6445},
     }
     hosts["k8s-b"]["k3s_address"] = "10.0.0.21"
-    (tmp_path / "hosts.yml").write_text(yaml.safe_dump({"k3s": {"hosts": hosts}}))
+    hosts["k8s-c"]["k3s_address"] = "192.168.1.4"  # its kubeconfig leads through the load balancer
+    balancers = {"haproxy": {"ansible_host": "192.168.1.4"}, "haproxy-dhcp": {}}
+    groups = {"k3s": {"hosts": hosts}, "haproxy_servers": {"hosts": balancers}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(groups))
     template = ROOT / "roles/haproxy/templates/frontends.yml.j2"
     written = tmp_path / "frontends.yml"
     play = {
@@ -155,4 +159,6 @@ def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     frontends = yaml.safe_load(written.read_text())
     addresses = {one["name"]: one["servers"][0]["address"] for one in frontends}
-    assert addresses == {"k8s-a": "192.168.1.20", "k8s-b": "10.0.0.21"}
+    assert addresses == {
+        "k8s-a": "192.168.1.20", "k8s-b": "10.0.0.21", "k8s-c": "192.168.1.22"
+    }  # fmt: skip
