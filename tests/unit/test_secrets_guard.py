@@ -333,7 +333,9 @@ def test_rules() -> None:
         ("a: b: c", "r:1: not valid YAML"),
         ("creation_rules:\n- path_regex: '('\n", "r:2: path_regex is no regular expression"),
         ("creation_rules:\n- path_regex: 1\n", "r:2: path_regex is no regular expression"),
-        ("creation_rules:\n- path_regex: '[[:alpha:]]+'\n", "r:2: path_regex has a set in a set"),
+        ("creation_rules:\n- path_regex: '[[:alpha:]]+'\n", "r:2: path_regex has [:alpha:] in"),
+        ("creation_rules:\n- path_regex: '[^[:space:]]'\n", "r:2: path_regex has [:space:] in"),
+        ("creation_rules:\n- path_regex: '[_[:^digit:]]'\n", "r:2: path_regex has [:^digit:] in"),
     ],
 )
 def test_rules_with_mistakes(text: str, says: str) -> None:
