@@ -191,21 +191,27 @@ def test_a_cancelled_job_waits_for_no_lock(proxmox_endpoint: StartEndpoint, tmp_
     assert audited(site)[-1]["error"].endswith("VM is locked (backup)")
 
 
-def test_a_cancelled_job_waits_for_no_answer(
-    proxmox_endpoint: StartEndpoint, tmp_path: Path
-) -> None:
-    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+def leave_unanswered(site: Site, method: str, path: str, *arguments: str) -> str:
+    """Leave a command that waits for the answer to such a request; return what it printed."""
     asked, over = threading.Event(), threading.Event()
 
     def hang() -> None:
         asked.set()
         over.wait(30)
 
-    site.endpoint.set_fault("PUT", r"/config$", meanwhile=hang)
-    process = site.begin("apply", "--yes")
+    site.endpoint.set_fault(method, path, meanwhile=hang)
+    process = site.begin(*arguments)
     assert asked.wait(30)
     out = leave(process)
     over.set()
+    return out
+
+
+def test_a_cancelled_job_waits_for_no_answer(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    out = leave_unanswered(site, "PUT", r"/config$", "apply", "--yes")
     said = "has not answered yet: what was asked may still happen, plan again"
     assert f"{said}; done before: clone" in out.splitlines()[-1]
     assert audited(site)[-1]["error"].endswith(said)
@@ -216,17 +222,7 @@ def test_a_cancelled_look_waits_for_no_answer(
     proxmox_endpoint: StartEndpoint, tmp_path: Path, command: str
 ) -> None:
     site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
-    asked, over = threading.Event(), threading.Event()
-
-    def hang() -> None:
-        asked.set()
-        over.wait(30)
-
-    site.endpoint.set_fault("GET", r"/pending$", meanwhile=hang)
-    process = site.begin(command)
-    assert asked.wait(30)
-    assert leave(process) == ""
-    over.set()
+    assert leave_unanswered(site, "GET", r"/pending$", command) == ""
 
 
 def test_what_was_begun_is_told_apart_from_what_was_not(
