@@ -34,6 +34,7 @@ else:
 if Path(__file__).resolve().parents[2].joinpath("stackyard", "inventory").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from stackyard.definitions.files import read_files
 from stackyard.definitions.load import load_vms
 from stackyard.errors import StackyardError
 from stackyard.inventory import Inventory, build_inventory
@@ -250,20 +251,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             raise AnsibleParserError(f"{path}: there is no option {name}{hint}")
 
     def _desired(self, vms: Path, known_hosts: Path, cache: bool) -> Inventory:
-        """Read the definitions, or take what the cache made of the very same ones.
+        """Make the inventory of the definitions, or take what the cache made of the very same ones.
 
         There may be none where Proxmox is asked for VMs without one.
         """
+        files = read_files(vms)
+        key, of = self.get_cache_key(f"{vms}\0{known_hosts}"), None
+        if self.get_option("cache"):
+            of = digest(files, known_hosts)
+            kept = self._cache.get(key) if cache else None
+            if kept and of and kept.get("digest") == of:
+                return from_json(str(kept["inventory"]))
         others = bool(self.get_option("include_tags") or self.get_option("include_pools"))
-        if not self.get_option("cache"):
-            return build_inventory(load_vms(vms, allow_empty=others), known_hosts)
-        key, of = self.get_cache_key(f"{vms}\0{known_hosts}"), digest(vms, known_hosts)
-        kept = self._cache.get(key) if cache else None
-        if kept and of and kept.get("digest") == of:
-            return from_json(str(kept["inventory"]))
-        made = build_inventory(load_vms(vms, allow_empty=others), known_hosts)
-        # Read again: a file that changed meanwhile must not be kept under its old digest.
-        if of and of == digest(vms, known_hosts):
+        made = build_inventory(load_vms(files, allow_empty=others), known_hosts)
+        if of:
             self._cache[key] = {"digest": of, "inventory": to_json(made)}
         return made
 

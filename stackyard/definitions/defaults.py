@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.model import Source
-from stackyard.definitions.reading import read_mapping, read_text
+from stackyard.definitions.reading import decoded, read_mapping
 from stackyard.definitions.values import Report, check_keys
 from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, read_values, take_values
 
@@ -14,10 +14,13 @@ OF_ONE_VM = ("name", "vmid")
 INHERITABLE = frozenset({"target_node", "memory"})
 
 
-def read_defaults(path: Path) -> tuple[Defaults, list[Problem]]:
-    """Read and check the defaults on their own, so that their mistakes are named once."""
+def read_defaults(path: Path, data: bytes | None) -> tuple[Defaults, list[Problem]]:
+    """Check the defaults on their own, so that their mistakes are named once.
+
+    `data` is what their file holds, None where it could not be read.
+    """
     report = Report(str(path))
-    text = read_text(path, report)
+    text = None if data is None else decoded(data, report)
     document = read_mapping(text, report, NO_DEFAULTS) if text is not None else None
     if document is None:
         return Defaults(1, lost=INHERITABLE), report.problems

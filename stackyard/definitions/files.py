@@ -1,13 +1,37 @@
-"""Which files of a folder are definitions; whatever looks like one and is none is a mistake."""
+"""The files of a folder that are definitions; whatever looks like one and is none is a mistake."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.definitions.document import Problem
+from stackyard.definitions.reading import read_data
+from stackyard.definitions.values import Report
 
 DEFAULTS = "_defaults.yaml"
 ENDINGS = (".yaml", ".yml")
 LOCK = ".#"  # Emacs marks what it has open by a link of this name, which leads nowhere
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A folder's definition files and defaults, each read once, and what kept any from it."""
+
+    folder: Path
+    data: Mapping[Path, bytes | None]  # by name; None: it is there and could not be read
+    problems: tuple[Problem, ...]
+
+
+def read_files(folder: Path) -> Files:
+    """Read the definition files of a folder and the defaults."""
+    paths, problems = list_files(folder)
+    data = {}
+    for path in paths:
+        report = Report(str(path))
+        data[path] = read_data(path, report)
+        problems += report.problems
+    return Files(folder, data, tuple(problems))
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:

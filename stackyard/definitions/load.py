@@ -1,18 +1,21 @@
-"""A folder of definition files in, checked definitions or every mistake of every file out."""
+"""The definition files of a folder in, checked definitions or every mistake of every file out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stackyard.definitions.defaults import read_defaults
 from stackyard.definitions.document import Mapping, Problem
-from stackyard.definitions.files import DEFAULTS, list_files
+from stackyard.definitions.files import DEFAULTS, Files, read_files
 from stackyard.definitions.model import Definition, Source
-from stackyard.definitions.reading import read_mapping, read_text
+from stackyard.definitions.processes import in_parts
+from stackyard.definitions.reading import decoded, read_mapping
 from stackyard.definitions.values import Report, check_keys
 from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, given_attributes, read_values
 from stackyard.errors import StackyardError
 
+LEAST_FILES = 1000  # for a process of its own; with fewer it gains nothing
 NO_DEFINITION = "a definition is a mapping with at least name and target_node"
 
 
@@ -30,24 +33,24 @@ def load_definitions(site: Path) -> tuple[Definition, ...]:
     Raises:
         DefinitionsError: with every mistake of every file.
     """
-    return load_vms(site / "vms")
+    return load_vms(read_files(site / "vms"))
 
 
-def load_vms(folder: Path, *, allow_empty: bool = False) -> tuple[Definition, ...]:
-    """Return the definitions in a folder, by name.
+def load_vms(files: Files, *, allow_empty: bool = False) -> tuple[Definition, ...]:
+    """Return the definitions of a folder, by name.
 
     Raises:
         DefinitionsError: with every mistake of every file, or that there is no definition and
             there must be one.
     """
-    definitions, problems = read_vms(folder, allow_empty=allow_empty)
+    definitions, problems = read_vms(files, allow_empty=allow_empty)
     if problems:
         raise DefinitionsError(problems)
     return definitions
 
 
 def read_vms(
-    folder: Path, *, allow_empty: bool = False
+    files: Files, *, allow_empty: bool = False
 ) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
     """Return what could be read and every mistake, so that later checks can add theirs.
 
@@ -55,24 +58,34 @@ def read_vms(
     has in common with others is a mistake of the same run. A folder without any is a mistake too,
     unless that is allowed.
     """
-    paths, problems = list_files(folder)
-    is_empty = not problems and not any(path.name != DEFAULTS for path in paths)
+    folder, data, problems = files.folder, dict(files.data), list(files.problems)
+    is_empty = not problems and data.keys() <= {folder / DEFAULTS}
     if is_empty and not allow_empty:
         problems.append(Problem(str(folder), 1, "no definition here: each VM is a file NAME.yaml"))
     defaults = Defaults(1)
-    if folder.joinpath(DEFAULTS) in paths:
-        paths.remove(folder / DEFAULTS)
-        defaults, found = read_defaults(folder / DEFAULTS)
+    if folder / DEFAULTS in data:
+        defaults, found = read_defaults(folder / DEFAULTS, data.pop(folder / DEFAULTS))
         problems += found
     definitions = []
-    for path in paths:
+    for some, mistakes in in_parts(partial(_some, defaults), tuple(data.items()), LEAST_FILES):
+        definitions += some
+        problems += mistakes
+    problems += _twice(definitions)
+    return tuple(sorted(definitions, key=lambda vm: vm.name)), tuple(problems)
+
+
+def _some(
+    defaults: Defaults, files: Sequence[tuple[Path, bytes | None]]
+) -> tuple[list[Definition], list[Problem]]:
+    """Return what `read_vms` does of some files."""
+    definitions, problems = [], []
+    for path, data in files:
         report = Report(str(path))
-        definition = _definition(path, defaults, report)
+        definition = _definition(data, defaults, report)
         problems += report.problems
         if definition is not None:
             definitions.append(definition)
-    problems += _twice(definitions)
-    return tuple(sorted(definitions, key=lambda vm: vm.name)), tuple(problems)
+    return definitions, problems
 
 
 def parse_vm(text: str, path: str = "-") -> Definition:
@@ -88,8 +101,8 @@ def parse_vm(text: str, path: str = "-") -> Definition:
     return definition
 
 
-def _definition(path: Path, defaults: Defaults, report: Report) -> Definition | None:
-    text = read_text(path, report)
+def _definition(data: bytes | None, defaults: Defaults, report: Report) -> Definition | None:
+    text = None if data is None else decoded(data, report)
     return None if text is None else _parse(text, defaults, report)
 
 

@@ -11,27 +11,37 @@ LARGEST_BYTES = 1024 * 1024
 USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file
 
 
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file as it is: a pipe would wait for somebody to write."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
 def read_text(path: Path, report: Report) -> str | None:
     """Return the text of a file; None where it has none, which is reported."""
+    data = read_data(path, report)
+    return None if data is None else decoded(data, report)
+
+
+def read_data(path: Path, report: Report) -> bytes | None:
+    """Return what a file holds; None where it cannot be read, which is reported."""
     try:
-        with open(path, "rb", opener=_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        # Without waiting: a pipe would keep us until somebody writes.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 report.add(1, "is not a regular file")
                 return None
-            data = file.read(USUAL_BYTES)
-            if len(data) == USUAL_BYTES:
-                data += file.read(LARGEST_BYTES - USUAL_BYTES + 1)
+            data = os.read(descriptor, USUAL_BYTES)
+            while len(data) <= LARGEST_BYTES and (more := os.read(descriptor, USUAL_BYTES)):
+                data += more
+        finally:
+            os.close(descriptor)
     except OSError as error:
         report.add(1, f"cannot be read: {error.strerror}")
         return None
     if len(data) > LARGEST_BYTES:
         report.add(1, "is larger than 1 MiB")
         return None
+    return data
+
+
+def decoded(data: bytes, report: Report) -> str | None:
+    """Return the text that a file holds; None where it is none, which is reported."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

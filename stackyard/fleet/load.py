@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.definitions.document import Problem
-from stackyard.definitions.files import DEFAULTS
+from stackyard.definitions.files import DEFAULTS, read_files
 from stackyard.definitions.load import DefinitionsError, read_vms
 from stackyard.definitions.model import Definition
 from stackyard.errors import StackyardError
@@ -48,7 +48,7 @@ def load_fleet(site: Path, *, allow_empty: bool = False) -> Fleet:
             there must be one.
     """
     check_site(site)
-    definitions, problems = read_vms(site / "vms", allow_empty=allow_empty)
+    definitions, problems = read_vms(read_files(site / "vms"), allow_empty=allow_empty)
     loaded, mistakes = read_site(site)
     wrong = {problem.path for problem in problems}
     if str(site / "vms" / DEFAULTS) in wrong:  # then so may be what any VM inherits

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stackyard.definitions.files import list_files
+from stackyard.definitions.files import Files
 from stackyard.inventory.model import Group, Host, Inventory
 
 DATE = "__ansible_date"  # no definition has such a key
@@ -18,20 +18,20 @@ PACKAGE = Path(__file__).parents[1]
 SOURCES = ("definitions", "inventory")
 
 
-def digest(folder: Path, known_hosts: Path) -> str | None:
+def digest(files: Files, known_hosts: Path) -> str | None:
     """Return the digest of a folder's definitions; None where something in it cannot be read."""
-    paths, problems = list_files(folder)
-    if problems:
+    if files.problems:
         return None
-    found = hashlib.sha256(f"{folder}\0{known_hosts}\0".encode())
+    found = hashlib.sha256(f"{files.folder}\0{known_hosts}\0".encode())
     sources = sorted(path for room in SOURCES for path in (PACKAGE / room).glob("*.py"))
     try:
-        for path in (*sources, *paths):
-            data = path.read_bytes()
-            found.update(f"{path.name}\0{len(data)}\0".encode())
-            found.update(data)
+        own = {path: path.read_bytes() for path in sources}
     except OSError:
         return None
+    for path, data in (own | dict(files.data)).items():
+        text = data or b""  # without a problem there is none that could not be read
+        found.update(f"{path.name}\0{len(text)}\0".encode())
+        found.update(text)
     return found.hexdigest()
 
 

@@ -19,7 +19,7 @@ from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES
 from stackyard.definitions.disks import size_in_bytes
 from stackyard.definitions.document import DocumentError, Problem, read_document
-from stackyard.definitions.files import DEFAULTS, list_files
+from stackyard.definitions.files import DEFAULTS, list_files, read_files
 from stackyard.definitions.hardware import Ha
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, VM_KEYS
 from stackyard.definitions.load import (
@@ -361,7 +361,7 @@ def test_a_file_that_vanishes_while_being_read(
         (folder / "b.yaml").unlink()
         return found
 
-    monkeypatch.setattr("stackyard.definitions.load.list_files", listed_then_gone)
+    monkeypatch.setattr("stackyard.definitions.files.list_files", listed_then_gone)
     assert mistakes(site) == ["b.yaml:1: cannot be read: No such file or directory"]
 
 
@@ -376,7 +376,7 @@ def test_a_file_that_becomes_a_pipe_while_being_read_keeps_nobody_waiting(
         os.mkfifo(folder / "b.yaml")
         return found
 
-    monkeypatch.setattr("stackyard.definitions.load.list_files", listed_then_replaced)
+    monkeypatch.setattr("stackyard.definitions.files.list_files", listed_then_replaced)
     assert mistakes(site) == ["b.yaml:1: is not a regular file"]
 
 
@@ -547,7 +547,7 @@ def test_any_folder_is_a_fleet_or_mistakes_with_their_places(files: list[bytes])
     with tempfile.TemporaryDirectory() as name:
         for number, data in enumerate(files):
             Path(name, f"{number}.yaml").write_bytes(data)
-        definitions, problems = read_vms(Path(name))
+        definitions, problems = read_vms(read_files(Path(name)))
         assert len(definitions) <= len(files)
         # No file is passed over: each is a definition or has a mistake of its own.
         told = {vm.source.path for vm in definitions} | {problem.path for problem in problems}

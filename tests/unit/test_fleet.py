@@ -169,7 +169,7 @@ def test_a_mistake_across_vms(vms: list[str], says: list[str], tmp_path: Path) -
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (lambda path: path.mkdir(), "is not a regular file"),
         (os.mkfifo, "is not a regular file"),
         (lambda path: path.symlink_to("nowhere"), "cannot be read: No such file or directory"),
         (lambda path: path.symlink_to(path.name), "cannot be read: Too many levels of"),

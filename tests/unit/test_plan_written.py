@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from plan_world import SITE, after
 from test_plan_properties import definitions, worlds
 
+from stackyard.definitions.files import read_files
 from stackyard.definitions.load import load_vms
 from stackyard.definitions.model import Definition
 from stackyard.plan import Observed, ObservedVm, make_plan, render_text
@@ -40,7 +41,7 @@ def test_a_definition_that_was_written_from_a_vm_changes_nothing(
         keys = definition_keys(vm, DEFAULTS).keys
         Path(folder, "vm.yaml").write_text(yaml.safe_dump(keys, sort_keys=False))
         Path(folder, "_defaults.yaml").write_text(yaml.safe_dump(DEFAULTS))
-        (written,) = load_vms(Path(folder))
+        (written,) = load_vms(read_files(Path(folder)))
 
     then = make_plan([written], there, SITE)
     assert then.is_empty, render_text(then)
