@@ -18,10 +18,11 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from stackyard.proxmox.errors import ConnectionFailedError
 from stackyard.proxmox.settings import Settings
-from stackyard.proxmox.unanswered import TIMEOUT_SECONDS, Asked, explain
+from stackyard.proxmox.unanswered import TIMEOUT_SECONDS, Asked, explain, took_too_long
 from stackyard.proxmox.watch import SLOW_SECONDS, Watch, WatchedConnection
 
 KEPT_CONNECTIONS = 64  # an apply has as many threads, which mostly wait between their requests
+FIRST_SECONDS = 10.0  # for a connection to a server that never answered: most likely there is none
 LEAVING_SECONDS = 2.0  # for an answer, once nobody wants to wait any more
 _REDIRECTS = range(300, 400)
 
@@ -102,12 +103,22 @@ class Session:
     def _sent(
         self, asked: Asked, method: str, target: str, body: str | None, headers: Headers
     ) -> urllib3.BaseHTTPResponse:
+        patience = TIMEOUT_SECONDS if asked.was_answered else FIRST_SECONDS
+        timeout = urllib3.Timeout(connect=patience, read=TIMEOUT_SECONDS)
         with self._watch.over() as flight:
             try:
                 answer = self._pool.urlopen(
-                    method, target, body=body, headers=headers, redirect=False, retries=False
+                    method,
+                    target,
+                    body=body,
+                    headers=headers,
+                    redirect=False,
+                    retries=False,
+                    timeout=timeout,
                 )
             except HTTPError as error:
+                if not flight.is_sent and took_too_long(error):
+                    raise asked.unreachable(f"no connection in {patience:.0f} s") from error
                 if not flight.is_late:
                     raise explain(error, asked) from error
         if flight.is_late and self._is_hurried:
@@ -137,12 +148,11 @@ def _pool(settings: Settings) -> _Pool:
             host,
             parts.port,
             maxsize=size,
-            timeout=TIMEOUT_SECONDS,
             cert_reqs="CERT_NONE",
             assert_fingerprint=settings.fingerprint,
         )
     ca = _readable(settings.ca) if settings.ca else None  # None: the system's authorities
-    return _Pool(host, parts.port, maxsize=size, timeout=TIMEOUT_SECONDS, ca_certs=ca)
+    return _Pool(host, parts.port, maxsize=size, ca_certs=ca)
 
 
 def _readable(ca: Path) -> str:

@@ -33,6 +33,11 @@ class Asked:
             what, "try again" if self.was_answered else "check PROXMOX_URL"
         )
 
+    def unreachable(self, reason: str) -> ConnectionFailedError:
+        """Return the error that there is no connection, so that nothing was asked."""
+        any_more = " any more" if self.was_answered else ""
+        return self.failed(f"cannot reach Proxmox at {self.url}{any_more} ({reason})")
+
 
 def was_broken(error: BaseException | None) -> bool:
     """Tell whether there was no connection or it broke, rather than being distrusted or slow."""
@@ -42,6 +47,13 @@ def was_broken(error: BaseException | None) -> bool:
 def was_refused(error: BaseException) -> bool:
     """Tell whether a connection was refused, so that nothing can have been applied."""
     return any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
+
+
+def took_too_long(error: HTTPError) -> bool:
+    """Tell whether something took longer than it may, rather than failing."""
+    # urllib3 counts any failure to connect among those.
+    is_late = isinstance(error, ConnectTimeoutError | ReadTimeoutError)
+    return is_late and not isinstance(error, NewConnectionError)
 
 
 def explain(error: HTTPError, asked: Asked) -> ConnectionFailedError:
@@ -65,11 +77,7 @@ def explain(error: HTTPError, asked: Asked) -> ConnectionFailedError:
             f"the connection to {url} broke before the answer came", "may have happened"
         )
     system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
-    reason = system.strerror if system else type(error).__name__
-    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
-        reason = f"no connection in {TIMEOUT_SECONDS:.0f} s"
-    any_more = " any more" if asked.was_answered else ""
-    return asked.failed(f"cannot reach Proxmox at {url}{any_more} ({reason})")
+    return asked.unreachable(str(system.strerror) if system else type(error).__name__)
 
 
 def _tls_reason(causes: list[BaseException]) -> str:

@@ -23,6 +23,7 @@ class Flight:
 
     begun: float = field(default_factory=time.monotonic)
     sock: socket.socket | None = None
+    is_sent: bool = False  # there is a connection, and the request goes over it
     is_late: bool = False  # its time is over, and its connection was broken for that
 
 
@@ -34,7 +35,13 @@ _OWN = _Own()
 
 
 class WatchedConnection(HTTPSConnection):
-    """Tells its thread's flight which socket it waits at."""
+    """Tells its thread's flight how far it is, and which socket it waits at."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send the request, as urllib3 does."""
+        if _OWN.flight is not None:
+            _OWN.flight.is_sent = True
+        super().request(*args, **kwargs)
 
     def getresponse(self) -> Any:
         """Wait for the answer, as urllib3 does."""

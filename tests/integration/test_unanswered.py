@@ -1,10 +1,11 @@
 """Servers that go away, hang, drip, or are none of Proxmox: what is said, and when it ends."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -119,6 +120,41 @@ def test_a_read_that_nobody_ever_answered_leads_to_the_address(server: Server) -
         client.get("/nodes")
     assert said == [f"{server.url} did not answer in 1 s: check PROXMOX_URL"]
     assert server.told == [f"{server.url} has not answered for 0 s; waiting for up to 1 s"]
+
+
+@contextmanager
+def no_handshake() -> Iterator[int]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@contextmanager
+def no_room() -> Iterator[int]:
+    """A server whose queue is full, so that nothing comes back, as from an address of nobody."""
+    with socket.socket() as listening, ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", [no_handshake, no_room])
+def test_whoever_never_answered_is_not_waited_for_as_long(
+    server: Server, kind: Callable[[], AbstractContextManager[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "FIRST_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "TIMEOUT_SECONDS", 600.0)
+    with kind() as port:
+        server.url = f"https://127.0.0.1:{port}"
+        with server.client() as client, refused() as said:
+            client.put("/nodes/node02/qemu/110/config", onboot=True)
+    assert said == [
+        f"cannot reach Proxmox at {server.url} (no connection in 0 s): check PROXMOX_URL"
+    ]
 
 
 def test_a_login_may_not_happen_later_either(server: Server) -> None:
