@@ -38,7 +38,7 @@ def in_parts(
         for answer, part in zip(answers, others, strict=True):
             try:
                 made.append(answer.recv())
-            except EOFError:
+            except (EOFError, OSError):  # nothing came, or not all of it
                 made.append(work(part))
         return made
 

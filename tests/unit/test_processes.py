@@ -5,6 +5,7 @@ import select
 import signal
 import time
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,17 @@ def failed(numbers: Sequence[int]) -> list[int]:
     return doubled(numbers)
 
 
-@pytest.mark.parametrize("work", [killed, unsent, failed])
+def torn(numbers: Sequence[int]) -> list[int]:
+    def half(connection: Connection, data: bytes) -> None:
+        os.write(connection.fileno(), data[: len(data) // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if os.getpid() != HERE:
+        pytest.MonkeyPatch().setattr(Connection, "_send", half)
+    return doubled(numbers)
+
+
+@pytest.mark.parametrize("work", [killed, unsent, failed, torn])
 def test_what_a_process_does_not_deliver_is_made_here(
     work: object, capfd: pytest.CaptureFixture[str]
 ) -> None:
