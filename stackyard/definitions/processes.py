@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 MOST_PROCESSES = 4  # to take what they send is the work of this one alone
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -73,7 +73,7 @@ def _child(work: Callable[[Any], Any], part: Any) -> Iterator["Connection[Any, A
             yield receiving
         finally:
             if process.pid:
-                process.terminate()
+                process.kill()
                 process.join()
 
 
@@ -85,7 +85,8 @@ def _send(
 ) -> None:
     receiving.close()  # open here, it would be waited for if nobody else is left
     for number in STOPPING:
-        signal.signal(number, signal.SIG_DFL)
+        if callable(signal.getsignal(number)):  # what is ignored (nohup) stays ignored
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     with suppress(Exception):  # who asked does it again, and tells what is wrong
         sending.send(work(part))

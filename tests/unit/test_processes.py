@@ -4,7 +4,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -119,6 +119,38 @@ def test_who_is_interrupted_waits_for_no_process(stop: type[BaseException]) -> N
     with pytest.raises(stop):
         in_parts(slow, NUMBERS, 1)
     assert no_child_is_left()
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    before = signal.getsignal(request.param)
+    yield request.param
+    signal.signal(request.param, before)
+
+
+def test_a_process_takes_none_of_our_ways_to_end(
+    number: signal.Signals, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def signalled(numbers: Sequence[int]) -> list[int]:
+        if os.getpid() != HERE:
+            os.kill(os.getpid(), number)
+        return doubled(numbers)
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(number, leave)
+    assert in_parts(signalled, NUMBERS, 1) == in_parts(doubled, NUMBERS, 1)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_ignores_what_we_ignore(number: signal.Signals) -> None:
+    def signalled(_: Sequence[int]) -> int:
+        os.kill(os.getpid(), number)
+        return os.getpid()
+
+    signal.signal(number, signal.SIG_IGN)
+    assert len(set(in_parts(signalled, NUMBERS, 1))) == 3
 
 
 def test_processes_end_where_who_asked_is_killed() -> None:
