@@ -400,8 +400,11 @@ def _made_to_stay():
     """Keep Python from looking for garbage among the hosts, now and later: they stay to the end.
 
     That is a twentieth of the time that ten thousand take; and Ansible's workers, which are forked,
-    go on sharing their memory.
+    go on sharing their memory. Those that a refresh gave up would stay too, so they go first.
     """
+    if gc.get_freeze_count():
+        gc.unfreeze()
+        gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -261,3 +262,23 @@ def test_dates_are_variables_too(site: Path) -> None:
     assert [first[name] for name in ("month", "hour", "offset")] == [11, 10, 0]
     assert [second[name] for name in ("month", "hour", "offset")] == [12, 10, 0]
     assert first["day"] == "2026-11-23"
+
+
+REFRESHED = """
+import gc, sys, weakref
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+
+inventory = InventoryManager(loader=DataLoader(), sources=[sys.argv[1]])
+first = weakref.ref(inventory.get_host("a"))
+inventory.refresh_inventory()
+gc.collect()
+print(first(), inventory.get_host("a"))
+"""
+
+
+def test_a_refresh_leaves_no_former_inventory_in_memory(site: Path) -> None:
+    source = site / "inventory" / "vms.yml"
+    source.write_text("plugin: vms\n")
+    command = [sys.executable, "-c", REFRESHED, str(source)]
+    assert subprocess.check_output(command, cwd=ROOT, text=True) == "None a\n"
