@@ -61,15 +61,14 @@ def _child(work: Callable[[Any], Any], part: Any) -> Iterator["Connection[Any, A
     receiving, sending = ends = context.Pipe(duplex=False)
     process = context.Process(target=_send, args=(work, part, *ends), daemon=True)
     with receiving:
-        # They wait until the child has none of our ways to take them.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
-            with suppress(OSError):  # no process to be had: nothing will come
-                process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            sending.close()
-        try:
+            # They wait until the child has none of our ways to take them.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+            try:
+                with sending, suppress(OSError):  # no process to be had: nothing will come
+                    process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)  # raises what waited
             yield receiving
         finally:
             if process.pid:

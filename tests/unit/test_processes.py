@@ -121,6 +121,20 @@ def test_who_is_interrupted_waits_for_no_process(stop: type[BaseException]) -> N
     assert no_child_is_left()
 
 
+def test_who_is_interrupted_while_a_process_begins_leaves_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return fork()
+
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        in_parts(doubled, NUMBERS, 1)
+    assert no_child_is_left()
+
+
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
     before = signal.getsignal(request.param)
