@@ -56,19 +56,29 @@ def read_bytes(path: Path) -> bytes | None:
         raise StoreError(f"{path} cannot be read: {reason(error)}") from None
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path, through_links: bool = False) -> list[Path]:
     """Return every file below a folder in order, also links that lead nowhere.
+
+    Folders that are links are left out, unless asked for; each folder is looked into once.
 
     Raises:
         StoreError: a folder there cannot be read: what is in it would count as absent.
     """
+    seen: set[Path] = set()
+    found: list[Path] = []
 
     def refuse(error: OSError) -> NoReturn:
         raise StoreError(f"{error.filename} cannot be read: {reason(error)}") from None
 
-    return sorted(
-        Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names
-    )
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=through_links):
+        real = Path(place).resolve()
+        if real in seen:  # links may lead round in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        found += [Path(place, name) for name in names]
+    return sorted(found)
 
 
 def decoded(name: str, content: bytes) -> str:

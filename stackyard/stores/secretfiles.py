@@ -20,7 +20,7 @@ def find_files(site: Path) -> tuple[Path, ...]:
     """Return a site's secret files in order.
 
     Raises:
-        SecretsError: there is none, or one ends in .YAML.
+        SecretsError: there is none, one ends in .YAML, or a link leads nowhere.
         StoreError: a folder cannot be read.
     """
     found = _found(site)
@@ -101,12 +101,14 @@ def _found(site: Path) -> tuple[Path, ...]:
     # Who reads a link that leads nowhere is told so; left out, its secrets would be pruned.
     found = tuple(
         path
-        for path in (files_below(folder) if folder.exists() else ())
-        if path.suffix.lower() in SUFFIXES
+        for path in (files_below(folder, through_links=True) if folder.exists() else ())
+        if (path.suffix.lower() in SUFFIXES or not path.exists())
         and (path.is_file() or path.is_symlink())
         and not path.name.startswith(".")
     )
     for path in found:
+        if path.suffix.lower() not in SUFFIXES:
+            raise SecretsError(f"{path} leads nowhere: secrets may be behind it")
         if path.suffix not in SUFFIXES:  # to SOPS another kind of file
             raise SecretsError(f"{path} ends in {path.suffix}: write {path.suffix.lower()}")
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from stackyard.secrets.errors import SecretsError
 from stackyard.stores import Conflict, StoreError, Versioned, open_store, update
 from stackyard.stores.file import FileStore
 from stackyard.stores.guard import guard
@@ -101,6 +102,23 @@ def test_a_folder_that_cannot_be_read_is_not_empty(
     for read in (find_files, lambda site: guard([site])):
         with pytest.raises(StoreError, match="closed cannot be read: Permission denied"):
             read(tmp_path)
+
+
+def test_secrets_in_a_linked_folder_are_found(tmp_path: Path) -> None:
+    shared = tmp_path / "shared" / "deeper"
+    shared.mkdir(parents=True)
+    (shared / "a.yaml").touch()
+    (shared / "round").symlink_to(tmp_path / "shared")
+    secrets = tmp_path / "site" / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "b.yaml").touch()
+    (secrets / "shared").symlink_to("../../shared")
+    expected = secrets / "b.yaml", secrets / "shared" / "deeper" / "a.yaml"
+    assert find_files(tmp_path / "site") == expected
+    (secrets / "shared").unlink()
+    (secrets / "shared").symlink_to("../../gone")
+    with pytest.raises(SecretsError, match="secrets/shared leads nowhere"):
+        find_files(tmp_path / "site")
 
 
 def test_a_rival_in_a_file_is_a_conflict(tmp_path: Path) -> None:
