@@ -71,15 +71,18 @@ def merge_all(
     the replaced context used goes with it.
 
     Raises:
-        KubeconfigError: an incoming document has no clear context or a dangling one, a name is
-            empty, or it belongs to another server and `force` is not given.
+        KubeconfigError: an incoming document has no clear context or a dangling one, or a name is
+            empty; without `force` also where a name belongs to another server, or two of the
+            incoming ones have it and differ.
     """
     merged = existing or EMPTY
     tables = Tables(merged)
+    brought: dict[tuple[str, str], Entry] = {}
     for one in incoming:
         renamed = _renamed(one)
         if not force:
             tables.refuse_another(renamed)
+            _refuse_rivals(renamed, brought)
         tables.put(renamed)
     made = {**merged, **tables.lists()}
     if made["contexts"] and not entries(merged, "contexts") and not merged.get("current-context"):
@@ -164,6 +167,16 @@ def _parts(document: Kubeconfig) -> dict[str, Entry]:
             raise KubeconfigError(f"the context {found['name']} {dangling(kind, name)}")
         parts[kind] = entry
     return {**parts, "contexts": found}
+
+
+def _refuse_rivals(parts: dict[str, Entry], brought: dict[tuple[str, str], Entry]) -> None:
+    """Refuse a name that an earlier one of the same merge has for something else."""
+    for kind, entry in parts.items():
+        if brought.setdefault((kind, entry["name"]), entry) != entry:
+            raise KubeconfigError(
+                f"two of the kubeconfigs have a {KINDS[kind]} {entry['name']}, and not the same"
+                " one: merge each alone under a name of its own (--context)"
+            )
 
 
 def _renamed(incoming: Incoming) -> dict[str, Entry]:

@@ -97,6 +97,18 @@ def test_a_batch_is_one_after_the_other_and_idempotent(
     assert parse(dump(merged)) == merged
 
 
+@pytest.mark.parametrize("kind", ["contexts", "clusters", "users"])
+def test_none_of_a_batch_takes_the_place_of_another(kind: str) -> None:
+    # Every K3s server calls itself so.
+    one, other = (cluster("k3s", "https://127.0.0.1:6443") for _ in range(2))
+    merge_all(None, [*every_context(one, None), *every_context(other, None)])
+    other[kind][0]["x-differs"] = True
+    incoming = [*every_context(one, None), *every_context(other, None)]
+    with pytest.raises(KubeconfigError, match="two of the kubeconfigs have"):
+        merge_all(None, incoming)
+    assert merge_all(None, incoming, force=True)[kind] == other[kind]
+
+
 @given(kubeconfigs(), NAMES, NAMES)
 def test_what_was_added_can_be_removed(existing: Kubeconfig, context: str, name: str) -> None:
     new = Names(f"new-{context}", f"new-{name}")
