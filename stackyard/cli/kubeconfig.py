@@ -59,7 +59,8 @@ def show(
     from stackyard.stores.kubeconfigs import read_clusters
 
     document = read_clusters(opened(store))
-    text = dump(select(document, context) if context or minify else document)
+    is_one = minify or context is not None  # a script's empty variable does not mean all
+    text = dump(select(document, context) if is_one else document)
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -143,6 +143,9 @@ def test_use_show_and_export(command: Command) -> None:
     Path("shown").chmod(0o644)
     assert command("show", "--output", "shown").code == 0
     assert (stored("shown"), Path("shown").stat().st_mode & 0o777) == (stored(), 0o600)
+    nothing = command("show", "--context", "")
+    assert (nothing.code, nothing.stdout) == (1, "")
+    assert nothing.stderr == "error: there is no context : there is a, b\n"
     unknown = command("use", "c")
     assert (unknown.code, unknown.stderr) == (1, "error: there is no context c: there is a, b\n")
     mine = cluster("mine", "10.9.9.9")
