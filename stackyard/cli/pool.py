@@ -156,7 +156,7 @@ def _open(
     known = ", ".join(loaded.pools)
     if name is None and len(loaded.pools) != 1:
         raise PoolError(f"which pool? Give --pool; {loaded.path} has {known}")
-    pool = loaded.pools.get(name or next(iter(loaded.pools)))
+    pool = loaded.pools.get(next(iter(loaded.pools)) if name is None else name)
     if pool is None:
         raise PoolError(f"there is no pool {name}: {loaded.path} has {known}")
     # From wherever it is called, a pool has one place.

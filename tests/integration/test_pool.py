@@ -234,6 +234,7 @@ def test_a_site_without_pools(vault: Vault, tmp_path: Path) -> None:
     [
         (["allocate", "x"], 1, "which pool? Give --pool; inventory/site.yml has twenty, old"),
         (["allocate", "x", "--pool", "y"], 1, "there is no pool y"),
+        (["allocate", "x", "--pool", ""], 1, "there is no pool : inventory/site.yml has twenty"),
         (["allocate", "a b", "--pool", "old"], 1, "'a b' is no cluster's name"),
         (["allocate", "x", "--pool", "old", "--ttl", "1w"], 64, "'1w' is no time as 45m, 24h"),
         (["list", "--pool", "old", "--store", "sqlite:x"], 1, "sqlite:x is no store"),
