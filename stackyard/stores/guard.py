@@ -1,7 +1,7 @@
 """Files on their way into Git: which must be encrypted, and whether each one is."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stackyard.definitions.document import Problem
@@ -42,17 +42,28 @@ def has_rules(path: Path) -> bool:
     Raises:
         StoreError, SecretsError: see `guard`.
     """
-    return any(_sources(path.resolve().parent))
+    try:
+        return any(_sources(path.resolve().parent))
+    except (OSError, RuntimeError):  # it cannot be read, which rules do not change
+        return True
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
+        if _is(path.is_dir, unknown=False):
             for one in files_below(path):
-                if one.is_file() and ".git" not in one.parts:
+                if _is(one.is_file, unknown=True) and ".git" not in one.parts:
                     yield one
         else:
             yield path
+
+
+def _is(kind: Callable[[], bool], unknown: bool) -> bool:
+    """Tell a path's kind; of one that may not be looked at, reading it will say why."""
+    try:
+        return kind()
+    except OSError:
+        return unknown
 
 
 def _check(path: Path, known: dict[Path, Sources]) -> Iterator[Problem]:

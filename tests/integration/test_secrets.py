@@ -159,6 +159,22 @@ def test_the_guard_as_a_command(sops: Sops) -> None:
     assert both[-1] == "error: 2 files refused"
 
 
+def test_the_guard_goes_on_after_a_path_that_cannot_be_looked_at(sops: Sops) -> None:
+    (sops.folder / "id").write_text("-----BEGIN OPENSSH PRIVATE " + "KEY-----\n")
+    (sops.folder / "loop").symlink_to("loop")
+    long = "x" * 300
+    done = run(sops, "guard", "loop", long, "id")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        1,
+        [
+            "loop:1: cannot be read: Too many levels of symbolic links",
+            f"{long}:1: cannot be read: File name too long",
+            "id:1: has a private key in clear",
+            "error: 3 files refused",
+        ],
+    )
+
+
 def test_the_guard_says_that_there_are_no_rules(sops: Sops) -> None:
     (sops.folder / "web.yaml").write_text("name: web\n")
     assert "no .sops.yaml" not in run(sops, "guard", "web.yaml").stderr
