@@ -6,6 +6,7 @@ X.509 itself is left to `cryptography`.
 import base64
 import binascii
 import datetime as dt
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -90,7 +91,7 @@ def _chain(field: str, value: Any) -> Chain:
 @lru_cache(maxsize=4096)
 def _certificates(field: str, value: str) -> Chain:
     try:
-        return tuple(x509.load_pem_x509_certificates(base64.b64decode(value, validate=True)))
+        return tuple(x509.load_pem_x509_certificates(_decoded(value)))
     except FORMATS:
         raise CertificateError(f"its {field} is not a certificate in base64") from None
 
@@ -99,8 +100,12 @@ def _key(value: Any) -> PublicKeyTypes | None:
     if value is None or value == "":
         return None
     try:
-        pem = base64.b64decode(str(value), validate=True)
-        key = load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
+        key = load_pem_private_key(_decoded(str(value)), None, unsafe_skip_rsa_key_validation=True)
     except FORMATS:
         raise CertificateError(f"its {KEY} is not an unencrypted key in base64") from None
     return key.public_key()
+
+
+def _decoded(value: str) -> bytes:
+    """Decode base64 as kubectl does: line ends may be anywhere in it, and nothing else."""
+    return base64.b64decode(re.sub(r"[\r\n]", "", value), validate=True)

@@ -43,6 +43,17 @@ def test_a_cluster_that_is_well(ca: Pair) -> None:
     assert days_left(document({}, {"token": "x"}), "a", NOW) is None
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_base64_in_lines_is_read_as_kubectl_does(ca: Pair, end: str) -> None:
+    def wrapped(data: str) -> str:
+        return "".join(data[at : at + 76] + end for at in range(0, len(data), 76))
+
+    user = {name: wrapped(data) for name, data in credentials(pair("admin", ca)).items()}
+    well = document({"certificate-authority-data": wrapped(ca.data)}, user)
+    assert found(well) == []
+    assert days_left(well, "a", NOW) == 100
+
+
 def test_the_ca_of_an_earlier_life_does_not_match(ca: Pair) -> None:
     client = pair("admin", pair("kubernetes"))
     assert found(document({"certificate-authority-data": ca.data}, credentials(client))) == [
