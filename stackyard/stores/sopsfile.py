@@ -67,7 +67,7 @@ def change(
         place = f"/proc/self/fd/{handle}"
         for one in changes:
             if one.value is None:
-                command = ["unset", *TYPES, place, one.index]
+                command = ["unset", "--idempotent", *TYPES, place, one.index]
             else:
                 command = ["set", "--value-stdin", *TYPES, place, one.index]
             _sops(path, command, environ, (one.value or "").encode(), handle)

@@ -108,6 +108,16 @@ def test_a_whole_file(sops: Sops) -> None:
             store.write(wrong, store.read().version)
 
 
+def test_what_somebody_else_removed_too_is_written_all_the_same(sops: Sops) -> None:
+    store = SopsFile(file(sops), sops.environ)
+    before = "a: {b: one, c: two}\nd: {e: 1}\nf: 1\n"
+    update(store, lambda _: before)
+    mine = store.differences(before, "a: {c: mine}\nd: {g: 2}\n")
+    update(store, lambda _: "a: {c: two}\nf: 1\n")
+    store.change(mine, store.read().version)
+    assert in_clear(sops) == {"a": {"c": "mine"}, "d": {"g": 2}}
+
+
 GROUPS = """\
 creation_rules:
   - path_regex: \\.yaml$
