@@ -5,6 +5,7 @@ what is written is quoted unless it is sure to be a text for both.
 """
 
 import json
+import math
 import re
 from typing import Any, ClassVar
 
@@ -54,8 +55,13 @@ class Loader(nesting.Loader):  # type: ignore[misc, valid-type] # with or withou
         if kind is yaml.ScalarNode and value and value[0] not in self.yaml_implicit_resolvers:
             return TEXT
         tag = super().resolve(kind, value, implicit)
-        # 12:30 is the number 750 for PyYAML, and 2024-01-01 a date.
-        return TEXT if tag in ONLY_PYYAMLS or (tag in NUMBERS and ":" in value) else tag
+        # 12:30 is the number 750 for PyYAML, 2024-01-01 a date, and 3e999 infinite.
+        is_text = tag in ONLY_PYYAMLS or (tag in NUMBERS and ":" in value)
+        return TEXT if is_text or (tag == FLOAT and _is_huge(value)) else tag
+
+
+def _is_huge(value: str) -> bool:
+    return value[-1].isdigit() and math.isinf(float(value.replace("_", "")))
 
 
 Dumper = _as_kubectl(type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {}))
