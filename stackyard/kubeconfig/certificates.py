@@ -3,10 +3,7 @@
 X.509 itself is left to `cryptography`.
 """
 
-import base64
-import binascii
 import datetime as dt
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from stackyard.kubeconfig.document import Entry, content
+from stackyard.kubeconfig.shape import decode
 
 CA, CERTIFICATE, KEY = "certificate-authority-data", "client-certificate-data", "client-key-data"
-FORMATS = (TypeError, ValueError, UnsupportedAlgorithm, binascii.Error)
+FORMATS = (TypeError, ValueError, UnsupportedAlgorithm)
 Chain = tuple[x509.Certificate, ...]
 
 
@@ -91,7 +89,7 @@ def _chain(field: str, value: Any) -> Chain:
 @lru_cache(maxsize=4096)
 def _certificates(field: str, value: str) -> Chain:
     try:
-        return tuple(x509.load_pem_x509_certificates(_decoded(value)))
+        return tuple(x509.load_pem_x509_certificates(decode(value)))
     except FORMATS:
         raise CertificateError(f"its {field} is not a certificate in base64") from None
 
@@ -100,12 +98,7 @@ def _key(value: Any) -> PublicKeyTypes | None:
     if value is None or value == "":
         return None
     try:
-        key = load_pem_private_key(_decoded(str(value)), None, unsafe_skip_rsa_key_validation=True)
+        key = load_pem_private_key(decode(str(value)), None, unsafe_skip_rsa_key_validation=True)
     except FORMATS:
         raise CertificateError(f"its {KEY} is not an unencrypted key in base64") from None
     return key.public_key()
-
-
-def _decoded(value: str) -> bytes:
-    """Decode base64 as kubectl does: line ends may be anywhere in it, and nothing else."""
-    return base64.b64decode(re.sub(r"[\r\n]", "", value), validate=True)

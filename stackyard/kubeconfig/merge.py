@@ -19,6 +19,7 @@ from stackyard.kubeconfig.document import (
     names,
 )
 from stackyard.kubeconfig.server import check_server, rewrite_server
+from stackyard.kubeconfig.shape import check_shape
 from stackyard.kubeconfig.tables import Tables
 
 EMPTY: Kubeconfig = {"apiVersion": "v1", "kind": "Config", "preferences": {}}
@@ -71,9 +72,9 @@ def merge_all(
     the replaced context used goes with it.
 
     Raises:
-        KubeconfigError: an incoming document has no clear context or a dangling one, or a name is
-            empty; without `force` also where a name belongs to another server, or two of the
-            incoming ones have it and differ.
+        KubeconfigError: an incoming document has no clear context or a dangling one, a name is
+            empty, or kubectl could not read what is merged; without `force` also where a name
+            belongs to another server, or two of the incoming ones have it and differ.
     """
     merged = existing or EMPTY
     tables = Tables(merged)
@@ -181,6 +182,8 @@ def _refuse_rivals(parts: dict[str, Entry], brought: dict[tuple[str, str], Entry
 
 def _renamed(incoming: Incoming) -> dict[str, Entry]:
     parts = _parts(incoming.document)
+    for kind, entry in parts.items():
+        check_shape(kind, entry)
     called = incoming.called or Names(
         parts["contexts"]["name"], parts["clusters"]["name"], parts["users"]["name"]
     )

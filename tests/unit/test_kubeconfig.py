@@ -66,8 +66,8 @@ def test_others_and_unknown_fields_stay() -> None:
 
 def test_new_credentials_replace_the_old_ones_in_their_place() -> None:
     both = merge(merge(None, k3s(), Names("a", "a")), k3s("10.0.0.2"), Names("b", "b"))
-    again = merge(both, k3s(secret="new"), Names("a", "a"))
-    assert again["users"][0] == {"name": "a", "user": {"client-key-data": "new"}}
+    again = merge(both, k3s(secret="bmV3"), Names("a", "a"))
+    assert again["users"][0] == {"name": "a", "user": {"client-key-data": "bmV3"}}
     assert again["users"][1:] == both["users"][1:]
 
 
