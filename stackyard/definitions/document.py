@@ -1,6 +1,7 @@
 """YAML text to plain values that still know their lines. Knows nothing of virtual machines."""
 
 import operator
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -17,11 +18,13 @@ TEXTS = {TEXT, MERGE, "tag:yaml.org,2002:value"}
 BINARY = "tag:yaml.org,2002:binary"
 MAPPING = "tag:yaml.org,2002:map"
 SEQUENCE = "tag:yaml.org,2002:seq"
+INT = "tag:yaml.org,2002:int"
 # What PyYAML's constructors let through when a tag is forced upon another value (`!!timestamp x`).
 NO_SUCH_VALUE = (ValueError, LookupError, AttributeError, TypeError, OverflowError)
 RESOLVER: Any = yaml.resolver.Resolver()
 LONGEST_KEPT = 64  # characters of a scalar whose kind is remembered
 LONGEST_NUMBER = 64  # characters
+BASED_NUMBER = re.compile(r"[-+]?0[xob]_*[0-9a-fA-F][0-9a-fA-F_]*")
 # What a document may hold once its aliases are followed: nine short lines can ask for billions.
 MOST_VALUES = 100_000
 
@@ -106,13 +109,28 @@ def _line(mark: yaml.Mark | None) -> int:
 def _resolve(kind: type, value: str | None, implicit: Any) -> str:
     """Return a node's tag as PyYAML does; it depends on the text alone, and texts recur."""
     if value is not None and len(value) > LONGEST_KEPT:
-        return str(RESOLVER.resolve(kind, value, implicit))
+        return _tag(kind, value, implicit)
     return _resolved(kind, value, implicit)
 
 
 @lru_cache(maxsize=16384)
 def _resolved(kind: type, value: str | None, implicit: Any) -> str:
-    return str(RESOLVER.resolve(kind, value, implicit))
+    return _tag(kind, value, implicit)
+
+
+def _tag(kind: type, value: str | None, implicit: Any) -> str:
+    tag = str(RESOLVER.resolve(kind, value, implicit))
+    return TEXT if tag == INT and value and is_long_text(value) else tag
+
+
+def is_long_text(number: str) -> bool:
+    """Tell whether Go takes a number as 0x… for a text, since 64 bits do not hold it.
+
+    Go's YAML library writes what SOPS decrypts, and reads kubeconfigs; it puts no quotes around it.
+    """
+    if not BASED_NUMBER.fullmatch(number):
+        return False
+    return not -(2**63) <= int(number.replace("_", ""), 0) < 2**64
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from stackyard.definitions import nesting
-from stackyard.definitions.document import NO_SUCH_VALUE
+from stackyard.definitions.document import NO_SUCH_VALUE, is_long_text
 from stackyard.definitions.nesting import NestingError, check_nesting
 
 TEXT, MAPPING, LIST, MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("str", "map", "seq", "merge"))
@@ -57,11 +57,13 @@ class Loader(nesting.Loader):  # type: ignore[misc, valid-type] # with or withou
         tag = super().resolve(kind, value, implicit)
         # 12:30 is the number 750 for PyYAML, 2024-01-01 a date, and 3e999 infinite.
         is_text = tag in ONLY_PYYAMLS or (tag in NUMBERS and ":" in value)
-        return TEXT if is_text or (tag == FLOAT and _is_huge(value)) else tag
+        return TEXT if is_text or (tag in NUMBERS and _is_huge(tag, value)) else tag
 
 
-def _is_huge(value: str) -> bool:
-    return value[-1].isdigit() and math.isinf(float(value.replace("_", "")))
+def _is_huge(tag: str, number: str) -> bool:
+    if tag == INT:
+        return is_long_text(number)
+    return number[-1].isdigit() and math.isinf(float(number.replace("_", "")))
 
 
 Dumper = _as_kubectl(type("Dumper", (getattr(yaml, "CSafeDumper", yaml.SafeDumper),), {}))

@@ -430,7 +430,8 @@ def test_what_a_killed_edit_left_is_swept(sops: Sops) -> None:
 TRICKY = [
     "1e3", "8e12345", "0o7", "0123", "yes", "n", "12:30", "1_000", "2020-01-01", "~", "null",
     ".inf", "1.10", "9" * 20, "- a", "a: b", "# c", "'q\"", "two\nlines", "ends\n\n", " space ",
-    "{{ x }}", "é😀", "=", "<<",
+    "{{ x }}", "é😀", "=", "<<", "0x4c0883a69102937d6231471b5dbb6204", "0xffffffffffffffff",
+    f"0x{'4c08' * 16}", f"0b{'1' * 65}", f"-0x{'f' * 20}", f"0o{'7' * 30}",
 ]  # fmt: skip
 
 
