@@ -41,15 +41,14 @@ def copy_in_memory(text: str, name: str) -> Iterator[Copy]:
     Ctrl-C is the editor's alone meanwhile: it must not take its work away.
 
     Raises:
-        SecretsError: no folder here is in memory.
+        SecretsError: no folder here is in memory, or there is no room in it.
     """
     before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     before |= {number: signal.signal(number, _stay) for number in (signal.SIGINT, signal.SIGQUIT)}
     try:
         with _locked_folder(_memory()) as (folder, lock):
             copy = folder / name
-            copy.touch(mode=0o600)
-            copy.write_text(text, encoding="utf-8")
+            _fill(copy, text)
             yield Copy(copy, lock)
     finally:
         for number, handler in before.items():
@@ -77,6 +76,16 @@ def edited(copy: Copy) -> str:
         return copy.path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise SecretsError(f"{editor} left no text in UTF-8: nothing is written") from None
+
+
+def _fill(copy: Path, text: str) -> None:
+    from stackyard.secrets.errors import SecretsError
+
+    try:
+        copy.touch(mode=0o600)
+        copy.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SecretsError(f"the copy to edit cannot be written: {error.strerror}") from None
 
 
 @contextmanager

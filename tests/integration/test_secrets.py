@@ -278,6 +278,21 @@ def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
     assert in_clear(sops) == []
 
 
+def test_an_edit_without_room_for_its_copy_is_one_sentence(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    script = f"ulimit -f 0; exec {sys.executable} -m stackyard.cli.main secrets edit {GRAFANA}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", script],
+        cwd=sops.folder,
+        env=os.environ | sops.environ | {"EDITOR": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    says = "error: the copy to edit cannot be written: File too large\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", says)
+
+
 # Takes the terminal, changes the text, and waits to be ended; the second time it just ends.
 INTERRUPTED = """\
 [ -e seen ] && exit
