@@ -10,7 +10,7 @@ import typer
 from stackyard.cli.options import HERE, Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from stackyard.secrets.tree import Entry
 
@@ -58,9 +58,10 @@ def external(
     typer.echo(yaml.safe_dump_all(documents, sort_keys=False, explicit_start=True), nl=False)
 
 
-def _chosen(entries: "Iterable[Entry]", names: "Iterable[str]") -> "list[Entry]":
+def _chosen(entries: "Sequence[Entry]", names: "Iterable[str]") -> "list[Entry]":
     from stackyard.secrets.errors import SecretsError
     from stackyard.stores.open import KUBECONFIGS
+    from stackyard.stores.secretfiles import find_synced
 
     by_name: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -71,11 +72,9 @@ def _chosen(entries: "Iterable[Entry]", names: "Iterable[str]") -> "list[Entry]"
     if names:
         return [entry for name in dict.fromkeys(names) for entry in by_name[name]]
     # The key to all clusters goes nowhere unless it is asked for.
+    kept = {KUBECONFIGS, *(f"vault:{place}" for place in find_synced(entries))}
     return [
-        entry
-        for found in by_name.values()
-        for entry in found
-        if f"vault:{entry.place}" != KUBECONFIGS
+        entry for found in by_name.values() for entry in found if f"vault:{entry.place}" not in kept
     ]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stackyard.secrets.tree import Entry
 
 CHANGES = 2
+KEPT = "kubeconfig sync"
 
 
 def sync(
@@ -28,13 +29,14 @@ def sync(
 ) -> None:
     """Print what differs in Vault from the files, and write just that."""
     from stackyard.secrets import sync as secrets
-    from stackyard.stores.secretfiles import decrypt_entries, find_files
+    from stackyard.stores.secretfiles import decrypt_entries, find_files, find_synced
     from stackyard.stores.secrets import carry_out, list_beside, observe
     from stackyard.stores.vaultsettings import VaultSettings
 
     files = find_files(site)
     writers = _writers(site)
     entries = decrypt_entries(files, os.environ)
+    writers |= {str(place): KEPT for place in find_synced(entries)}
     for file in sorted({str(file) for file in files} - {entry.file for entry in entries}):
         typer.echo(f"{file}: has no secret below `vault`, left out", err=True)
     wanted = secrets.desired(_ours(entries, writers))
@@ -85,9 +87,7 @@ def _writers(site: Path) -> dict[str, str]:
     from stackyard.stores.open import KUBECONFIGS
 
     pools = (pool.store for pool in load_site(site).pools.values())
-    return {_secret(store): "pool" for store in (STORE, *pools)} | {
-        _secret(KUBECONFIGS): "kubeconfig sync"
-    }
+    return {_secret(store): "pool" for store in (STORE, *pools)} | {_secret(KUBECONFIGS): KEPT}
 
 
 def _secret(store: str) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from stackyard.definitions.document import read_document
 from stackyard.errors import StackyardError
 from stackyard.secrets.errors import SecretsError
-from stackyard.secrets.tree import Entry, read_entries
+from stackyard.secrets.tree import Entry, Place, read_entries
 from stackyard.stores.file import files_below
 from stackyard.stores.protocol import StoreError
 from stackyard.stores.sops import SopsFile
+from stackyard.stores.sync import AGREED
 
 FOLDER = "secrets"
 SUFFIXES = (".yaml", ".yml")
@@ -80,6 +82,30 @@ def decrypt_entries(paths: Iterable[Path], environ: Mapping[str, str]) -> tuple[
         SecretsError: with what is wrong with each file that cannot be used.
     """
     return _each(paths, lambda path: read_entries(decrypt(path, environ), str(path)))
+
+
+def find_synced(entries: Iterable[Entry]) -> set[Place]:
+    """Return the kubeconfigs that `kubeconfig sync` keeps: each alone in a file that remembers it.
+
+    Raises:
+        StoreError: a file cannot be read.
+    """
+    places: dict[str, set[Place]] = {}
+    for entry in entries:
+        places.setdefault(entry.file, set()).add(entry.place)
+    return {
+        place
+        for file, (place, *others) in places.items()
+        if not others and _remembers(_text(Path(file)))
+    }
+
+
+def _remembers(text: str) -> bool:
+    above, below = AGREED
+    if below not in text:
+        return False
+    found = read_document(text).get(above)
+    return isinstance(found, dict) and below in found
 
 
 def read_secret(path: Path, environ: Mapping[str, str]) -> dict[str, str]:

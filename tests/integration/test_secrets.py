@@ -583,6 +583,36 @@ def test_what_other_commands_write_is_never_pruned(sops: Sops, vault: Vault) -> 
     assert [vault.secret(path) for path in pools] == [taken, taken]
 
 
+def test_a_kubeconfig_elsewhere_is_left_to_its_own_sync(sops: Sops, vault: Vault) -> None:
+    def kubeconfig(*arguments: str) -> None:
+        given = [*arguments, "--store", "vault:kv/team/KUBECONFIG"]
+        environ = {**sops.environ, **vault.environ, **PATIENT}
+        done = run_here(sops.folder, "kubeconfig", *given, environ=environ)
+        assert done.returncode == 0, done.stderr
+
+    def merge(name: str) -> None:
+        parts: dict[str, dict[str, str]] = {
+            "cluster": {"server": f"https://{name}.example:6443"},
+            "user": {},
+            "context": {"cluster": name, "user": name},
+        }
+        lists = {f"{kind}s": [{"name": name, kind: part}] for kind, part in parts.items()}
+        (sops.folder / name).write_text(json.dumps({"kind": "Config", **lists}))
+        kubeconfig("merge", name)
+
+    merge("a")
+    file = "sops:secrets/common/team/KUBECONFIG.yaml#vault.kv.team.KUBECONFIG.KUBECONFIG"
+    kubeconfig("sync", "--with", file)
+    merge("b")
+    newer = vault.secret("team/KUBECONFIG")
+    new(sops, "common/team/OTHER", KEY=SECRET)
+    done = sync(sops, vault, "--prune")
+    assert (done.returncode, done.stdout) == (0, "+ kv/team/OTHER KEY\n")
+    assert "left to stackyard kubeconfig sync: kv/team/KUBECONFIG\n" in done.stderr
+    assert vault.secret("team/KUBECONFIG") == newer
+    assert "KUBECONFIG" not in run(sops, "external", VAULT_ADDR="https://vault.example").stdout
+
+
 @pytest.mark.parametrize("after", [{}, {"KEY": "of the files"}])
 def test_what_was_written_since_the_plan_stays(vault: Vault, after: dict[str, str]) -> None:
     path = f"since/{len(after)}"
