@@ -42,6 +42,13 @@ HOSTS: dict[str, dict[str, Any]] = {
     "k8s-foreign": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6447},
 }
 RENDERED = "/root/rendered.cfg"
+# HAProxy runs with an old configuration, and the file is the new one.
+OLD_PROCESS = """
+cd /etc/haproxy && sudo cp haproxy.cfg new.cfg
+sudo sed -i 's/string [0-9a-f]*/string old/' haproxy.cfg && sudo systemctl reload haproxy
+timeout 30 sh -c 'until curl -s 127.0.0.1:8404/fingerprint | grep -qx old; do sleep 0.2; done'
+sudo mv new.cfg haproxy.cfg
+"""
 
 # Checked by the machine's own HAProxy, which goes on with its own file: no handler runs.
 PLAY = f"""
@@ -246,7 +253,7 @@ def test_machines_keep_what_the_roles_promise(site: Site) -> None:
 
 def test_an_upgrade_replaces_the_release_and_a_cut_short_run_is_finished(site: Site) -> None:
     # As if an earlier run had written the file and died before the reload.
-    site.lab.ssh(BALANCER, "sudo touch /etc/haproxy/haproxy.cfg")
+    site.lab.ssh(BALANCER, OLD_PROCESS)
     started = site.lab.ssh(BALANCER, "systemctl show haproxy --property=ExecMainPID")
     before = site.node()["metadata"]["uid"]
 
@@ -258,6 +265,24 @@ def test_an_upgrade_replaces_the_release_and_a_cut_short_run_is_finished(site: S
     assert site.node()["status"]["nodeInfo"]["kubeletVersion"] == NEWER
     assert site.node()["metadata"]["uid"] == before
     assert changed(site.play("k3s.yml", k3s_version=NEWER)) == {"k8s-role": 0}
+
+
+def test_a_load_balancer_that_goes_on_with_its_old_configuration_is_told_and_mended(
+    site: Site,
+) -> None:
+    site.lab.ssh(BALANCER, "sudo systemd-run --unit=taken python3 -m http.server 8405")
+    said = site.play("haproxy.yml", haproxy_stats_port=8405)
+    site.lab.ssh(BALANCER, "sudo systemctl stop taken")
+
+    assert said.returncode != 0
+    assert "HAProxy goes on with its old configuration" in " ".join(said.stdout.split())
+
+    # The file is right by now, and nobody has to remember that the process is not.
+    assert changed(site.play("haproxy.yml", haproxy_stats_port=8405))["balancer"] > 0
+    assert changed(site.play("haproxy.yml", haproxy_stats_port=8405)) == {"balancer": 0}
+    assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+    assert changed(site.play("haproxy.yml"))["balancer"] > 0
 
 
 def test_the_load_balancer_notices_a_server_that_is_gone_and_back(site: Site) -> None:
