@@ -134,6 +134,31 @@ def test_a_setting_that_would_publish_another_cluster_is_refused(
     assert "k3s_config must leave https-listen-port to k3s_api_port" in done.stdout + done.stderr
 
 
+def test_statuses_given_on_the_command_line_are_those_that_haproxy_expects(
+    tmp_path: Path,
+) -> None:
+    role, written = ROOT / "roles/haproxy", tmp_path / "haproxy.cfg"
+    template = {"src": f"{role}/templates/haproxy.cfg.j2", "dest": f"{written}"}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": [f"{role}/defaults/main.yml"],
+        "vars": {"haproxy_fingerprint": "any"},
+        "tasks": [{"ansible.builtin.template": template}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    server = {"name": "k8s-a", "address": "192.168.1.20", "port": 6443}
+    frontends = {"haproxy_frontends": [{"name": "a", "port": 6443, "servers": [server]}]}
+
+    done = run(
+        "ansible-playbook", "-c", "local", "play.yml", "-e", json.dumps(frontends),
+        "-e", "haproxy_check_statuses=200,401", cwd=tmp_path,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "http-check expect status 200,401\n" in written.read_text()
+
+
 def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(tmp_path: Path) -> None:
     hosts = {
         "k8s-a": {"ansible_host": "192.168.1.20", "k3s_api_frontend_port": 6443},
