@@ -195,6 +195,15 @@ def test_a_second_run_and_a_dry_run_change_nothing(site: Site) -> None:
     assert changed(site.play("site.yml", "--check")) == {"k8s-role": 0, "balancer": 0}
 
 
+def test_what_is_given_on_the_command_line_counts_as_what_it_means(site: Site) -> None:
+    texts = f"k3s_publish=false k3s_ready_timeout=200 k3s_tls_sans={BALANCER}"
+    done = site.play("k3s.yml", "-e", texts)
+
+    assert changed(done) == {"k8s-role": 0}
+    published = done.stdout.partition("TASK [k3s : Publish the kubeconfig]")[2]
+    assert published.split()[1] == "skipping:"
+
+
 def test_a_machine_that_does_not_come_to_its_end_of_booting_is_told(site: Site) -> None:
     stuck = "/usr/local/bin/cloud-init"  # found before the machine's own
     script = f"printf '#!/bin/sh\\nsleep 600\\n' | sudo tee {stuck} && sudo chmod 755 {stuck}"
