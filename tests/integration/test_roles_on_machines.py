@@ -42,6 +42,12 @@ HOSTS: dict[str, dict[str, Any]] = {
     "k8s-foreign": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6447},
 }
 RENDERED = "/root/rendered.cfg"
+ON_A_DISK = r"""
+sudo mkdir /srv/disk && sudo systemctl stop k3s && sudo mv /mnt/storage/k3s /srv/disk/
+printf '[Mount]\nWhat=/srv/disk\nWhere=/mnt/storage\nType=none\nOptions=bind\n' |
+    sudo tee /etc/systemd/system/mnt-storage.mount
+sudo systemctl daemon-reload && sudo systemctl start mnt-storage.mount k3s
+"""
 # HAProxy runs with an old configuration, and the file is the new one.
 OLD_PROCESS = """
 cd /etc/haproxy && sudo cp haproxy.cfg new.cfg
@@ -258,6 +264,17 @@ def test_machines_keep_what_the_roles_promise(site: Site) -> None:
     assert config["tls-san"] == [SERVER, BALANCER]
     assert open_stats.returncode != 0
     assert own_stats == "200"
+
+
+def test_k3s_begins_no_new_cluster_where_its_disk_is_not_mounted_yet(site: Site) -> None:
+    site.lab.ssh(SERVER, ON_A_DISK)
+    authority = "sudo cat /mnt/storage/k3s/server/tls/server-ca.crt"
+    before = site.lab.ssh(SERVER, authority)
+
+    # As at boot, when nothing else asks for the disk.
+    site.lab.ssh(SERVER, "sudo systemctl stop k3s mnt-storage.mount && sudo systemctl start k3s")
+
+    assert site.lab.ssh(SERVER, authority) == before
 
 
 def test_an_upgrade_replaces_the_release_and_a_cut_short_run_is_finished(site: Site) -> None:
