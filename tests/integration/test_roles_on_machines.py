@@ -48,6 +48,14 @@ printf '[Mount]\nWhat=/srv/disk\nWhere=/mnt/storage\nType=none\nOptions=bind\n' 
     sudo tee /etc/systemd/system/mnt-storage.mount
 sudo systemctl daemon-reload && sudo systemctl start mnt-storage.mount k3s
 """
+# What systemd 249 says of an option's value that came with 251.
+OLDER_SYSTEMCTL = """
+sudo tee /usr/local/bin/systemctl <<'END' && sudo chmod 755 /usr/local/bin/systemctl
+#!/bin/sh
+case "$*" in *--timestamp=unix*) echo "Invalid value: unix." >&2; exit 1 ;; esac
+exec /usr/bin/systemctl "$@"
+END
+"""
 # HAProxy runs with an old configuration, and the file is the new one.
 OLD_PROCESS = """
 cd /etc/haproxy && sudo cp haproxy.cfg new.cfg
@@ -264,6 +272,17 @@ def test_machines_keep_what_the_roles_promise(site: Site) -> None:
     assert config["tls-san"] == [SERVER, BALANCER]
     assert open_stats.returncode != 0
     assert own_stats == "200"
+
+
+def test_a_machine_with_the_systemd_of_ubuntu_22_04_is_configured(site: Site) -> None:
+    for address in (SERVER, BALANCER):
+        site.lab.ssh(address, OLDER_SYSTEMCTL)  # found before the machine's own
+    assert changed(site.play("site.yml")) == {"k8s-role": 0, "balancer": 0}
+
+    site.lab.ssh(SERVER, "sudo touch /etc/rancher/k3s/config.yaml")
+    assert changed(site.play("site.yml"))["k8s-role"] == 2  # the comparison, and the restart
+    for address in (SERVER, BALANCER):
+        site.lab.ssh(address, "sudo rm /usr/local/bin/systemctl")
 
 
 def test_k3s_begins_no_new_cluster_where_its_disk_is_not_mounted_yet(site: Site) -> None:
