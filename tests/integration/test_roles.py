@@ -80,6 +80,14 @@ def test_an_installed_collection_brings_its_roles(tarball: Path, tmp_path: Path)
     assert parsed.returncode == 0, parsed.stderr
 
 
+KUBECONFIG = {
+    "apiVersion": "v1",
+    "kind": "Config",
+    "clusters": [{"name": "default", "cluster": {"server": "https://127.0.0.1:6443"}}],
+    "users": [{"name": "default", "user": {"token": "of-the-tests"}}],
+    "contexts": [{"name": "default", "context": {"cluster": "default", "user": "default"}}],
+    "current-context": "default",
+}
 ENCRYPTED_TOKEN = """
 - hosts: localhost
   gather_facts: false
@@ -159,31 +167,65 @@ def test_statuses_given_on_the_command_line_are_those_that_haproxy_expects(
     assert "http-check expect status 200,401\n" in written.read_text()
 
 
-def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(tmp_path: Path) -> None:
-    hosts = {
+@pytest.fixture
+def balanced(tmp_path: Path) -> Path:
+    """An inventory of clusters, two of which have a load balancer's address or name as theirs."""
+    hosts: dict[str, dict[str, object]] = {
         "k8s-a": {"ansible_host": "192.168.1.20", "k3s_api_frontend_port": 6443},
         "k8s-b": {"ansible_host": "192.168.1.21", "k3s_api_frontend_port": 6444},
         "k8s-c": {"ansible_host": "192.168.1.22", "k3s_api_frontend_port": 6445},
+        "k8s-d": {"ansible_host": "192.168.1.23", "k3s_api_frontend_port": 6446},
     }
     hosts["k8s-b"]["k3s_address"] = "10.0.0.21"
-    hosts["k8s-c"]["k3s_address"] = "192.168.1.4"  # its kubeconfig leads through the load balancer
+    hosts["k8s-c"]["k3s_address"] = "192.168.1.4"
+    hosts["k8s-d"]["k3s_address"] = "haproxy-dhcp"
+    for variables in hosts.values():
+        variables["ansible_python_interpreter"] = sys.executable
     balancers = {"haproxy": {"ansible_host": "192.168.1.4"}, "haproxy-dhcp": {}}
     groups = {"k3s": {"hosts": hosts}, "haproxy_servers": {"hosts": balancers}}
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(groups))
+    return tmp_path
+
+
+def test_a_kubeconfig_through_a_load_balancer_leads_to_its_own_cluster(balanced: Path) -> None:
+    of_k3s, store = balanced / "k3s.yaml", balanced / "all.yaml"
+    of_k3s.write_text(yaml.safe_dump(KUBECONFIG))
+    publish = {"ansible.builtin.include_role": {"name": "k3s", "tasks_from": "publish.yml"}}
+    play = {"hosts": "k3s", "gather_facts": False, "tasks": [publish]}
+    (balanced / "play.yml").write_text(yaml.safe_dump([play]))
+
+    given = json.dumps({"k3s_kubeconfig": str(of_k3s), "k3s_kubeconfig_store": f"file:{store}"})
+    done = run(
+        "ansible-playbook", "-c", "local", "-i", "hosts.yml", "play.yml", "-e", given,
+        cwd=balanced, ANSIBLE_CONFIG=f"{ROOT}/ansible.cfg",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    clusters = yaml.safe_load(store.read_text())["clusters"]
+    assert {one["name"]: one["cluster"]["server"] for one in clusters} == {
+        "k8s-a": "https://192.168.1.20:6443",
+        "k8s-b": "https://10.0.0.21:6443",
+        "k8s-c": "https://192.168.1.4:6445",
+        "k8s-d": "https://haproxy-dhcp:6446",
+    }
+
+
+def test_a_load_balancer_reaches_an_api_where_its_cluster_has_it(balanced: Path) -> None:
     template = ROOT / "roles/haproxy/templates/frontends.yml.j2"
-    written = tmp_path / "frontends.yml"
+    written = balanced / "frontends.yml"
     play = {
         "hosts": "localhost",
         "gather_facts": False,
         "tasks": [{"ansible.builtin.template": {"src": f"{template}", "dest": f"{written}"}}],
     }
-    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+    (balanced / "play.yml").write_text(yaml.safe_dump([play]))
 
-    done = run("ansible-playbook", "-c", "local", "-i", "hosts.yml", "play.yml", cwd=tmp_path)
+    done = run("ansible-playbook", "-c", "local", "-i", "hosts.yml", "play.yml", cwd=balanced)
 
     assert done.returncode == 0, done.stdout + done.stderr
     frontends = yaml.safe_load(written.read_text())
     addresses = {one["name"]: one["servers"][0]["address"] for one in frontends}
     assert addresses == {
-        "k8s-a": "192.168.1.20", "k8s-b": "10.0.0.21", "k8s-c": "192.168.1.22"
+        "k8s-a": "192.168.1.20", "k8s-b": "10.0.0.21", "k8s-c": "192.168.1.22",
+        "k8s-d": "192.168.1.23",
     }  # fmt: skip
