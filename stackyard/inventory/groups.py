@@ -72,8 +72,9 @@ def groups_of(definition: Definition, role: Role) -> tuple[str, ...]:
         groups.add(role.group)
     if role.cluster:
         groups |= {cluster_group(role.cluster), part_group(role.cluster, role.part)}
-    if definition.vm_state:
-        groups.add(f"state_{definition.vm_state}")
+    state = "stopped" if definition.template else definition.vm_state
+    if state:
+        groups.add(f"state_{state}")
     if not definition.managed:
         groups.add(UNMANAGED)
     return tuple(sorted(groups))

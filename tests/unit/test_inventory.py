@@ -61,6 +61,11 @@ def test_groups_of_tags_state_and_choice() -> None:
     }
 
 
+def test_a_template_is_stopped_for_the_plays_whatever_its_name() -> None:
+    host = inventory(vm("k8s-template", "template: true\n")).hosts["k8s-template"]
+    assert {group for group in host.groups if group.startswith("state_")} == {"state_stopped"}
+
+
 def test_a_cluster_is_a_group_with_its_name() -> None:
     made = inventory(vm("k8s-dev-cp1"), vm("k8s-dev-w1"))
     assert made.groups["cluster_dev"].hosts == ("k8s-dev-cp1", "k8s-dev-w1")
