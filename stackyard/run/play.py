@@ -242,15 +242,16 @@ def _with_config(environ: Mapping[str, str], site: Path) -> dict[str, str]:
 
 
 def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> dict[str, str]:
-    """Add our callbacks to those that the environment or the site's ansible.cfg already has."""
-    settings = ConfigParser(interpolation=None, strict=False)
+    """Add our callbacks to those that the environment or its ansible.cfg, or the site's, has."""
+    config = site.resolve() / Path(environ.get("ANSIBLE_CONFIG") or "ansible.cfg").expanduser()
+    settings = ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
     try:
-        settings.read(site / "ansible.cfg", encoding="utf-8")
+        settings.read(config, encoding="utf-8")
     except (ConfigParserError, UnicodeDecodeError) as error:
-        raise PlayError(f"{site / 'ansible.cfg'} cannot be read: {_short(str(error))}") from error
+        raise PlayError(f"{config} cannot be read: {_short(str(error))}") from error
     base = settings["defaults"] if settings.has_section("defaults") else {}
     paths = environ.get("ANSIBLE_CALLBACK_PLUGINS") or _absolute(
-        base.get("callback_plugins", ""), site
+        base.get("callback_plugins", ""), config.parent
     )
     enabled = environ.get("ANSIBLE_CALLBACKS_ENABLED") or base.get("callbacks_enabled", "")
     text = environ.get("ANSIBLE_STDOUT_CALLBACK") or base.get("stdout_callback", "default")
@@ -263,9 +264,9 @@ def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> 
     }
 
 
-def _absolute(paths: str, site: Path) -> str:
+def _absolute(paths: str, folder: Path) -> str:
     """Paths of an ansible.cfg are relative to it; those of the environment to the working one."""
-    return ":".join(str(site.resolve() / path) for path in paths.split(":") if path)
+    return ":".join(str(folder / Path(path).expanduser()) for path in paths.split(":") if path)
 
 
 @contextmanager

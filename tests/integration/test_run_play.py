@@ -129,9 +129,9 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def play(site: Path, name: str, *hosts: str) -> tuple[PlayResult, list[PlayEvent]]:
+def play(site: Path, name: str, *hosts: str, **more: str) -> tuple[PlayResult, list[PlayEvent]]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
-    environ |= {"MADE_UP_SECRET": SECRET, "ANSIBLE_HOME": str(site / "home")}
+    environ |= {"MADE_UP_SECRET": SECRET, "ANSIBLE_HOME": str(site / "home")} | more
     events: list[PlayEvent] = []
     controller = Controller(site, environ, site / "play.log")
     return run_play(controller, f"plays/{name}.yml", hosts, events.append), events
@@ -222,9 +222,10 @@ def test_a_limit_is_a_value_and_no_option(site: Path) -> None:
     assert not {"--version"} & result.hosts.keys()
 
 
-def test_the_sites_own_callbacks_stay(site: Path) -> None:
-    (site / "own").mkdir()
-    (site / "own/mine.py").write_text(
+def own_callback(folder: Path) -> None:
+    """Write a callback that makes a file in the working folder."""
+    (folder / "own").mkdir(parents=True)
+    (folder / "own/mine.py").write_text(
         "from ansible.plugins.callback import CallbackBase\n"
         "DOCUMENTATION = 'name: mine\\ntype: notification\\nshort_description: mine'\n"
         "class CallbackModule(CallbackBase):\n"
@@ -233,9 +234,29 @@ def test_the_sites_own_callbacks_stay(site: Path) -> None:
         "    def v2_playbook_on_stats(self, stats):\n"
         "        open('mine', 'w').close()\n"
     )
+
+
+def test_the_sites_own_callbacks_stay(site: Path) -> None:
+    own_callback(site)
     with (site / "ansible.cfg").open("a") as config:
-        config.write("callback_plugins = own\ncallbacks_enabled = mine\n")
+        config.write("callback_plugins = own\ncallbacks_enabled = mine ; of ours\n")
+        config.write("stdout_callback = minimal ; short\n")
     result, events = play(site, "good", "one")
+    assert result.failure is None
+    assert events
+    assert (site / "mine").exists()
+
+
+def test_the_callbacks_of_an_ansible_cfg_that_the_environment_names_stay(
+    site: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("config")
+    own_callback(folder)
+    settings = f"inventory = {site}/hosts.yml\ncallback_plugins = own\ncallbacks_enabled = mine\n"
+    (folder / "mine.cfg").write_text(f"[defaults]\n{settings}")
+
+    result, events = play(site, "good", "one", ANSIBLE_CONFIG=str(folder / "mine.cfg"))
+
     assert result.failure is None
     assert events
     assert (site / "mine").exists()
