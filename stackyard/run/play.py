@@ -25,6 +25,7 @@ _EVENTS = "stackyard_events"
 _TEXT = "stackyard_text"
 _ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR!) (.+)(?:\nOrigin: (.+))?", re.MULTILINE)
 _HOSTS = re.compile(r"^ {4}hosts \(\d+\):$")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # ANSIBLE_FORCE_COLOR, which jobs of CI often set
 _LONGEST = 400  # characters of a message in a sentence
 
 
@@ -94,8 +95,8 @@ class PlayResult:
         if self.log is None:
             return ""
         with self.log.open(encoding="utf-8", errors="replace") as lines:
-            found = (line.strip() for line in lines if line.startswith(("ERROR!", "[ERROR]")))
-            first = next(found, "")
+            plain = (_COLOUR.sub("", line) for line in lines)
+            first = next((line for line in plain if line.startswith(("ERROR!", "[ERROR]"))), "")
         text = first.removeprefix("ERROR!").removeprefix("[ERROR]:").strip()
         return f": {_short(text)}" if text else ""
 
@@ -215,6 +216,7 @@ def _event(event: Mapping[str, Any]) -> PlayEvent:
 
 def _reason(said: str) -> str:
     """Return the error among what Ansible said, and where it is; warnings may stand before it."""
+    said = _COLOUR.sub("", said)
     found = _ERROR.search(said)
     if not found:
         return _short(said) or "no reason given"

@@ -198,9 +198,10 @@ def test_no_secret_leaves_by_events_log_or_argv(site: Path) -> None:
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
 
-def test_a_play_that_cannot_start_is_a_sentence(site: Path) -> None:
+@pytest.mark.parametrize("colour", ["", "true"])
+def test_a_play_that_cannot_start_is_a_sentence(site: Path, colour: str) -> None:
     (site / "plays/broken.yml").write_text("- hosts: one\n  tsks: []\n")
-    result, events = play(site, "broken", "one")
+    result, events = play(site, "broken", "one", ANSIBLE_FORCE_COLOR=colour)
     assert result.failure is not None
     assert "ended with exit code" in result.failure
     assert "tsks" in result.failure
@@ -279,8 +280,9 @@ def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(site: Pa
     (site / "ansible.cfg").write_text("[defaults]\ninventory = missing.yml,hosts.yml\n")
     (site / "plays/broken.yml").write_text("- hosts: all\n  tasks: [\n")
     place = rf"\({site}/plays/broken\.yml:3:1\)$"
-    with pytest.raises(PlayError, match=rf"plays/broken\.yml cannot be read: YAML.*{place}"):
-        play_hosts(Controller(site, os.environ), "plays/broken.yml")
+    for environ in (os.environ, os.environ | {"ANSIBLE_FORCE_COLOR": "true"}):
+        with pytest.raises(PlayError, match=rf"plays/broken\.yml cannot be read: YAML.*{place}"):
+            play_hosts(Controller(site, environ), "plays/broken.yml")
 
 
 def test_the_callback_is_silent_without_a_reader(site: Path) -> None:
