@@ -119,8 +119,14 @@ class _Run:
     def _with_own(self, route: Route) -> Route:
         vms = {vm.name: vm for vm in self.request.fleet.definitions}
         found = play_hosts(Controller(self.means.site, self.means.environ), route.file)
-        own = (name for name in found if name in vms and not unfit(vms[name]))
+        reasons = {name: unfit(vms[name]) for name in found if name in vms}
+        own = (name for name, reason in reasons.items() if not reason)
         others = tuple(name for name in found if name not in vms)
+        self.report.notes += [
+            f"{route.file} did not run on {name}: {reason}"
+            for name, reason in reasons.items()
+            if reason
+        ]
         return replace(route, hosts=tuple(dict.fromkeys((*route.hosts, *own))), others=others)
 
     def apply(self, names: tuple[str, ...]) -> Observed:

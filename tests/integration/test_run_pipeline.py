@@ -487,6 +487,16 @@ def test_a_plays_name_runs_it_on_all_its_hosts(stage: Stage) -> None:
     assert "did not run on haproxy, which is not running" in result.stderr
 
 
+def test_a_host_of_a_named_play_that_no_play_runs_on_is_told(stage: Stage) -> None:
+    stage.define("pihole", managed=False)
+    (stage.site / "plays/dns.yml").write_text(PLAY.format(name="dns", hosts="k8s-a:pihole"))
+    stage.commit("feat: names [ansible dns]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert stage.done() == ["dns k8s-a"]
+    assert "plays/dns.yml did not run on pihole: it is not managed" in result.stderr
+
+
 def test_a_plays_name_runs_it_on_hosts_that_are_no_vms_too(stage: Stage) -> None:
     local = {
         "ansible_connection": "local",
