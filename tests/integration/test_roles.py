@@ -120,6 +120,23 @@ def test_a_token_of_ansible_vault_is_written_in_clear_for_k3s(tmp_path: Path) ->
     }  # fmt: skip
 
 
+def test_an_environment_beyond_ascii_reaches_k3s_as_it_is(tmp_path: Path) -> None:
+    template, written = ROOT / "roles/k3s/templates/k3s.service.env.j2", tmp_path / "env"
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"k3s_environment": {"K3S_TOKEN": 'geheimwört "\\'}},
+        "tasks": [{"ansible.builtin.template": {"src": f"{template}", "dest": f"{written}"}}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    done = run("ansible-playbook", "-c", "local", "play.yml", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = written.read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ['K3S_TOKEN="geheimwört \\"\\\\"']
+
+
 @pytest.mark.parametrize(
     "setting", [{"https-listen-port": 7443}, {"node-name": "x"}, {"write-kubeconfig": "/root/x"}]
 )
