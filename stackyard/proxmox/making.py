@@ -67,9 +67,18 @@ def _write(errand: Errand, changes: tuple[Change, ...]) -> None:
         config = errand.fresh()
         digest = str(config.digest)
         changes = tuple(_on_its_volume(errand, change, config) for change in changes)
-    form = wire.parameters(changes)
-    errand.put(f"{errand.vm}/config", digest, errand.is_being_made, **form)
+    path, form = f"{errand.vm}/config", wire.parameters(changes)
+    if any(map(_imports, changes)):
+        errand.run("configuration", lambda: errand.client.post(path, digest=digest, **form))
+    else:
+        errand.put(path, digest, errand.is_being_made, **form)
     errand.digest = None
+
+
+def _imports(change: Change) -> bool:
+    """Tell whether an image is copied, for which a task has the time that no answer has."""
+    after = change.after
+    return isinstance(after, Disk) and after.volume is None and after.import_from is not None
 
 
 def _on_its_volume(errand: Errand, change: Change, config: Config) -> Change:

@@ -136,6 +136,28 @@ def test_a_change_whose_connection_drops_is_written_again_only_if_it_was_not(
     commands.finish(NAMES)
 
 
+def test_an_imported_image_may_take_longer_than_an_answer(
+    proxmox_endpoint: StartEndpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    image = "local:import/data.qcow2"
+    endpoint = proxmox_endpoint({"files": {image: {"size": "1M"}}})
+    commands = Commands(make_site(tmp_path / "site", endpoint, count=0), monkeypatch, capsys)
+    commands.site.define(vm(0))
+    assert commands.apply().code == 0
+    data = {"slot": "scsi1", "storage": "local-lvm", "size": "2G", "import-from": image}
+    commands.site.define({**vm(0), "disks": [*vm(0)["disks"], data]})
+    fault("PUT", CONFIG, status=596, reason="Connection timed out", after=True)(endpoint)
+
+    imported = commands.apply()
+
+    assert imported.code == 0, imported.text
+    assert commands.site.config("k8s-0")["scsi1"].endswith("size=2G")
+    assert commands.run("plan").code == 0
+
+
 def test_a_task_that_warns_has_succeeded_and_the_warning_is_shown(commands: Commands) -> None:
     ill("qmstart", "WARNINGS: 1")(commands.site.endpoint)
     made = commands.apply()
