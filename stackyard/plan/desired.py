@@ -11,7 +11,6 @@ from stackyard.plan.observed import TAG, is_system_tag
 from stackyard.plan.values import Value
 
 _LISTS = frozenset({"nameserver", "searchdomain"})
-_TEXTS = frozenset({"description", "sshkeys"})
 _HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
 _SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
 _OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
@@ -101,10 +100,8 @@ def same(key: str, wanted: Value, found: Value) -> bool:
 
 
 def _canonical(key: str, value: Value) -> Value:
-    if isinstance(value, str) and key in _LISTS:
-        return tuple(value.replace(",", " ").replace(";", " ").split())
-    if isinstance(value, str) and key in _TEXTS:
-        return "\n".join(line.rstrip() for line in value.strip().splitlines()) or None
+    if isinstance(value, str):
+        return _canonical_text(key, value)
     if isinstance(value, Cpu):
         return replace(value, flags=tuple(sorted(value.flags or ())))
     if isinstance(value, tuple) and key == "hotplug":
@@ -114,3 +111,13 @@ def _canonical(key: str, value: Value) -> Value:
         told = (tag for tag in value if tag == TAG or not is_system_tag(tag))
         return tuple(sorted({tag.lower() for tag in told}))
     return value
+
+
+def _canonical_text(key: str, text: str) -> Value:
+    if key in _LISTS:
+        return tuple(text.replace(",", " ").replace(";", " ").split())
+    if key == "description":
+        return "\n".join(line.rstrip() for line in text.strip().splitlines()) or None
+    if key == "sshkeys":  # without what surrounds them, as they are read from a definition
+        return "\n".join(line.strip() for line in text.splitlines() if line.strip()) or None
+    return text
