@@ -16,7 +16,10 @@ _DISCARD = Codec(lambda value: "on" if value else "ignore", lambda text: text ==
 _SERIAL = Codec(lambda value: quote(value, safe="!~*'()"), unquote)
 _NIC = Fields(key for key in NIC_KEYS if key.name not in ("model", "mac", "firewall"))
 _NEW_VOLUME = re.compile(r"(?P<storage>[^:/]+):(?P<gib>\d+(\.\d+)?)")
-_CLOUDINIT = re.compile(r"(?P<storage>[^:/]+):(.*/)?(vm-\d+-)?cloudinit(\.\w+)?")
+# An image may be called cloudinit, too: `local:iso/cloudinit.iso`.
+_CLOUDINIT = re.compile(
+    r"(?P<storage>[^:/]+):(cloudinit|(.*/)?vm-\d+-cloudinit(\.(raw|qcow2|vmdk))?)"
+)
 
 
 def encode_disk(disk: Disk, keep: str) -> str:

@@ -14,7 +14,11 @@ from vault_lab import Vault
 EVERYTHING = Path(__file__).parent / "cases" / "attributes" / "everything.yaml"
 PASSWORD = secrets.token_hex(16)
 PLATFORM: dict[str, Any] = {
-    "files": {"local:import/debian.qcow2": {"size": "2G"}, "local:iso/talos.iso": {"size": "96M"}},
+    "files": {
+        "local:import/debian.qcow2": {"size": "2G"},
+        "local:iso/talos.iso": {"size": "96M"},
+        "local:iso/cloudinit.iso": {"size": "1M"},
+    },
     "pools": ["k8s", "other"],
 }
 
@@ -66,6 +70,18 @@ def test_every_key_reaches_proxmox_and_the_second_plan_is_empty(site: Site, tmp_
     again = site.run("apply", "--yes", **root)
     assert again.stdout == "Nothing to do: 1 VM as wanted.\n", again.stdout + again.stderr
     assert site.writes() == ["POST /access/ticket"]
+
+
+def test_an_image_called_cloudinit_is_a_cd_rom(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    seed = {"slot": "ide2", "type": "cdrom", "iso": "local:iso/cloudinit.iso"}
+    site.define({**vm(0), "clone": None, "disks": [*vm(0)["disks"], seed]})
+
+    made = site.run("apply", "--yes")
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert site.config("k8s-0")["ide2"].startswith("local:iso/cloudinit.iso,")
+    assert site.run("plan").returncode == 0
 
 
 def test_a_vm_with_every_key_is_imported_as_it_is(site: Site) -> None:
