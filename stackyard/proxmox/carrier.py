@@ -103,7 +103,7 @@ class Carrier:
             if error.is_gone and not makes:
                 raise errand.moved("it is not there any more, or on another node") from error
             if error.says_taken and makes:
-                raise _taken(errand) from error
+                raise _taken(errand, error) from error
             raise
 
     def _do(self, step: Step) -> None:
@@ -126,6 +126,8 @@ def _says_digest(step: Step) -> bool:
     return isinstance(step, Grow)
 
 
-def _taken(errand: Errand) -> VmidTakenError:
+def _taken(errand: Errand, error: ApiError | TaskError) -> VmidTakenError:
+    if not error.says_taken_by_vm:  # but by a volume that a VM before has left
+        return VmidTakenError(str(error))
     moved = errand.moved("that VMID was taken after the plan was made")
     return VmidTakenError(str(moved))

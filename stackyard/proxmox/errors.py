@@ -78,8 +78,13 @@ class ApiError(ProxmoxError):
 
     @property
     def says_taken(self) -> bool:
-        """Whether the VMID of a new VM was taken by someone else."""
+        """Whether the VMID of a new VM, or a volume with that number, was there already."""
         return is_taken(self.reason)
+
+    @property
+    def says_taken_by_vm(self) -> bool:
+        """Whether the VMID of a new VM was taken by someone else."""
+        return is_taken_by_vm(self.reason)
 
 
 class TaskError(ProxmoxError):
@@ -106,8 +111,13 @@ class TaskError(ProxmoxError):
 
     @property
     def says_taken(self) -> bool:
-        """Whether the VMID of a new VM was taken by someone else."""
+        """Whether the VMID of a new VM, or a volume with that number, was there already."""
         return is_taken(self.text)
+
+    @property
+    def says_taken_by_vm(self) -> bool:
+        """Whether the VMID of a new VM was taken by someone else."""
+        return is_taken_by_vm(self.text)
 
 
 class TaskTimeoutError(ProxmoxError):
@@ -151,5 +161,10 @@ def is_gone(text: str) -> bool:
 
 
 def is_taken(text: str) -> bool:
-    """Tell whether an error text means that a VMID exists."""
+    """Tell whether an error text means that a VMID, or a volume that bears it, exists."""
     return "already exists" in text
+
+
+def is_taken_by_vm(text: str) -> bool:
+    """Tell whether an error text means that there is a VM or a container of that number."""
+    return "config file already exists" in text or "already exists on node" in text

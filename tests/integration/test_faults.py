@@ -328,6 +328,18 @@ def test_a_vmid_of_the_definition_is_not_exchanged(commands: Commands) -> None:
     commands.finish(NAMES)
 
 
+def test_a_volume_that_a_vm_before_has_left_is_named(commands: Commands) -> None:
+    left = 'lvcreate error: Logical Volume "vm-4000-cloudinit" already exists in volume group "pve"'
+    commands.site.define({**vm(0), "vmid": 4000})
+    ill("qmclone", f"clone failed: {left}")(commands.site.endpoint)
+
+    failed = commands.run("apply", "--yes", "--limit", "k8s-0")
+
+    assert failed.code == 1
+    assert f"failed: clone failed: {left}" in failed.out
+    assert "was taken" not in failed.out
+
+
 def test_a_token_that_expires_on_the_way(commands: Commands) -> None:
     endpoint = commands.site.endpoint
     reason = "permission denied - invalid PVE token"
