@@ -11,7 +11,7 @@ from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.desired import desired_values, is_empty
 from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
-from stackyard.plan.observed import TAG, UNCONFIGURED, Config, ObservedVm
+from stackyard.plan.observed import SNAPSHOT, TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.steps import (
     STORED,
     after_move,
@@ -80,6 +80,7 @@ def _existing(definition: Definition, vm: ObservedVm, world: World) -> Decision:
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
     problems += _moves_while_waiting(definition, difference, vm, config)
+    problems += _kept_by_snapshot(definition, vm, config)
     if is_protected(vm) and not vm.is_half_made and not consent.only_asks:
         problems += _held_by_protection(definition, difference)
     if problems:
@@ -209,6 +210,15 @@ def _moves_while_waiting(
             f"{definition.source.at(slot)}: a change of {slot} waits for a restart of "
             f"{definition.name}, which cannot move from {vm.node} to {definition.target_node} "
             "before: do one after the other"
+        )
+
+
+def _kept_by_snapshot(definition: Definition, vm: ObservedVm, config: Config) -> Iterator[str]:
+    """Proxmox refuses it last: a running VM would be shut down for nothing."""
+    if definition.template and not vm.template and SNAPSHOT in config.values:
+        yield (
+            f"{definition.source.at('template')}: {definition.name} has snapshots, the last one "
+            f"{config.values[SNAPSHOT]}, and no such VM becomes a template: remove them first"
         )
 
 

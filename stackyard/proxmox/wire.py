@@ -15,7 +15,7 @@ from stackyard.definitions.hardware import Device
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.hotplug import DEFAULT
-from stackyard.plan.observed import BOOT_DISK, MARK, Config
+from stackyard.plan.observed import BOOT_DISK, MARK, SNAPSHOT, Config
 from stackyard.plan.values import Change, Value
 from stackyard.proxmox import devices, hardware, properties
 from stackyard.proxmox.devices import Decoded
@@ -172,6 +172,7 @@ _DECODERS: Mapping[str, Decoder] = {
     **dict.fromkeys(SERIAL_PORTS, _decode_plain(str)),
     MARK: _decode_plain(properties.as_flag),
     BOOT_DISK: _decode_plain(str),
+    SNAPSHOT: _decode_plain(str),
     "memory": _decode_first("current", int),
     "cpu_type": hardware.decode_cpu,
     "agent": _decode_first("enabled", properties.as_flag),
