@@ -37,13 +37,13 @@ def reboot(errand: Errand) -> None:
     until(errand, "running")
 
 
-def until(errand: Errand, power: PowerState) -> None:
+def until(errand: Errand, power: PowerState, patience: float = SWITCH_SECONDS) -> None:
     """Wait until the VM runs, or has stopped: after tasks that end before.
 
     Raises:
         TaskError: it does not.
     """
-    deadline = time.monotonic() + SWITCH_SECONDS
+    deadline = time.monotonic() + patience
     for pause in growing(_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS):
         if errand.client.get(f"{errand.vm}/status/current")["status"] == power:
             return
@@ -62,7 +62,7 @@ def shutdown(errand: Errand) -> None:
     """Shut the guest down, by force once its time is over."""
     _status(errand, "shutdown", timeout=GUEST_SECONDS, forceStop=True)
     if errand.is_left_to_cluster:
-        until(errand, "stopped")
+        until(errand, "stopped", GUEST_SECONDS + SWITCH_SECONDS)  # it waits for the guest, too
     errand.digest = None  # Proxmox writes waiting changes down when a VM stops
 
 
