@@ -94,14 +94,20 @@ def parse(path: Path, text: str) -> dict[str, Any]:
 def check_encrypted(path: Path, content: bytes, changes: Sequence[Change]) -> None:
     """Refuse content in which a rule such as `encrypted_regex` left a new value in clear.
 
+    And one in which a removed key still is, through a `<<`, of which SOPS knows nothing.
+
     Raises:
-        StoreError: a value is not encrypted.
+        StoreError: a value is not encrypted, or was not removed.
     """
     tree = load_yaml(content)
-    for one in changes:
+    for number, one in enumerate(changes, 1):
+        where = ".".join(str(key) for key in one.keys)
         if one.value is not None and not _hidden(_at(tree, one.keys)):
-            where = ".".join(str(key) for key in one.keys)
             raise StoreError(f"{path}: its rules would leave {where} in clear; nothing is written")
+        if one.value is None and _is_there(tree, one.keys):
+            later = (change.keys[: len(one.keys)] for change in changes[number:])
+            if one.keys not in later:
+                raise StoreError(f"{path}: {where} stays, through a <<; nothing is written")
 
 
 class _Quoting(yaml.SafeDumper):
@@ -123,6 +129,11 @@ def _at(tree: Any, keys: Keys) -> Any:
         except (KeyError, IndexError, TypeError):
             return None
     return tree
+
+
+def _is_there(tree: Any, keys: Keys) -> bool:
+    above = _at(tree, keys[:-1])
+    return isinstance(above, dict) and keys[-1] in above
 
 
 def load_yaml(text: str | bytes) -> Any:

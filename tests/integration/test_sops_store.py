@@ -118,6 +118,19 @@ def test_what_somebody_else_removed_too_is_written_all_the_same(sops: Sops) -> N
     assert in_clear(sops) == {"a": {"c": "mine"}, "d": {"g": 2}}
 
 
+def test_what_comes_through_a_merge_is_not_removed_in_silence(sops: Sops) -> None:
+    path = sops.folder / "x.yaml"
+    path.write_text("a: &a {k: one}\nb:\n  <<: *a\n  l: two\n  m: three\n")
+    command = [str(Path(sysconfig.get_path("scripts"), "sops")), "encrypt", "-i", str(path)]
+    subprocess.run(command, env=sops.environ, cwd=sops.folder, check=True)
+    store = SopsFile(path, sops.environ)
+    with pytest.raises(StoreError, match="k stays, through a <<; nothing"):
+        store.write("a: {k: one}\nb: {l: two}\n", store.read().version)
+    store.write("a: {k: one}\nb: {k: own, l: two}\n", store.read().version)
+    found = store.read().document
+    assert yaml.safe_load(found or "") == {"a": {"k": "one"}, "b": {"k": "own", "l": "two"}}
+
+
 GROUPS = """\
 creation_rules:
   - path_regex: \\.yaml$
