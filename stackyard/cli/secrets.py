@@ -73,7 +73,8 @@ def new(
 ) -> None:
     """Make an encrypted file; its values are asked for, or read from standard input.
 
-    From standard input a single key takes all of it, several keys take one line each.
+    From standard input a single key takes all of it, several keys take one line each; the end of
+    an only line is left out.
     """
     from stackyard.secrets.errors import SecretsError
     from stackyard.secrets.new import check_new, document
@@ -134,12 +135,14 @@ def _ask(keys: list[str]) -> list[str]:
 
 def _read(keys: list[str]) -> list[str]:
     try:
-        text = sys.stdin.read().removesuffix("\n") if sys.stdin else ""
-        text.encode()
+        given = sys.stdin.read() if sys.stdin else ""
+        given.encode()
     except UnicodeError:
         raise typer.BadParameter("standard input is no text in UTF-8") from None
-    lines = (line.removesuffix("\r") for line in text.split("\n"))
-    values = [text] if len(keys) == 1 else list(lines)
+    text = given.removesuffix("\n")
+    values = [line.removesuffix("\r") for line in text.split("\n")]
+    if len(keys) == 1 and len(values) > 1:
+        values = [given]  # OpenSSH reads no private key without its last line end
     if len(values) != len(keys) or not all(values):
         raise typer.BadParameter(
             f"standard input has {len(values) if text else 0} values for {len(keys)} keys"

@@ -496,6 +496,22 @@ def test_an_edit_without_standard_input(sops: Sops) -> None:
         assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("one\n", "one"),
+        ("one", "one"),
+        ("one\r\n", "one"),
+        ("BEGIN\nkey\nEND\n", "BEGIN\nkey\nEND\n"),
+        ("a\r\nb\r\n", "a\r\nb\r\n"),
+        ("a\nb", "a\nb"),
+    ],
+)
+def test_a_text_of_several_lines_keeps_its_end(sops: Sops, given: str, value: str) -> None:
+    assert run(sops, "new", "common/x", "KEY", given=given).returncode == 0
+    assert read_secret(sops.folder / "secrets/common/x.yaml", sops.environ) == {"KEY": value}
+
+
 def test_values_a_line_each_with_windows_line_ends(sops: Sops) -> None:
     assert run(sops, "new", "common/x", "A", "B", given="one\r\ntwo\r\n").returncode == 0
     shown = yaml.safe_load(run(sops, "show", "common/x").stdout)
