@@ -22,7 +22,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.observe import observe
-from stackyard.routing import Route, configures, load_balancing, main_play, unfit
+from stackyard.routing import Route, configures, load_balancing, main_play, members, unfit
 from stackyard.run.errors import PlayError, RunError
 from stackyard.run.folder import private_folder
 from stackyard.run.journal import Journal
@@ -96,6 +96,11 @@ def carry_out(request: Request, means: Means) -> Report:
         raise
     report.failure = journal.failure
     return report
+
+
+def _running(observed: Observed) -> set[str]:
+    """Return the names of our VMs that run."""
+    return {vm.name for vm in observed.vms if vm.name and vm.is_ours and vm.status == "running"}
 
 
 def _sentence(*parts: str) -> str:
@@ -209,7 +214,7 @@ class _Run:
 
     def _ready(self, route: Route, observed: Observed) -> tuple[str, ...]:
         """Return the hosts of the commit; all of those that should run must be ready."""
-        running = {vm.name for vm in observed.vms if vm.is_ours and vm.status == "running"}
+        running = _running(observed)
         off = [name for name in route.follows if name not in running]
         if off:
             self.report.notes.append(
@@ -229,13 +234,15 @@ class _Run:
         if not names:
             return (), {}
         definitions, inventory = self.request.fleet.definitions, self.request.inventory
-        selection = select_targets(definitions, inventory, observed, names)
+        # Talos has no ssh: its play itself waits for its API.
+        silent = names & members(inventory, "talos") & _running(observed)
+        selection = select_targets(definitions, inventory, observed, names - silent)
         self.means.listener.step(f"wait: {', '.join(sorted(names))}")
         listener = self.means.listener
         results = wait_ready(
             selection.targets, self.means.probe, timeout, listener.ready, listener.not_yet
         )
-        ready = tuple(result.target.name for result in results if result.is_ready)
+        ready = (*sorted(silent), *(one.target.name for one in results if one.is_ready))
         self.report.ready.update(ready)
         late = {r.target.name: f"{r.target.address}: {r.reason}" for r in results if not r.is_ready}
         self.journal.write("ready", ready, "done")

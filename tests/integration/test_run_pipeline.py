@@ -487,6 +487,16 @@ def test_a_plays_name_runs_it_on_all_its_hosts(stage: Stage) -> None:
     assert "did not run on haproxy, which is not running" in result.stderr
 
 
+def test_a_talos_vm_runs_its_play_though_it_has_no_ssh(stage: Stage) -> None:
+    stage.define("talos-x-cp1", agent=0)
+    (stage.site / "plays/talos.yml").write_text(PLAY.format(name="talos", hosts="talos"))
+    stage.commit("feat: Talos [ansible talos-x-cp1]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert stage.done()[0] == "talos talos-x-cp1"
+    assert stage.tags()["talos-x-cp1"] == {"stackyard"}
+
+
 def test_a_host_of_a_named_play_that_no_play_runs_on_is_told(stage: Stage) -> None:
     stage.define("pihole", managed=False)
     (stage.site / "plays/dns.yml").write_text(PLAY.format(name="dns", hosts="k8s-a:pihole"))
