@@ -191,7 +191,11 @@ def show_outcome(outcome: "Outcome", work: Work) -> None:
         raise typer.Abort
     if outcome.failed and {action.name for action in outcome.failed} <= outcome.moved:
         count, total = len(outcome.failed), len(outcome.reached)
-        typer.echo(f"error: {count} of {total} VMs moved since the plan was made", err=True)
+        typer.echo(
+            f"error: {count} of {total} VMs are left alone: they, or those that they wait for, "
+            "moved since the plan was made",
+            err=True,
+        )
         raise typer.Exit(MOVED)
     if outcome.failed:
         count, total = len(outcome.failed), len(outcome.reached)

@@ -1,11 +1,12 @@
 """Whether a plan that was kept still fits the world: what moved since is not touched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from stackyard.plan.errors import PlanError
 from stackyard.plan.observed import Observed, ObservedVm
 from stackyard.plan.values import Action, Clone, Delete, ManageHa, Plan, Unlock
+from stackyard.plan.waves import waits_for
 
 
 def identity(observed: Observed) -> tuple[str, ...]:
@@ -45,6 +46,18 @@ def moved_since(plan: Plan, observed: Observed) -> dict[str, str]:
             vm = f"{action.name} (VM {action.vmid} on {action.node})"
             refused[action.name] = f"{vm} is left alone: {why}; plan again"
     return refused
+
+
+def left_alone(plan: Plan, refused: Iterable[str]) -> frozenset[str]:
+    """Return the names of the refused VMs, and of those that wait for one of them."""
+    left = {action.name: action for action in plan.actions if action.name in set(refused)}
+    while more := {
+        action.name: action
+        for action in plan.actions
+        if action.name not in left and any(waits_for(action, other) for other in left.values())
+    }:
+        left |= more
+    return frozenset(left)
 
 
 def with_digests(plan: Plan, observed: Observed) -> Plan:

@@ -7,7 +7,7 @@ from stackyard.definitions.model import Definition
 from stackyard.fleet import Site
 from stackyard.plan import Observed, ObservedVm, Plan, make_plan, render_text
 from stackyard.plan.errors import PlanError
-from stackyard.plan.moved import check_cluster, moved_since, with_digests
+from stackyard.plan.moved import check_cluster, left_alone, moved_since, with_digests
 from stackyard.plan.values import ManageHa
 from stackyard.proxmox.apply import Reached, Terms, apply_plan
 from stackyard.proxmox.client import Client
@@ -29,7 +29,7 @@ class Outcome:
     reached: tuple[Reached, ...]
     observed: Observed  # nothing where nobody could look
     unseen: str = ""  # why not, or what the look found that stands against any plan
-    moved: frozenset[str] = frozenset()  # VMs left alone, for they were not as the plan found them
+    moved: frozenset[str] = frozenset()  # VMs not as the plan found them, or that wait for such
 
     @property
     def failed(self) -> tuple[Reached, ...]:
@@ -93,7 +93,7 @@ def apply_kept(client: Client, plan: Plan, site: Site, terms: Terms) -> Outcome:
     refused = moved_since(plan, observed)
     still = with_digests(plan, observed)
     outcome = apply_and_look(client, still, (), site, replace(terms, refused=refused))
-    return replace(outcome, moved=frozenset(refused))
+    return replace(outcome, moved=left_alone(plan, refused))
 
 
 def converge(

@@ -61,7 +61,7 @@ def test_a_kept_plan_is_done_but_for_what_moved(
     lines = {line.split()[0]: line for line in applied.stdout.splitlines() if "  " in line}
     assert "its configuration changed since the plan was made; plan again" in lines["k8s-0"]
     assert "it is stopped now, and was running when the plan was made" in lines["k8s-1"]
-    assert "2 of 4 VMs moved since the plan was made" in applied.stderr
+    assert "2 of 4 VMs are left alone: they, or those that they wait for, moved" in applied.stderr
     cores = {name: site.config(name)["cores"] for name in ("k8s-0", "k8s-1", "k8s-2", "k8s-3")}
     assert cores == {"k8s-0": 3, "k8s-1": 2, "k8s-2": 4, "k8s-3": 2}
     logged = [json.loads(line) for line in audit.read_text().splitlines()]
@@ -76,6 +76,23 @@ def test_a_kept_plan_is_done_but_for_what_moved(
     assert again.returncode == 3
     assert "its VMID has been taken by k8s-3 on node01" in again.stdout
     assert "these options cannot change it" in site.run("apply", str(kept), "--prune").stderr
+
+
+def test_who_waits_for_a_vm_that_moved_is_left_alone_with_it(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site, kept = make_site(tmp_path / "site", proxmox_endpoint(), count=2), tmp_path / "plan.json"
+    assert site.run("apply", "--yes").returncode == 0
+    given_up = {"ipconfig0": vm(1)["ipconfig0"]}
+    site.define({**vm(1), "ipconfig0": vm(3)["ipconfig0"]}, {**vm(2), **given_up})
+    assert site.run("plan", "--out", str(kept)).returncode == 2
+    site.endpoint.call("PUT", f"{path_of(site, 'k8s-1')}/config", cores=3)
+
+    applied = site.run("apply", str(kept), "--yes")
+
+    assert applied.returncode == 3, applied.stdout + applied.stderr
+    assert "not begun: k8s-1 did not get there" in applied.stdout
+    assert "2 of 2 VMs are left alone" in applied.stderr
 
 
 def test_a_kept_plan_that_was_edited_is_refused(
