@@ -24,7 +24,7 @@ from stackyard.plan.steps import (
     steps_of_existing,
     steps_of_new,
 )
-from stackyard.plan.templates import template_for
+from stackyard.plan.templates import several_templates, template_for
 from stackyard.plan.text import step_words
 from stackyard.plan.values import Action, Change, Create, Step, Verb, Waiting
 from stackyard.plan.world import World
@@ -177,7 +177,8 @@ def _from_template(definition: Definition, world: World, name: str) -> _Making:
     problems = _problems(definition, difference)
     if problems:
         return _Making(problems=tuple(problems))
-    notes = tuple(f"{definition.name}: {note}" for note in difference.notes)
+    notes = (*several_templates(found, world), *difference.notes)
+    notes = tuple(f"{definition.name}: {note}" for note in notes)
     return _Making((clone, *steps_of_new(definition, difference, config)), notes=notes)
 
 

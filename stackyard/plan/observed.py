@@ -216,7 +216,11 @@ class Observed:
         """Return the VMs of that name that are ours."""
         return tuple(vm for vm in self.named(name) if vm.is_ours)
 
-    def template(self, node: str, name: str) -> ObservedVm | None:
-        """Return a template of that name on the node, the one with the lowest VMID."""
+    def templates(self, node: str, name: str) -> tuple[ObservedVm, ...]:
+        """Return the templates of that name on the node, ours first, and by VMID."""
         found = (vm for vm in self.named(name) if vm.template and vm.node == node)
-        return next(found, None)
+        return tuple(sorted(found, key=lambda vm: not vm.is_ours))
+
+    def template(self, node: str, name: str) -> ObservedVm | None:
+        """Return the template of that name on the node; of several the first of `templates`."""
+        return next(iter(self.templates(node, name)), None)

@@ -1,5 +1,6 @@
 """The template of a clone as it is going to be: the same plan may make it before, or change it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from stackyard.definitions.model import Definition, Disk
@@ -27,6 +28,15 @@ def template_for(definition: Definition, name: str, world: World) -> ObservedVm 
     if config is None:
         return f"the template {name} on {node} cannot be foretold: apply it first, then its clones"
     return ObservedVm(world.vmids[name], node, name, template=True, config=config)
+
+
+def several_templates(chosen: ObservedVm, world: World) -> Iterator[str]:
+    """Say which one is cloned, where a node has several templates of that name."""
+    vms = world.observed.templates(chosen.node, chosen.name or "")
+    if len(vms) > 1:
+        vmids = ", ".join(str(vmid) for vmid in sorted(vm.vmid for vm in vms))
+        named = f"{chosen.node} has {len(vms)} templates named {chosen.name} ({vmids})"
+        yield f"{named}: VM {chosen.vmid} is cloned"
 
 
 def _going_to_be(maker: Definition, world: World) -> Config | None:
