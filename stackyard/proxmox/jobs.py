@@ -28,7 +28,7 @@ EXPECTED_SECONDS = {"qmclone": 0.8, "qmstart": 0.45, "resize": 0.25}
 UNEXPECTED_SECONDS = 0.1
 TASK_DEADLINE_SECONDS = 1800.0
 COPY_DEADLINE_SECONDS = 4 * 3600.0  # a large disk on a slow storage, and three others beside it
-# A configuration is a task only where it imports a disk.
+# A configuration is a task only where it imports or deletes a disk.
 _COPIES = frozenset({"qmclone", "qmmove", "qmigrate", "qmcreate", "qmconfig"})
 LOCK_PAUSE_SECONDS, LONGEST_LOCK_PAUSE_SECONDS = 2.0, 8.0
 

@@ -158,6 +158,20 @@ def test_an_imported_image_may_take_longer_than_an_answer(
     assert commands.run("plan").code == 0
 
 
+def test_a_disk_may_take_longer_to_delete_than_an_answer(commands: Commands) -> None:
+    scratch = {"slot": "scsi1", "storage": "local-lvm", "size": "2G"}
+    commands.site.define({**vm(0), "disks": [*vm(0)["disks"], scratch]})
+    assert commands.apply().code == 0
+    commands.site.define(vm(0))
+    slow = {"status": 596, "reason": "Connection timed out", "after": True}
+    commands.site.endpoint.set_fault("PUT", CONFIG, **slow)
+
+    deleted = commands.run("apply", "--yes", "--allow-data-loss")
+
+    assert deleted.code == 0, deleted.text
+    commands.finish(NAMES)
+
+
 def test_a_task_that_warns_has_succeeded_and_the_warning_is_shown(commands: Commands) -> None:
     ill("qmstart", "WARNINGS: 1")(commands.site.endpoint)
     made = commands.apply()
