@@ -278,17 +278,22 @@ def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
     assert in_clear(sops) == []
 
 
-def test_an_edit_without_room_for_its_copy_is_one_sentence(sops: Sops) -> None:
-    new(sops, GRAFANA, PASSWORD=SECRET)
-    script = f"ulimit -f 0; exec {sys.executable} -m stackyard.cli.main secrets edit {GRAFANA}"
-    done = subprocess.run(
+def shell(sops: Sops, script: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell, for what only a shell gives a command."""
+    return subprocess.run(
         ["/bin/sh", "-c", script],
         cwd=sops.folder,
-        env=os.environ | sops.environ | {"EDITOR": "true"},
+        env=os.environ | sops.environ | environ,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_an_edit_without_room_for_its_copy_is_one_sentence(sops: Sops) -> None:
+    new(sops, GRAFANA, PASSWORD=SECRET)
+    script = f"ulimit -f 0; exec {sys.executable} -m stackyard.cli.main secrets edit {GRAFANA}"
+    done = shell(sops, script, EDITOR="true")
     says = "error: the copy to edit cannot be written: File too large\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", says)
 
@@ -466,14 +471,7 @@ def test_every_text_comes_back_as_it_was(sops: Sops) -> None:
 def test_standard_input_that_is_no_text(sops: Sops) -> None:
     command = f"{sys.executable} -m stackyard.cli.main secrets new common/x/A K"
     for line in (f"printf '\\377' | {command}", f"{command} <&-", f"{command} </dev/null"):
-        done = subprocess.run(
-            ["/bin/sh", "-c", line],
-            cwd=sops.folder,
-            env=os.environ | sops.environ | {"LC_ALL": "C.UTF-8"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = shell(sops, line, LC_ALL="C.UTF-8")
         assert done.returncode == 64
         assert done.stderr.startswith("error: Invalid value: standard input ")
         assert len(done.stderr.splitlines()) == 1
