@@ -60,6 +60,13 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
 
 def _mistake(entry: os.DirEntry[str], path: Path, tree: Path) -> str | None:
     """Say what is wrong with one entry of the folder; what is no YAML is none of our business."""
+    try:
+        return _wrong(entry, path, tree)
+    except OSError as error:  # it, or where it leads, may not be looked at
+        return f"cannot be read: {error.strerror}"
+
+
+def _wrong(entry: os.DirEntry[str], path: Path, tree: Path) -> str | None:
     if not entry.name.lower().endswith(ENDINGS):
         if entry.is_dir() and _has_definitions(path):
             return "is a folder with definitions, which stand in vms/ itself: move them there"
@@ -88,4 +95,14 @@ def _out_of(tree: Path, target: Path) -> str:
 
 
 def _has_definitions(folder: Path) -> bool:
-    return any(True for ending in ENDINGS for _ in folder.rglob(f"*{ending}"))
+    """Tell whether anything in a folder looks like one.
+
+    Raises:
+        OSError: some of it cannot be seen.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    found = os.walk(folder, onerror=refuse)
+    return any(name.endswith(ENDINGS) for _, folders, files in found for name in folders + files)

@@ -315,6 +315,30 @@ def test_what_looks_like_a_definition_is_never_passed_over(tmp_path: Path) -> No
     ]
 
 
+def test_what_cannot_be_looked_at_is_a_mistake_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = vms(tmp_path, a="name: a\ntarget_node: n\n")
+    folder = site / "vms"
+    (folder / "loop").symlink_to("loop")
+    (folder / "gone").symlink_to("nowhere")  # no YAML, and nothing behind it
+    (folder / "long.yaml").symlink_to("x" * 300)
+    (folder / "kept" / "back").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if Path(path).name == "back":  # as a folder that only somebody else may read
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert mistakes(site) == [
+        "kept:1: cannot be read: Permission denied",
+        "long.yaml:1: cannot be read: File name too long",
+        "loop:1: cannot be read: Too many levels of symbolic links",
+    ]
+
+
 def test_an_editor_that_has_a_file_open_is_in_nobodys_way(tmp_path: Path) -> None:
     """Emacs marks it by a link to the editor, Vim by a swap file, and both keep copies."""
     site = vms(tmp_path, a="name: a\ntarget_node: n\n", **{".hidden": "name: b\n"})
