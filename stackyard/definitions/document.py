@@ -50,8 +50,9 @@ class Problem:
     sentence: str
 
     def __str__(self) -> str:
-        """Return `file:line: sentence`, as editors and CI logs link it."""
-        return f"{self.path}:{self.line}: {self.sentence}"
+        """Return `file:line: sentence`, one line whatever it quotes, as CI logs link it."""
+        letters = (one if one.isprintable() else repr(one)[1:-1] for one in self.sentence)
+        return f"{self.path}:{self.line}: {''.join(letters)}"
 
 
 class DocumentError(StackyardError):

@@ -266,6 +266,14 @@ def test_null_in_a_file_takes_back_what_the_defaults_say(tmp_path: Path) -> None
     assert load_definitions(site) == (parse_vm("name: a\ntarget_node: n\n"),)
 
 
+def test_a_key_cannot_make_a_line_of_its_own(tmp_path: Path) -> None:
+    key = r'"x\nvms/b.yaml:1: \e[1mis fine"'
+    site = vms(tmp_path, a=f"name: a\ntarget_node: n\n{key}: 1\n{key}: 2\n")
+    assert mistakes(site) == [
+        r"a.yaml:4: the key x\nvms/b.yaml:1: \x1b[1mis fine stands here and in line 3: keep one"
+    ]
+
+
 def test_what_is_no_plain_utf8_file(tmp_path: Path) -> None:
     site = vms(tmp_path, bom="\ufeffname: bom\r\ntarget_node: n\r\n")
     assert load_definitions(site)[0].name == "bom"
