@@ -60,10 +60,11 @@ def read_network(name: str, value: Mapping, report: Report) -> Network | None:
     check_keys(value, (*(key.name for key in NETWORK_KEYS), "ranges", "vips"), report, where)
     taken = {key.name: take(value, key, report, where) for key in NETWORK_KEYS}
     try:
-        cidr = IPNetwork(taken["cidr"])
+        cidr = _network(taken["cidr"])
         gateway, dns = (IPAddress(taken[k]) if taken[k] else None for k in ("gateway", "dns"))
     except (AddrFormatError, ValueError, TypeError):
-        report.add(value.line, f"network {name} needs cidr, gateway and dns as addresses")
+        sentence = f"network {name} needs cidr as 10.0.0.0/24, gateway and dns as addresses"
+        report.add(value.line, sentence)
         return None
     if gateway and gateway not in cidr:
         line = value.lines.get("gateway", value.line)
@@ -113,6 +114,18 @@ def _span(text: Any) -> tuple[IPAddress, IPAddress] | None:
     return span if span[0].version == span[1].version and span[0] <= span[1] else None
 
 
+def _network(text: str) -> IPNetwork:
+    """Return a network.
+
+    Raises:
+        ValueError: it has no prefix, and would be one of a single address.
+        AddrFormatError: it is none.
+    """
+    if "/" not in text:
+        raise ValueError(text)
+    return IPNetwork(text)
+
+
 def read_cluster(name: str, value: Mapping, report: Report) -> Iterator[ClusterNetwork]:
     """Yield the networks inside a cluster; its mistakes are reported."""
     where = f" of cluster {name}"
@@ -123,6 +136,6 @@ def read_cluster(name: str, value: Mapping, report: Report) -> Iterator[ClusterN
         if text is None:
             continue
         try:
-            yield ClusterNetwork(name, key.name, IPNetwork(text), line)
+            yield ClusterNetwork(name, key.name, _network(text), line)
         except (AddrFormatError, ValueError):
-            report.add(line, f"{key.name}{where} must be a CIDR, not {shown(text)}")
+            report.add(line, f"{key.name}{where} must be a CIDR as 10.42.0.0/16, not {shown(text)}")

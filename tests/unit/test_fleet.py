@@ -372,7 +372,7 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
     (path / "vms" / "_defaults.yaml").write_text("target_node: node01\nvmid: 100\ncoers: 2\n")
     assert mistakes(path) == [
         "inventory/site.yml:2: memory of node node01 must be a whole number, not 'lots'",
-        "inventory/site.yml:6: network dmz needs cidr, gateway and dns as addresses",
+        "inventory/site.yml:6: network dmz needs cidr as 10.0.0.0/24, gateway and dns as addresses",
         "vms/1.yaml:2: unknown key 'memroy', did you mean memory?",
         f"vms/1.yaml:3: b has 192.168.1.9, and so has a ({path}/vms/0.yaml:2)",
         f"vms/2.yaml:2: unknown node node9: {path}/inventory/site.yml has node01, node02",
@@ -499,7 +499,18 @@ def test_where_host_keys_are_pinned(tmp_path: Path) -> None:
             "clusters:\n  prod: {pods: 10.0.0.0/8, services: 10.96.0.0/12}\n",
             "2: pods 10.0.0.0/8 and services 10.96.0.0/12 of prod overlap",
         ),
-        ("clusters:\n  x: {pods: many}\n", "2: pods of cluster x must be a CIDR, not 'many'"),
+        (
+            "clusters:\n  x: {pods: many}\n",
+            "2: pods of cluster x must be a CIDR as 10.42.0.0/16, not 'many'",
+        ),
+        (
+            "networks: {lan: {cidr: 10.0.5.0/24}}\nclusters:\n  x: {pods: 10.0.0.0}\n",
+            "3: pods of cluster x must be a CIDR as 10.42.0.0/16, not '10.0.0.0'",
+        ),
+        (
+            "networks:\n  lan: {cidr: 10.0.5.0}\n",
+            "2: network lan needs cidr as 10.0.0.0/24, gateway and dns as addresses",
+        ),
     ],
 )
 def test_a_mistake_of_the_networks(text: str, says: str, tmp_path: Path) -> None:
