@@ -32,6 +32,8 @@ TYPES: dict[str, Any] = {
     "addresses": TEXTS,
     "ranges": {"type": ["string", "integer"]},
 }
+# A key that is null is left out, or takes back what the defaults say.
+OR_NULL = {"type": ["object", "null"]}
 REFERENCE = (Key("env", "string", "An environment variable.", REQUIRED),)
 VAULT_REFERENCE = (
     Key(
@@ -49,14 +51,17 @@ def json_schema(nodes: Iterable[str] = ()) -> dict[str, Any]:
     if names := sorted(nodes):
         schema["properties"]["target_node"] |= {"enum": names}
     schema["properties"] |= {
-        "disks": {"type": "array", "items": _object(FLAT_DISK_KEYS)},
+        "disks": {"type": ["array", "null"], "items": _object(FLAT_DISK_KEYS)},
         "nested_disks": _nested(),
-        "network": _object(NIC_KEYS),
-        "networks": {"type": "array", "items": _object(NIC_KEYS)},
+        "network": _object(NIC_KEYS) | OR_NULL,
+        "networks": {"type": ["array", "null"], "items": _object(NIC_KEYS)},
     }
     schema["properties"] |= {f.name: _device(f) for f in (*FAMILIES, HA) if not f.count}
     schema["patternProperties"] = {
-        "^ipconfig([12]?[0-9]|3[01])$": {"type": "string", "pattern": "^(ip6?|gw6?)="},
+        "^ipconfig([12]?[0-9]|3[01])$": {
+            "type": ["string", "null"],
+            "pattern": "^(ip6?|gw6?)=",
+        },
         "^serial[0-3]$": _property(SERIAL_KEY),
         **{_numbered(family): _device(family) for family in FAMILIES if family.count},
     }
@@ -127,14 +132,14 @@ def _nested() -> dict[str, Any]:
         "cdrom": _object((ISO_KEY, *DISK_KEYS)),
         "passthrough": _object((FILE_KEY, *DISK_KEYS)),
     }
-    content = {"type": "object", "minProperties": 1, "maxProperties": 1, "properties": media}
+    content = {**OR_NULL, "minProperties": 1, "maxProperties": 1, "properties": media}
     slots = {
-        "type": "object",
+        **OR_NULL,
         "additionalProperties": False,
         "patternProperties": {f"^{SLOT}$": content | {"additionalProperties": False}},
     }
     return {
-        "type": "object",
+        **OR_NULL,
         "additionalProperties": False,
         "properties": dict.fromkeys(BUSES, slots),
     }

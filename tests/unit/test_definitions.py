@@ -663,6 +663,19 @@ def test_the_schema_knows_every_key() -> None:
     assert os.linesep not in schema["$schema"]
 
 
+def test_the_schema_takes_null_wherever_a_definition_does() -> None:
+    names = [*json_schema()["properties"], "ipconfig0", "serial1", "hostpci0", "usb13"]
+    base: dict[str, Any] = {"name": "a", "target_node": "n"}
+    documents = [base | {name: None} for name in names if name not in base]
+    documents += [
+        base | {"nested_disks": each} for each in ({"ide": None}, {"ide": {"ide2": None}})
+    ]
+    validator = Draft202012Validator(json_schema())
+    for document in documents:
+        assert parse_vm(yaml.safe_dump(document)) == parse_vm(yaml.safe_dump(base))
+        assert [error.message for error in validator.iter_errors(document)] == []
+
+
 def test_the_definition_with_every_key_has_every_key() -> None:
     path = ROOT / "tests" / "integration" / "cases" / "attributes" / "everything.yaml"
     text = path.read_text()
