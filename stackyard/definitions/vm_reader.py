@@ -29,7 +29,7 @@ MAGIC = frozenset({
     "ansible_version", "group_names", "groups", "hostvars", "inventory_hostname",
     "inventory_hostname_short", "omit", "play_hosts", "playbook_dir", "role_names",
 })  # fmt: skip
-NUMBERED = r"ipconfig([12]?\d|3[01])"
+NUMBERED = r"ipconfig([12]?[0-9]|3[01])"
 NAMES = dict.fromkeys(
     (*(key.name for key in VM_KEYS), *SHAPED, "ipconfig0", *SERIAL_PORTS, *DEVICE_NAMES, HA.name)
 )
