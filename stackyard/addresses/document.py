@@ -82,8 +82,8 @@ def dump(allocations: Allocations) -> str:
     }
     if leases:
         document[LEASES] = json.dumps(leases, separators=(",", ":"))
-    # It is read as YAML, which has no escapes in pairs.
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    # It is read as YAML, which has no escapes in pairs, and may have held a date.
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def _address(key: str, what: str) -> IPAddress:
@@ -111,5 +111,5 @@ def _leases(text: Any, what: str) -> dict[IPAddress, Lease]:
             )
             for vip, lease in found.items()
         }
-    except (AddrFormatError, ValueError, TypeError, KeyError, AttributeError):
+    except (AddrFormatError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise PoolError(f"{what}: {LEASES} is not what stackyard wrote there") from None

@@ -84,12 +84,23 @@ def test_the_older_tools_documents() -> None:
         ("{'fd00::1': a, 'FD00:0::1': b}", "x: fd00::1 stands there twice, written in two ways"),
         ("_leases: '{'", "x: _leases is not what stackyard wrote there"),
         ("_leases: '[1]'", "x: _leases is not what stackyard wrote there"),
+        (f"_leases: '{'[' * 100_000}'", "x: _leases is not what stackyard wrote there"),
     ],
 )
 def test_a_document_that_makes_no_sense_is_never_an_empty_one(text: str, says: str) -> None:
     with pytest.raises(PoolError) as caught:
         parse(text, "x")
     assert str(caught.value).startswith(says)
+
+
+def test_a_key_of_another_tool_stays_also_where_it_is_a_date() -> None:
+    text = "_checked: 2026-11-27\n_note: [1, {a: null}]\n"
+    owned, block = allocate(parse(text), POOL, "a", NOW)
+    assert flat(owned) == {
+        **dict.fromkeys(map(str, block.addresses), "a"),
+        "_checked": "2026-11-27",
+        "_note": [1, {"a": None}],
+    }
 
 
 def test_an_exhausted_pool_says_so_with_a_code_of_its_own() -> None:
