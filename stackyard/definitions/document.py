@@ -169,16 +169,16 @@ class _Reader:
         if node.tag == BINARY:
             raise DocumentError(_line(node.start_mark), "binary data is no value of a definition")
         line = _line(node.start_mark)
+        if node.tag == INT and len(node.value) > LONGEST_NUMBER:
+            # Python neither writes one of thousands of digits nor makes a float of one of hundreds;
+            # to read one as 1:59:59… takes minutes.
+            sentence = f"a number of more than {LONGEST_NUMBER} digits: put it in quotes"
+            raise DocumentError(line, sentence)
         try:
-            value = self.loader.construct_object(node)
+            return self.loader.construct_object(node)
         except NO_SUCH_VALUE:
             text = node.value[:LONGEST_KEPT]
             raise DocumentError(line, f"{text!r} is not a value of its kind") from None
-        if isinstance(value, int) and len(node.value) > LONGEST_NUMBER:
-            # Python neither writes one of thousands of digits nor makes a float of one of hundreds.
-            sentence = f"a number of more than {LONGEST_NUMBER} digits: put it in quotes"
-            raise DocumentError(line, sentence)
-        return value
 
     def _collection(self, node: yaml.Node) -> Any:
         if isinstance(node, yaml.MappingNode) and node.tag == MAPPING:

@@ -474,6 +474,7 @@ def test_yaml_that_is_no_plain_data(text: str, says: str) -> None:
     [
         f"cpulimit: 1{'0' * 400}",
         f"memory: 0x{'f' * 5000}",
+        f"memory: 1{':59' * 300_000}",  # sexagesimal to YAML 1.1, and minutes of work
         f"ipconfig0: ip=10.0.0.1/{'9' * 5000}",
         f"disks: [{{slot: scsi0, storage: data2, size: {'9' * 5000}G}}]",
     ],
