@@ -146,9 +146,11 @@ def _misfits(address: IPNetwork, gateway: str | None, site: Site) -> Iterator[st
         return
     if address.cidr != network.cidr:
         yield f"{address} has another prefix than network {network.name}, {network.cidr}"
-    # An IPv6 gateway is often given by its link-local address.
     given = IPAddress(gateway) if gateway else None
-    if given and network.gateway and not given.is_link_local() and given != network.gateway:
+    if given is None or network.gateway is None or given == network.gateway:
+        return
+    # An IPv6 gateway is often given by its link-local address, which tells no other one.
+    if not given.is_link_local() or network.gateway.is_link_local():
         yield f"the gateway of network {network.name} is {network.gateway}, not {gateway}"
 
 

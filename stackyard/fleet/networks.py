@@ -10,6 +10,7 @@ from stackyard.definitions.document import Mapping
 from stackyard.definitions.keys import Key
 from stackyard.definitions.values import Report, check_keys, shown, take
 
+IPV6 = 6
 NETWORK_KEYS = (
     Key("cidr", "string", "The network.", ...),
     Key("gateway", "string", "The gateway."),
@@ -66,7 +67,7 @@ def read_network(name: str, value: Mapping, report: Report) -> Network | None:
         sentence = f"network {name} needs cidr as 10.0.0.0/24, gateway and dns as addresses"
         report.add(value.line, sentence)
         return None
-    if gateway and gateway not in cidr:
+    if gateway and gateway not in cidr and not _is_next_door(gateway, cidr):
         line = value.lines.get("gateway", value.line)
         report.add(line, f"the gateway {gateway} of network {name} is not in {cidr}")
     network = Network(name, cidr, gateway, dns, line=value.line)
@@ -112,6 +113,11 @@ def _span(text: Any) -> tuple[IPAddress, IPAddress] | None:
     except (AddrFormatError, ValueError):
         return None
     return span if span[0].version == span[1].version and span[0] <= span[1] else None
+
+
+def _is_next_door(gateway: IPAddress, cidr: IPNetwork) -> bool:
+    """Tell whether a gateway outside a network is one all the same, as routers of IPv6 are."""
+    return bool(gateway.version == cidr.version == IPV6 and gateway.is_link_local())
 
 
 def _network(text: str) -> IPNetwork:

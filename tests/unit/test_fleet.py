@@ -596,6 +596,21 @@ def test_addresses_of_both_families_are_planned(tmp_path: Path) -> None:
     ]
 
 
+def test_a_gateway_of_ipv6_may_be_link_local(tmp_path: Path) -> None:
+    text = "networks:\n  six: {cidr: 'fd00::/64', gateway: 'fe80::1'}\n"
+    path = site(tmp_path, vm("a", "ipconfig0: ip6=fd00::9/64,gw6=fe80::1\n"), text=text)
+    assert load_fleet(path).site.networks["six"].gateway == IPAddress("fe80::1")
+    for other in ("fd00::1", "fe80::2"):
+        config = f"ipconfig0: ip6=fd00::9/64,gw6={other}\n"
+        (path / "vms" / "0.yaml").write_text(vm("a", config))
+        says = f"vms/0.yaml:3: the gateway of network six is fe80::1, not {other}"
+        assert mistakes(path) == [says]
+    for cidr, gateway in (("10.0.0.0/24", "fe80::1"), ("10.0.0.0/24", "169.254.0.1")):
+        one = f"networks: {{lan: {{cidr: {cidr}, gateway: '{gateway}'}}}}\n"
+        (path / "inventory" / "site.yml").write_text(one)
+        assert mistakes(path)[0].endswith(f"the gateway {gateway} of network lan is not in {cidr}")
+
+
 ADDRESSES = st.integers(0, 63)
 
 
