@@ -167,14 +167,19 @@ def _flat(mapping: Mapping, report: Report) -> Iterator[Disk]:
 
 def _flat_kind(entry: Mapping, slot: str | None, report: Report) -> str | None:
     kind = take(entry, FLAT_DISK_KEYS[1], report, " in disks")
+    is_cloudinit = take(entry, FLAT_DISK_KEYS[2], report, " in disks")
+    if is_cloudinit and kind not in (None, "cdrom", "cloudinit"):
+        line = entry.lines.get("cloudinit", entry.line)
+        report.add(line, f"cloudinit of {slot or 'a disk'} needs type: cloudinit")
+        return None
+    kind = kind and ("cloudinit" if is_cloudinit else str(kind))
     for media, key in VOLUME_KEYS.items():
         if kind and kind != media and entry.get(key.name) is not None:
             line = entry.lines.get(key.name, entry.line)
-            report.add(line, f"{key.name} of {slot or 'a disk'} needs type: {media}")
+            but = " and no cloudinit" if is_cloudinit else ""
+            report.add(line, f"{key.name} of {slot or 'a disk'} needs type: {media}{but}")
             return None
-    if kind == "cdrom" and take(entry, FLAT_DISK_KEYS[2], report, " in disks"):
-        return "cloudinit"
-    return str(kind) if kind else None
+    return kind
 
 
 def _disk(slot: str, kind: str, values: Mapping, report: Report) -> Disk | None:
