@@ -13,6 +13,7 @@ from stackyard.plan.values import Value
 _LISTS = frozenset({"nameserver", "searchdomain"})
 _HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
 _SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
+_FIELDS = {key.name: key.attribute for key in OPTION_KEYS if key.name not in _SHAPED}
 _OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
 
 
@@ -42,11 +43,7 @@ def desired_values(definition: Definition) -> dict[str, Value]:
             f"{definition.source.at('sshkeys')}: sshkeys of {definition.name} refer to the "
             f"variable {definition.sshkeys.env}, which was not resolved"
         )
-    values: dict[str, Value] = {
-        key.name: getattr(definition, key.attribute)
-        for key in OPTION_KEYS
-        if key.name not in _SHAPED
-    }
+    values: dict[str, Value] = {name: getattr(definition, of) for name, of in _FIELDS.items()}
     values["cpu_type"] = Cpu(definition.cpu_type, definition.cpu_flags)
     values["tags"] = tuple(sorted({*definition.tags, TAG}))
     serials = definition.serials or (("socket",) if definition.serial else ())

@@ -139,6 +139,8 @@ def _addresses(config: Config, cards: Collection[str]) -> dict[str, IpConfig]:
 
 def _change(key: str, wanted: Value, config: Config) -> Change | None:
     found = config.values.get(key, PROXMOX_DEFAULTS.get(key))
+    if found == wanted:
+        return None
     there = config.leaving().get(key) if found is None else found
     wanted = None if is_empty(wanted) else over(wanted, there)
     if same(key, wanted, found):
