@@ -21,7 +21,7 @@ def open_store(address: str, environ: Mapping[str, str]) -> Store:
     of Vault's secret. `file:FILE`.
 
     Raises:
-        StoreError: the address is of no such form, or Vault's settings are missing.
+        StoreError: the address is of no such form, or Vault's settings or its library are missing.
     """
     kind, _, place = address.partition(":")
     found = OPENERS[kind](place, environ) if kind in OPENERS else None
@@ -43,7 +43,13 @@ def _file(place: str, _: Mapping[str, str]) -> Store | None:
 
 
 def _vault(place: str, environ: Mapping[str, str]) -> Store | None:
-    from stackyard.stores.vault import VaultSettings, VaultStore
+    try:
+        from stackyard.stores.vault import VaultSettings, VaultStore
+    except ImportError as error:
+        raise StoreError(
+            f"vault:{place} needs the Python package {error.name}: add it to the execution"
+            " environment, or to Ansible's own"
+        ) from error
 
     place, _, key = place.partition("#")
     # A mount with a slash in its name ends at two slashes.

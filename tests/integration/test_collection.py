@@ -117,6 +117,24 @@ def test_a_repository_of_ones_own_works_as_documented(
     assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
 
 
+@pytest.mark.parametrize("release", ["2.18", "2.19"])
+def test_a_vault_says_which_package_it_needs(
+    release: str, collections: Path, tmp_path: Path
+) -> None:
+    tasks = [
+        {"fullstack.stackyard.kubeconfig": {"content": "{}", "context": "a"}},
+        {"debug": {"msg": "{{ lookup('fullstack.stackyard.kubeconfig', 'a') }}"}},
+    ]
+    tolerant = [task | {"ignore_errors": True} for task in tasks]
+    play = tmp_path / "play.yml"
+    play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tolerant}]))
+    bare = ansible_venv(f"ansible-core=={release}.*")
+    said = run(bare, "ansible-playbook", "-i", "localhost,", str(play), collections=collections)
+    sentence = "needs the Python package hvac: add it to the execution environment"
+    told = [line for line in said.splitlines() if line.startswith("fatal: ")]
+    assert [sentence in line for line in told] == [True, True], said
+
+
 def test_its_live_half_is_complete_and_light(collections: Path) -> None:
     root = collections / "ansible_collections" / "fullstack" / "stackyard"
     script = (
