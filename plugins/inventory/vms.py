@@ -208,6 +208,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._parse(path, cache)
 
     def _parse(self, path: str, cache: bool) -> None:
+        # A source may have either, by whichever of them Ansible found the plugin.
+        self._redirected_names = ["vms", self.NAME]
         self._refuse_unknown(self._read_config_data(path), path)
         folder = Path(path).resolve().parent
         known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")

@@ -113,8 +113,10 @@ def test_a_repository_of_ones_own_works_as_documented(
     listed = run(bare, *listing, str(sources), folder=tmp_path)
     assert json.loads(listed)["ungrouped"]["hosts"] == ["b"]
     assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
-    listed = run(bare, *listing, str(sources / "vms.yml"), folder=tmp_path, environ=AWX)
-    assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
+    for named in (source, f"plugin: {NAME}\n"):
+        (sources / "vms.yml").write_text(named)
+        listed = run(bare, *listing, str(sources / "vms.yml"), folder=tmp_path, environ=AWX)
+        assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
 
 
 @pytest.mark.parametrize("release", ["2.18", "2.19"])
