@@ -66,8 +66,31 @@ def test_a_project_is_an_inventory_source(bare: Path, project: Path) -> None:
     }
     variables = data["_meta"]["hostvars"]["postgres"]
     assert variables["ansible_host"] == "192.168.1.100"
-    # AWX compares this with the source's `enabled_value`, so it must be a plain text.
-    assert variables["stackyard_definition"]["vm_state"] == "stopped"
+
+
+def test_the_enabled_variable_switches_every_host(bare: Path, tmp_path: Path) -> None:
+    project = checkout(tmp_path)
+    for name, says in {
+        "halted": "vm_state: stopped",
+        "as-it-is": "",
+        "gold": "template: true",
+    }.items():
+        text = f"name: {name}\ntarget_node: node01\nclone: null\n{says}\n"
+        (project / "vms" / f"{name}.yaml").write_text(text)
+    page = (project / "docs" / "awx.md").read_text()
+    (project / "inventory" / "vms.yml").write_text(
+        page.partition("```yaml\n")[2].partition("```")[0]
+    )
+    variable, value = (
+        page.partition(f"| enabled {field} | `")[2].partition("`")[0]
+        for field in ("variable", "value")
+    )
+    done = as_awx_does(bare, project)
+    assert done.returncode == 0, done.stderr
+    hosts = json.loads((project / "output.json").read_text())["_meta"]["hostvars"]
+    # AWX compares so; a host without the variable keeps the switch that it had.
+    switched = {name: str(hosts[name][variable]).lower() == value for name in hosts}
+    assert {name for name, is_on in switched.items() if not is_on} == {"gold", "halted", "postgres"}
 
 
 def test_host_keys_are_checked_though_awx_switches_that_off(bare: Path, project: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_site_of_the_example_is_right(tmp_path: Path) -> None:
 
 
 def test_the_credential_type_sets_what_is_read() -> None:
-    _source, fields, injectors, authority = map(yaml.safe_load, blocks("awx.md", "yaml"))
+    *_sources, fields, injectors, authority = map(yaml.safe_load, blocks("awx.md", "yaml"))
     known = {field["id"] for field in fields["fields"]}
     used = {name for text in injectors["env"].values() for name in re.findall(r"\w+", text)}
     assert used == known == set(fields["required"])
