@@ -56,7 +56,8 @@ class StackyardInventory:
                 take.
         """
         desired = build_inventory(load_fleet(self.site).definitions)
-        defaults = Defaults(**_known(self.defaults, (*CONNECTION, "data"), "defaults"))
+        # No address: each host has its own.
+        defaults = Defaults(**_known(self.defaults, (*CONNECTION[1:], "data"), "defaults"))
         defaults.connection_options = {
             name: _options(name, options) for name, options in self.connection_options.items()
         }
@@ -79,14 +80,18 @@ class StackyardInventory:
                 data=dict(host.variables),
                 groups=ParentGroups([groups[name] for name in above]),
                 defaults=defaults,
-                **_connection(host.variables),
+                **_connection(host.name, host.variables),
             )
         return Inventory(hosts=hosts, groups=groups, defaults=defaults)
 
 
-def _connection(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what Nornir connects with, from the variables that Ansible connects with."""
-    found = {name: variables[of] for name, of in VARIABLES.items() if of in variables}
+def _connection(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Nornir connects with, from what Ansible connects with.
+
+    That is its name for a host without an address; for none, ssh libraries go to this machine.
+    """
+    found: dict[str, Any] = {"hostname": name}
+    found |= {option: variables[of] for option, of in VARIABLES.items() if of in variables}
     if str(port := found.get("port")).isdecimal():
         found["port"] = int(str(port))
     return found

@@ -259,7 +259,7 @@ def test_nornir_has_defaults_and_connection_options(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"defaults": {"user": "me"}}, "defaults take no user: they take hostname, port"),
+        ({"defaults": {"user": "me"}}, "defaults take no user: they take port"),
         ({"defaults": {"connection_options": {"ssh": {}}}}, "defaults take no connection_options"),
         ({"connection_options": {"ssh": {"timeout": 5}}}, "connection_options of ssh take no time"),
     ],
@@ -288,6 +288,7 @@ def test_nornir_connects_as_ansible_does(tmp_path: Path) -> None:
         own=f"{fixed[0]}variables: {own}\n",
         text=f"{fixed[1]}variables: {{ansible_port: '2022', ansible_user: you}}\n",
         hidden=f"{fixed[2]}define_connection_info: false\n",
+        leased="ipconfig0: ip=dhcp\nciuser: me\n",
     )
     found = {
         name: (host.hostname, host.port, host.username, host.password, host.platform)
@@ -296,7 +297,8 @@ def test_nornir_connects_as_ansible_does(tmp_path: Path) -> None:
     assert found == {
         "own": ("10.0.0.1", 2022, "me", "made-up", "eos"),
         "text": ("10.0.0.2", 2022, "you", None, None),
-        "hidden": (None, None, None, None, None),
+        "hidden": ("hidden", None, None, None, None),
+        "leased": ("leased", None, "me", None, None),
     }
 
 
