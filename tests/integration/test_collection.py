@@ -7,6 +7,7 @@ import sysconfig
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -89,34 +90,54 @@ def test_it_works_by_its_full_name(bare: Path, collections: Path, tmp_path: Path
     assert "k8s-tools" in json.loads(listed)["k3s"]["hosts"]
 
 
-@pytest.mark.parametrize("release", ["2.18", "2.19"])
-def test_a_repository_of_ones_own_works_as_documented(
-    release: str, tarball: Path, tmp_path: Path
-) -> None:
+@pytest.fixture(params=["2.18", "2.19"])
+def of_ones_own(request: pytest.FixtureRequest, tarball: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A repository that is set up as documented, and an environment for it."""
     page = (ROOT / "docs" / "awx.md").read_text().partition("## A repository of your own")[2]
-    source = page.partition("```yaml\n")[2].partition("```")[0]
-    settings = page.partition("```ini\n")[2].partition("```")[0]
     for name, text in {
-        "ansible.cfg": settings,
-        "inventory/vms.yml": source,
+        "ansible.cfg": page.partition("```ini\n")[2].partition("```")[0],
+        "inventory/vms.yml": page.partition("```yaml\n")[2].partition("```")[0],
         "inventory/site.yml": "nodes: {n1: {}}\n",
         "inventory/offsite.yml": "all: {hosts: {b: {}}}\n",
         "vms/a.yaml": "name: a\ntarget_node: n1\n",
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    bare = ansible_venv(f"ansible-core=={release}.*")
+    bare = ansible_venv(f"ansible-core=={request.param}.*")
     command = ("ansible-galaxy", "collection", "install", "--offline", str(tarball))
     run(bare, *command, "--collections-path", str(tmp_path / "collections"))
-    sources = tmp_path / "inventory"
-    listing = ("ansible-inventory", "--list", "--export", "--playbook-dir", str(sources), "-i")
-    listed = run(bare, *listing, str(sources), folder=tmp_path)
-    assert json.loads(listed)["ungrouped"]["hosts"] == ["b"]
-    assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
-    for named in (source, f"plugin: {NAME}\n"):
-        (sources / "vms.yml").write_text(named)
-        listed = run(bare, *listing, str(sources / "vms.yml"), folder=tmp_path, environ=AWX)
-        assert set(json.loads(listed)["_meta"]["hostvars"]) == {"a"}
+    return tmp_path, bare
+
+
+def listed_by_awx(site: Path, bare: Path, source: Path, **environ: str) -> Any:
+    folder = ("--playbook-dir", str(site / "inventory"))
+    command = ("ansible-inventory", "--list", "--export", *folder, "-i", str(source))
+    return json.loads(run(bare, *command, folder=site, environ=environ))
+
+
+def test_a_repository_of_ones_own_works_as_documented(of_ones_own: tuple[Path, Path]) -> None:
+    site, bare = of_ones_own
+    listed = listed_by_awx(site, bare, site / "inventory")
+    assert listed["ungrouped"]["hosts"] == ["b"]
+    assert set(listed["_meta"]["hostvars"]) == {"a"}
+    source = site / "inventory" / "vms.yml"
+    for named in (source.read_text(), f"plugin: {NAME}\n"):
+        source.write_text(named)
+        assert set(listed_by_awx(site, bare, source, **AWX)["_meta"]["hostvars"]) == {"a"}
+
+
+def test_its_jobs_get_their_inventory_from_awx(of_ones_own: tuple[Path, Path]) -> None:
+    site, bare = of_ones_own
+    listed = listed_by_awx(site, bare, site / "inventory" / "vms.yml", **AWX)
+    # As AWX writes it.
+    program = f"#! /usr/bin/env python3\n# -*- coding: utf-8 -*-\nprint({json.dumps(listed)!r})\n"
+    hosts = site / "hosts"
+    hosts.write_text(program)
+    hosts.chmod(0o700)
+    (site / "play.yml").write_text("- hosts: all\n")
+    command = ("ansible-playbook", "--list-hosts", "-i", str(hosts), "play.yml")
+    shown = run(bare, *command, folder=site, environ=AWX)
+    assert "hosts (1):\n      a\n" in shown
 
 
 @pytest.mark.parametrize("release", ["2.18", "2.19"])
