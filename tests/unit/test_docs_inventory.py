@@ -12,8 +12,10 @@ import yaml
 
 from stackyard.fleet import load_fleet, site
 from stackyard.proxmox.settings import Settings
+from stackyard.stores.vaultsettings import VaultSettings
 
 ROOT = Path(__file__).parents[2]
+TOWERS_FILE = "{{ tower.filename }}"  # where AWX puts what a credential's file injector makes
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -42,7 +44,7 @@ def test_the_site_of_the_example_is_right(tmp_path: Path) -> None:
 
 
 def test_the_credential_type_sets_what_is_read() -> None:
-    *_sources, fields, injectors, authority = map(yaml.safe_load, blocks("awx.md", "yaml"))
+    *_sources, fields, injectors, authority, _, _ = map(yaml.safe_load, blocks("awx.md", "yaml"))
     known = {field["id"] for field in fields["fields"]}
     used = {name for text in injectors["env"].values() for name in re.findall(r"\w+", text)}
     assert used == known == set(fields["required"])
@@ -53,6 +55,17 @@ def test_the_credential_type_sets_what_is_read() -> None:
     )
     assert (settings.user, settings.token_id, settings.fingerprint) == ("awx@pve", "x", "ab" * 32)
     assert list(authority["env"]) == ["PROXMOX_CA"]
+
+
+def test_the_credential_type_for_vault_sets_what_is_read() -> None:
+    fields, injectors = map(yaml.safe_load, blocks("awx.md", "yaml")[-2:])
+    known = {f"{{{{ {field['id']} }}}}" for field in fields["fields"]}
+    assert known == {*injectors["file"].values(), *injectors["env"].values()} - {TOWERS_FILE}
+    values = {"{{ address }}": "https://vault:8200", "{{ token }}": "x", TOWERS_FILE: "/ca.pem"}
+    settings = VaultSettings.from_environment(
+        {name: values[text] for name, text in injectors["env"].items()}
+    )
+    assert settings == VaultSettings("https://vault:8200", "x", "/ca.pem")
 
 
 def test_the_execution_environment_asks_for_what_the_package_does() -> None:
