@@ -126,6 +126,8 @@ def test_a_repository_of_ones_own_works_as_documented(of_ones_own: tuple[Path, P
     for named in (source.read_text(), f"plugin: {NAME}\n"):
         source.write_text(named)
         assert set(listed_by_awx(site, bare, source, **AWX)["_meta"]["hostvars"]) == {"k8s-a"}
+    shown = run(bare, "ansible-playbook", "--list-hosts", "plays/k3s.yml", folder=site)
+    assert "hosts (1):\n      k8s-a\n" in shown
 
 
 def test_its_jobs_get_their_inventory_from_awx_and_find_the_roles(
