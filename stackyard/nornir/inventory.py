@@ -44,7 +44,7 @@ class StackyardInventory:
         `defaults` are Nornir's: port, username, platform and data of all hosts;
         `connection_options` are by the connection's name, for all hosts too.
         """
-        self.site = Path(site)
+        self.site = Path(site).expanduser()  # as Nornir does with its own files
         self.defaults = dict(defaults or {})
         self.connection_options = dict(connection_options or {})
 

@@ -315,6 +315,15 @@ def test_nornir_has_every_group_of_a_host_and_ansibles_order(tmp_path: Path) -> 
     assert made.inventory.hosts["storage"]["cluster_name"] == "b"
 
 
+def test_nornir_finds_a_site_below_ones_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "site" / "vms").mkdir(parents=True)
+    (tmp_path / "site" / "vms" / "a.yaml").write_text(vm("a"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert list(StackyardInventory("~/site").load().hosts) == ["a"]
+
+
 def test_nornir_gets_no_inventory_from_mistakes(tmp_path: Path) -> None:
     (tmp_path / "vms").mkdir()
     (tmp_path / "vms" / "a.yaml").write_text("name: a\n")
