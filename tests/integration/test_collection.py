@@ -130,6 +130,23 @@ def test_a_repository_of_ones_own_works_as_documented(of_ones_own: tuple[Path, P
     assert "hosts (1):\n      k8s-a\n" in shown
 
 
+def test_the_documented_commands_replace_an_older_one(
+    of_ones_own: tuple[Path, Path], tarball: Path
+) -> None:
+    site, bare = of_ones_own
+    page = (ROOT / "docs" / "awx.md").read_text()
+    build, install = re.findall(r"^\$ (ansible-galaxy collection .*)", page, re.MULTILINE)
+    (older,) = site.glob("collections/*/*/*/plugins/inventory/vms.py")
+    older.write_text("# of an older checkout\n")
+    command = [str(tarball) if word.endswith(".tar.gz") else word for word in install.split()]
+    run(bare, *command, folder=site)
+    assert "class InventoryModule" in older.read_text()
+    (site / tarball.name).touch()
+    scripts = Path(sysconfig.get_path("scripts"))
+    run(scripts, *build.split()[:-1], str(site), folder=checkout(site / "checkout"))
+    assert (site / tarball.name).stat().st_size
+
+
 def test_its_jobs_get_their_inventory_from_awx_and_find_the_roles(
     of_ones_own: tuple[Path, Path],
 ) -> None:
