@@ -238,7 +238,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
         try:
             self._fill(desired)
-            self._refuse_clashes(path)
+            of_others = (hosts & groups).difference(desired.hosts, desired.groups)
+            self._refuse_clashes(path, of_others)
         except Exception:
             self._take_back(hosts, groups)
             raise
@@ -388,9 +389,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._add_host_to_composed_groups(groups, variables, name, strict)
         self._add_host_to_keyed_groups(keyed_groups, variables, name, strict)
 
-    def _refuse_clashes(self, path: str) -> None:
-        """Refuse what `groups` and `keyed_groups` may have made; Ansible itself only warns."""
-        for name in self.inventory.groups.keys() & self.inventory.hosts.keys():
+    def _refuse_clashes(self, path: str, of_others: set) -> None:
+        """Refuse what `groups` and `keyed_groups` may have made; Ansible itself only warns.
+
+        Names that other sources alone give to both are theirs to answer for.
+        """
+        for name in (self.inventory.groups.keys() & self.inventory.hosts.keys()) - of_others:
             raise AnsibleParserError(
                 f"{path}: a group is named like the host {name}: give keyed_groups a prefix, or"
                 " rename the group"

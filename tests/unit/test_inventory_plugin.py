@@ -175,6 +175,17 @@ def test_a_refused_source_leaves_nothing_behind(options: str, site: Path) -> Non
     assert "ansible_ssh_common_args" not in done.stdout  # which all would have
 
 
+def test_another_sources_group_named_like_its_host_is_no_mistake_of_this_one(site: Path) -> None:
+    (site / "inventory" / "legacy.ini").write_text("[bastion]\nbastion\n")
+    done = run(site, "", FOLDER)
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {"a", "b", "c", "bastion"}
+    # One of both from here is.
+    (site / "inventory" / "legacy.ini").write_text("[a]\nold1\n")
+    done = run(site, "", FOLDER)
+    assert "a group is named like the host a:" in " ".join(done.stderr.split())
+
+
 def test_a_mistake_is_an_error_beside_another_source_too(site: Path) -> None:
     (site / "inventory" / "legacy.ini").write_text("[legacy]\nold1\n")
     (site / "vms" / "a.yaml").write_text("name: broken\n")
