@@ -268,7 +268,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         key, of = self.get_cache_key(f"{vms}\0{known_hosts}"), None
         if self.get_option("cache"):
             of = digest(files, known_hosts)
-            kept = self._cache.get(key) if cache else None
+            kept = self._taken(key) if cache else None
             if kept and of and kept.get("digest") == of:
                 return from_json(str(kept["inventory"]))
         others = bool(self.get_option("include_tags") or self.get_option("include_pools"))
@@ -310,7 +310,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Return what the cache has of the same question to Proxmox; None where it has nothing."""
         from stackyard.proxmox.facts import from_json
 
-        kept = self._cache.get(self._facts_key(path)) if self.get_option("cache") else None
+        kept = self._taken(self._facts_key(path)) if self.get_option("cache") else None
         is_answer = kept and kept.get("question") == _question(desired, include)
         return from_json(str(kept["facts"])) if is_answer else None
 
@@ -326,6 +326,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
             self._cache[self._facts_key(path)] = kept
         return answer
+
+    def _taken(self, key: str):
+        """Return what the cache has, out of what Ansible writes back as soon as any of it changes.
+
+        What is written is as young as its file, and would be given again for longer than it may.
+        """
+        kept = self._cache.get(key)
+        self._cache.pop(key, None)
+        return kept
 
     def _facts_key(self, path: str) -> str:
         return self.get_cache_key(f"{path}\0proxmox")

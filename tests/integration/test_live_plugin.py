@@ -141,6 +141,20 @@ def test_the_cache_answers_the_same_question_only(
     assert lab.requests()
 
 
+def test_an_answer_grows_old_however_often_definitions_change(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab, source = started(proxmox_endpoint), kept(site) + "cache_timeout: 300\n"
+    listed(site, source, lab)
+    for cores in (2, 3):  # which decides nothing of what Proxmox is asked
+        for entry in (site / "cache").iterdir():
+            now = entry.stat().st_mtime
+            os.utime(entry, (now - 200, now - 200))
+        define(site, "leased", f"agent: 1\ncores: {cores}\n")
+        listed(site, source, lab)
+        assert bool(lab.requests()) == (cores == 3)
+
+
 def test_a_proxmox_that_is_down(site: Path) -> None:
     kept = f"cache: true\ncache_plugin: jsonfile\ncache_connection: {site / 'cache'}\n"
     done = run(site, LIVE + kept, DOWN)
