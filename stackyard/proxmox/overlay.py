@@ -60,9 +60,11 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
 def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
     """Return the VM of a definition, which a plan would take too: ours, or any where unmanaged."""
     definition = host.variables["stackyard_definition"]
-    fitting = [vm for vm in candidates if vm.template == bool(definition.get("template"))]
-    if _is_managed(host):
-        fitting = [vm for vm in fitting if OURS in vm.tags]
+    is_template = bool(definition.get("template"))
+    known = [vm for vm in candidates if OURS in vm.tags or not _is_managed(host)]
+    alike = [vm for vm in known if vm.template == is_template]
+    # What is to become a template is none until a plan makes it one.
+    fitting = known if is_template and not alike else alike
     numbered = [vm for vm in fitting if vm.vmid == definition.get("vmid")]
     if len(fitting) > 1 and not numbered:
         places = " and ".join(f"{vm.vmid} on {vm.node}" for vm in fitting[:2])

@@ -189,6 +189,12 @@ MINE, THEIRS = ("stackyard",), ("web",)
         ("managed: false\nvmid: 102\n", [facts(101, "a"), facts(102, "a")], 102),
         ("", [facts(101, "a", tags=MINE, template=True)], None),
         ("template: true\n", [facts(101, "a", tags=MINE, template=True)], 101),
+        ("template: true\n", [facts(101, "a", tags=MINE)], 101),
+        (
+            "template: true\nmanaged: false\n",
+            [facts(101, "a"), facts(102, "a", template=True)],
+            102,
+        ),
         ("", [facts(101, "b", tags=MINE)], None),
     ],
 )
