@@ -15,7 +15,7 @@ import yaml
 
 from stackyard.definitions.document import TEXT
 from stackyard.inventory.model import Group, Host, Inventory, InventoryError
-from stackyard.inventory.templates import is_template, texts_of, with_texts
+from stackyard.inventory.templates import is_template, marked, texts_of, unsafe
 
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:@+-]+")  # needs no quotes in INI
 NEXT_LINE = "\x85"  # a line's end to libyaml, which reads every such end as \n
@@ -64,7 +64,7 @@ def export_yaml(inventory: Inventory) -> str:
 
 def export_json(inventory: Inventory) -> str:
     """Return the same as JSON, which Ansible reads as the YAML it is."""
-    document = _document(inventory, lambda text: {"__ansible_unsafe": text})
+    document = _document(inventory, unsafe)
     return json.dumps(document, indent=2, ensure_ascii=False, default=date_text) + "\n"
 
 
@@ -99,26 +99,22 @@ FORMATS: Mapping[str, Callable[[Inventory], str]] = {
 }
 
 
-def _document(inventory: Inventory, unsafe: Callable[[str], Any]) -> dict[str, Any]:
-    hosts = {h.name: _marked(dict(h.variables), unsafe) for h in inventory.hosts.values()}
-    groups = {g.name: _group(g, unsafe) for g in inventory.groups.values()}
+def _document(inventory: Inventory, mark: Callable[[str], Any]) -> dict[str, Any]:
+    hosts = {h.name: marked(dict(h.variables), mark) for h in inventory.hosts.values()}
+    groups = {g.name: _group(g, mark) for g in inventory.groups.values()}
     # With the key `plugin` at its top, a file is a plugin's configuration to Ansible.
     inner = {CONFIGURATION: groups.pop(CONFIGURATION)} if CONFIGURATION in groups else {}
     content = {"vars": dict(inventory.variables), "hosts": hosts, "children": inner}
     return {"all": {key: value for key, value in content.items() if value}, **groups}
 
 
-def _group(group: Group, unsafe: Callable[[str], Any]) -> dict[str, Any]:
+def _group(group: Group, mark: Callable[[str], Any]) -> dict[str, Any]:
     content = {
-        "vars": _marked(dict(group.variables or {}), unsafe),
+        "vars": marked(dict(group.variables or {}), mark),
         "hosts": {name: {} for name in group.hosts},
         "children": {name: {} for name in group.children},
     }
     return {key: value for key, value in content.items() if value}
-
-
-def _marked(value: Any, unsafe: Callable[[str], Any]) -> Any:
-    return with_texts(value, lambda text: unsafe(text) if is_template(text) else text)
 
 
 def date_text(value: Any) -> str:

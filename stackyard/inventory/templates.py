@@ -32,3 +32,13 @@ def with_texts(value: Any, mark: Callable[[str], Any]) -> Any:
             for key, item in value.items()
         }
     return [with_texts(item, mark) for item in value] if isinstance(value, list) else value
+
+
+def marked(value: Any, mark: Callable[[str], Any]) -> Any:
+    """Return a value with `mark` made of each text that Ansible would evaluate."""
+    return with_texts(value, lambda text: mark(text) if is_template(text) else text)
+
+
+def unsafe(text: str) -> dict[str, str]:
+    """Return a text as Ansible's JSON has one that is never evaluated."""
+    return {"__ansible_unsafe": text}

@@ -6,19 +6,21 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from stackyard.inventory.model import Host, Inventory, InventoryError
+from stackyard.inventory.templates import marked, unsafe
 
 
 def as_list(inventory: Inventory) -> dict[str, Any]:
-    """Return what `ansible-inventory --list --export` prints."""
+    """Return what `ansible-inventory --list --export` prints; it may be read as an inventory."""
+    hosts = {h.name: marked(dict(h.variables), unsafe) for h in inventory.hosts.values()}
     document: dict[str, Any] = {
-        "_meta": {"hostvars": {name: dict(h.variables) for name, h in inventory.hosts.items()}},
+        "_meta": {"hostvars": hosts},
         "all": {"children": _top(inventory), "vars": dict(inventory.variables)},
     }
     for group in inventory.groups.values():
         parts = {
             "hosts": list(group.hosts),
             "children": list(group.children),
-            "vars": dict(group.variables or {}),
+            "vars": marked(dict(group.variables or {}), unsafe),
         }
         document[group.name] = {key: value for key, value in parts.items() if value}
     return document

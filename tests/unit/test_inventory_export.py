@@ -217,6 +217,8 @@ def test_no_host_is_allowed_and_a_mistake_is_not(site: Path) -> None:
 
 
 def test_list_is_what_ansible_exports(site: Path) -> None:
+    text = f'name: alone\ntarget_node: n\nvariables: {{x: ["{TEMPLATE}", 1]}}\n'
+    (site / "vms" / "alone.yaml").write_text(text)
     ours = json.loads(stackyard("list", "--site", site).stdout)
     theirs = ansible(site / "inventory" / "vms.yml", "--export")
     theirs["all"]["children"].remove("ungrouped")
