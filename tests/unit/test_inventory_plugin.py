@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+FOLDER = "."  # all of its sources
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def run(
     )
 
 
-def listed(site: Path, options: str = "", **environ: str) -> Any:
-    done = run(site, options, **environ)
+def listed(site: Path, options: str = "", sources: str = "vms.yml", **environ: str) -> Any:
+    done = run(site, options, sources, **environ)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -115,6 +116,19 @@ def test_a_filter_leaves_no_trace_of_a_host_in_its_cluster(site: Path) -> None:
     assert "cluster_endpoint" not in variables["k8s-dev-w1"]
 
 
+def test_two_sources_with_some_of_the_hosts_each_have_all_clusters(site: Path) -> None:
+    for name in ("k8s-dev-cp1", "k8s-prod-cp1", "talos-x-cp1"):
+        (site / "vms" / f"{name}.yaml").write_text(f"name: {name}\ntarget_node: n1\n")
+    others = "plugin: vms\nfilters: [cluster_name | default('') == 'prod']\n"
+    (site / "inventory" / "others.yml").write_text(others)
+    (site / "inventory" / "second.yml").write_text(others.replace("prod", "x"))
+    data = listed(site, "filters: [cluster_name | default('dev') == 'dev']\n", sources=FOLDER)
+    for name in ("k8s-dev-cp1", "k8s-prod-cp1", "talos-x-cp1"):
+        assert data["_meta"]["hostvars"][name]["cluster_members"] == [name]
+    assert data["kubeadm_control_plane"]["hosts"] == ["k8s-prod-cp1", "k8s-dev-cp1"]
+    assert data["talos"]["children"] == ["talos_control_plane"]
+
+
 def test_a_filter_that_fails_is_a_warning_or_strictly_an_error(site: Path) -> None:
     options = "filters: [nothing.at.all > 1]\n"
     done = run(site, options)
@@ -154,7 +168,6 @@ def test_a_constructed_group_named_like_a_host_is_refused(site: Path) -> None:
     assert "a group is named like the host" in refused(site, options)
 
 
-FOLDER = "."  # all of its sources
 BESIDE = {"ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "False"}
 REFUSED = [
     "strict: true\nfilters: [nothing.at.all]\n",
