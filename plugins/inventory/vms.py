@@ -106,7 +106,8 @@ options:
         privileges C(VM.Audit) and C(VM.GuestAgent.Audit) (C(VM.Monitor) before Proxmox VE 9).
       - >-
         A Proxmox that does not answer is a warning, and the definitions alone make the inventory;
-        with O(strict=true) it is an error. Missing settings, refused credentials and a certificate
+        with O(strict=true) it is an error, and so are VMs without a definition that are left out
+        because their node does not answer. Missing settings, refused credentials and a certificate
         that is not trusted are always errors.
       - Needs the Python packages C(proxmoxer) and C(urllib3).
     type: str
@@ -319,10 +320,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         from stackyard.proxmox.live import read_live
 
         answer = read_live(os.environ, desired, include)
-        for warning in answer.warnings:
+        if answer.missing and self.get_option("strict"):  # AWX would delete them
+            raise AnsibleParserError(f"{path}: {'; '.join(answer.missing)}")
+        warnings = (*answer.warnings, *answer.missing)
+        for warning in warnings:
             self.display.warning(f"{path}: {warning}")
         # Half an answer is not kept: it would be given again, without its warnings.
-        if self.get_option("cache") and not answer.warnings:
+        if self.get_option("cache") and not warnings:
             kept = {"question": _question(desired, include), "facts": to_json(answer.facts)}
             self._cache[self._facts_key(path)] = kept
         return answer

@@ -31,10 +31,14 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The facts by host, and what could not be seen: in sentences, and the nodes in silence."""
+    """The facts by host, and what could not be seen: in sentences, and the nodes in silence.
+
+    `missing` tells of VMs that are to be hosts, and cannot be.
+    """
 
     facts: Mapping[str, Facts]
     warnings: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     silent: frozenset[str] = frozenset()
 
 
@@ -64,10 +68,9 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     warnings = (
         *_blind(desired, vms),
         *_silent(desired, found, silent),
-        *_left_out(vms, include),
         *_forbidden(refused, len(asked)),
     )
-    return Live(facts, warnings, silent)
+    return Live(facts, warnings, tuple(_left_out(vms, include)), silent)
 
 
 def is_down(error: ProxmoxError) -> bool:

@@ -150,7 +150,7 @@ def test_vms_whose_names_are_forgotten_with_their_node(proxmox_endpoint: StartEn
     hosts = lay_over(desired, live.facts, live.silent).hosts
     seen = {name: host.variables["proxmox_status"] for name, host in hosts.items()}
     assert seen == {"leased": "unknown", "missing": "unknown"}
-    said = "\n".join(live.warnings)
+    said = "\n".join((*live.warnings, *live.missing))
     assert "node01 does not answer: what its 2 hosts do is unknown" in said
     assert "node03 does not answer, and Proxmox has forgotten the names of its VMs" in said
     assert "include_pools name, 1 are left out" in said

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_venv import ROOT
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
-from test_live import started
+from test_live import VMS, Leasing, started
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 LIVE = "plugin: vms\nverify: proxmox\n"
@@ -113,6 +113,21 @@ def test_half_an_answer_is_not_kept(site: Path, proxmox_endpoint: StartEndpoint)
     assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["stopped"]
     lab.endpoint.bring_up("node02")
     assert listed(site, source, lab)["power_stopped"]["hosts"] == ["stopped"]
+
+
+def test_hosts_that_a_silent_node_takes_away_are_an_error_where_it_is_strict(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab = proxmox_endpoint({"vms": VMS, "timing": {"statd": 3600}}, machines=Leasing())
+    lab.endpoint.cluster.seen = {}  # some minutes later
+    lab.endpoint.take_down("node03")
+    source = LIVE + "include_tags: [web]\n"
+    done = run(site, source, lab.environ)
+    assert "include_pools name, 1 are left out" in " ".join(done.stderr.split())
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {"leased", "stopped"}
+    assert "1 are left out" in refused(site, source + "strict: true\n", lab.environ)
+    # Without any to leave out, one node alone is no error.
+    assert run(site, LIVE + "strict: true\n", lab.environ).returncode == 0
 
 
 def test_a_vm_that_may_be_on_a_silent_node_is_not_absent(
