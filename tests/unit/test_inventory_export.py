@@ -94,6 +94,19 @@ def test_ansible_reads_an_export_as_the_same(form: str, ending: str, site: Path)
     assert static == live
 
 
+def test_links_beside_an_export_bring_the_variables_of_groups(site: Path) -> None:
+    """As docs/inventory.md says; a group's name has `_` for what is no letter and no digit."""
+    definition = site / "vms" / "w1.yaml"
+    definition.write_text(definition.read_text().replace("k8s-dev", "k8s-on-prem"))
+    (site / "inventory" / "group_vars").mkdir()
+    (site / "inventory" / "group_vars" / "cluster_on_prem.yml").write_text("mine: 1\n")
+    stackyard("export", "--site", site, "--output", site / "hosts.yml")
+    assert "mine" not in ansible(site / "hosts.yml")["_meta"]["hostvars"]["k8s-on-prem-w1"]
+    (site / "group_vars").symlink_to("inventory/group_vars")
+    for source in (site / "hosts.yml", site / "inventory" / "vms.yml"):
+        assert ansible(source)["_meta"]["hostvars"]["k8s-on-prem-w1"]["mine"] == 1
+
+
 def test_a_pipe_is_no_file_to_write(site: Path) -> None:
     done = stackyard("export", "--site", site, "--output", "/dev/stdout", code=1)
     assert done.stderr == (
