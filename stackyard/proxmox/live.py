@@ -69,6 +69,7 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
         *_blind(desired, vms),
         *_silent(desired, found, silent),
         *_forbidden(refused, len(asked)),
+        *_unheard(refused, len(asked)),
     )
     return Live(facts, warnings, tuple(_left_out(vms, include)), silent)
 
@@ -76,7 +77,7 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
 def is_down(error: ProxmoxError) -> bool:
     """Tell whether nobody answered, rather than somebody we do not trust or who refused us."""
     if isinstance(error, ApiError):
-        return error.status in _UNREACHABLE or error.status in _GATEWAY
+        return _is_unreachable(error)
     return was_broken(error.__cause__) or isinstance(error.__cause__, ReadTimeoutError)
 
 
@@ -198,3 +199,17 @@ def _forbidden(refused: list[ApiError], asked: int) -> Iterator[str]:
             f"this token may not ask {len(forbidden)} of {asked} guest agents, so that their "
             f"addresses are missing: {forbidden[0]}"
         )
+
+
+def _unheard(refused: list[ApiError], asked: int) -> Iterator[str]:
+    """Tell of agents whose nodes fell silent after they had told the rest."""
+    unheard = [error for error in refused if _is_unreachable(error)]
+    if unheard:
+        yield (
+            f"{len(unheard)} of {asked} guest agents could not be asked, so that their addresses "
+            f"are missing: {unheard[0]}"
+        )
+
+
+def _is_unreachable(error: ApiError) -> bool:
+    return error.status in _UNREACHABLE or error.status in _GATEWAY

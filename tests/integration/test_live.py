@@ -165,6 +165,19 @@ def test_a_node_whose_proxy_dies_meanwhile(
     assert read(lab, site("silent")).facts["silent"].status == "unknown"
 
 
+def test_a_node_whose_proxy_dies_before_its_agents_are_asked(
+    proxmox_endpoint: StartEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "READ_DEADLINE_SECONDS", 0.1)
+    lab = started(proxmox_endpoint)
+    path = "/nodes/node01/qemu/101/agent/network-get-interfaces"
+    lab.set_fault("GET", path, status=595, reason="Connection refused", times=9)
+    live = read(lab, site("leased", "silent"))
+    assert live.facts["leased"].addresses == ()
+    said = "1 of 2 guest agents could not be asked, so that their addresses are missing: "
+    assert [said in warning for warning in live.warnings] == [True]
+
+
 def test_a_proxmox_that_is_down(proxmox_endpoint: StartEndpoint) -> None:
     lab = started(proxmox_endpoint)
     lab.run(lab.endpoint.stop())
