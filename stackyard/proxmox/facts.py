@@ -6,12 +6,14 @@ them, so that playbooks written for its inventory plugin go on working.
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 ABSENT = "absent"  # the power state of a VM that is defined and not in Proxmox
 UNKNOWN = "unknown"  # the one of a VM whose node does not answer
+
+_Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,13 @@ class Facts:
     def addresses(self) -> tuple[str, ...]:
         """The addresses others can reach it at, by card in the guest's order, IPv4 first.
 
-        A guest lists its cards before the bridges and tunnels that it made itself.
+        A guest lists its cards before the bridges and tunnels that it made itself. What may be at
+        several machines, such as a cluster's virtual address, is last: what the loopback has
+        besides, and of each card what has a prefix of its own (`/32`).
         """
-        cards = (sorted(_reachable(one), key=lambda ip: ip.version) for one in self.interfaces)
-        return tuple(str(address) for card in cards for address in card)
+        cards = sorted(map(_addresses, self.interfaces), key=_is_loopback)
+        ordered = (sorted(card, key=lambda one: (one.version, _is_alone(one))) for card in cards)
+        return tuple(str(one.ip) for card in ordered for one in card if _is_reachable(one.ip))
 
     def variables(self) -> dict[str, Any]:
         """Return the host variables; what the VM has none of is left out."""
@@ -113,13 +118,26 @@ def _interface(told: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _reachable(
-    interface: Mapping[str, Any],
-) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _addresses(interface: Mapping[str, Any]) -> list[_Interface]:
+    found = []
     for text in interface["ip-addresses"]:
         try:
-            address = ipaddress.ip_interface(text).ip
+            found.append(ipaddress.ip_interface(text))
         except ValueError:  # no address; proxmox_agent_interfaces shows what the guest wrote
             continue
-        if not (address.is_loopback or address.is_link_local or address.is_unspecified):
-            yield address
+    return found
+
+
+def _is_loopback(addresses: list[_Interface]) -> bool:
+    return any(one.ip.is_loopback for one in addresses)
+
+
+def _is_alone(address: _Interface) -> bool:
+    return address.network.prefixlen == address.max_prefixlen
+
+
+def _is_reachable(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    # IPv4 inside IPv6 (::ffff:127.0.0.1) is on no card, and would lead elsewhere.
+    is_mapped = getattr(address, "ipv4_mapped", None) is not None
+    here = address.is_loopback or address.is_link_local or address.is_unspecified
+    return not (here or is_mapped)

@@ -134,6 +134,30 @@ def test_cards_come_before_bridges_and_ipv4_before_ipv6() -> None:
     assert seen.addresses == ("192.168.1.5", "2001:db8::5", "172.17.0.1")
 
 
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [
+            card("lo", "127.0.0.1/8", "::1/128", "10.0.0.100/32"),
+            card("eth0", "10.0.0.7/24"),
+        ],
+        [card("eth0", "10.0.0.100/32", "10.0.0.7/24", "::ffff:127.0.0.1/96")],
+    ],
+)
+def test_a_virtual_address_is_no_machines_own(cards: list[dict[str, Any]]) -> None:
+    """Several machines have it, so that connecting to it may reach another one."""
+    seen = facts(1, "k8s-x", interfaces=tuple(cards))
+    made = lay_over(inventory(k8s_x=DHCP), {"k8s-x": seen})
+    assert made.hosts["k8s-x"].variables["ansible_host"] == "10.0.0.7"
+    assert _endpoint(made, "x") == "10.0.0.7"
+    assert seen.addresses == ("10.0.0.7", "10.0.0.100")
+
+
+def test_where_nothing_else_is_routed_the_loopbacks_address_is_the_hosts() -> None:
+    cards = (card("lo", "127.0.0.1/8", "10.255.0.1/32"), card("eth0", "fe80::1/64"))
+    assert facts(1, "a", interfaces=cards).addresses == ("10.255.0.1",)
+
+
 def test_an_agent_that_cannot_tell_has_no_interfaces() -> None:
     assert interfaces_of({"result": {"error": {"class": "Unsupported"}}}) == ()
     assert interfaces_of({"result": [{"name": "eth0"}]}) == (
