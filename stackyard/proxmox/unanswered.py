@@ -41,7 +41,13 @@ class Asked:
 
 def was_broken(error: BaseException | None) -> bool:
     """Tell whether there was no connection or it broke, rather than being distrusted or slow."""
-    return isinstance(error, ProtocolError | NewConnectionError | ConnectTimeoutError)
+    is_known = isinstance(error, ProtocolError | NewConnectionError | ConnectTimeoutError)
+    return is_known or _was_hung_up(error)
+
+
+def _was_hung_up(error: BaseException | None) -> bool:
+    """Tell whether TLS ended without a word, as a balancer whose servers are gone ends it."""
+    return error is not None and any(isinstance(c, ssl.SSLEOFError) for c in _causes(error))
 
 
 def was_refused(error: BaseException) -> bool:
@@ -65,6 +71,10 @@ def explain(error: HTTPError, asked: Asked) -> ConnectionFailedError:
             f"the certificate of {url} is not the pinned one",
             "compare PROXMOX_FINGERPRINT with the node's certificate",
         )
+    if isinstance(error, ProtocolError) or _was_hung_up(error):
+        return asked.failed(
+            f"the connection to {url} broke before the answer came", "may have happened"
+        )
     if isinstance(error, SSLError):
         return ConnectionFailedError(
             f"the certificate of {url} is not trusted ({_tls_reason(causes)})",
@@ -72,10 +82,6 @@ def explain(error: HTTPError, asked: Asked) -> ConnectionFailedError:
         )
     if isinstance(error, ReadTimeoutError):
         return asked.failed(f"{url} did not answer in {TIMEOUT_SECONDS:.0f} s", "may still happen")
-    if isinstance(error, ProtocolError):
-        return asked.failed(
-            f"the connection to {url} broke before the answer came", "may have happened"
-        )
     system = next((c for c in causes if isinstance(c, OSError) and c.strerror), None)
     return asked.unreachable(str(system.strerror) if system else type(error).__name__)
 

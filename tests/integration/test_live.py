@@ -1,6 +1,9 @@
 """Facts for an inventory, read from the lab's Proxmox endpoint."""
 
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -199,6 +202,42 @@ def test_a_broken_connection_says_nothing_of_changes(
         environ["PROXMOX_PASSWORD"] = "made-up"
     with pytest.raises(ConnectionFailedError, match=r"came: check PROXMOX_URL$"):
         read_live(environ, site("leased"), NOBODY_ELSE)
+
+
+@contextmanager
+def balancer_without_servers() -> Iterator[str]:
+    """Something that takes connections, for nobody is there to pass them on to, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    with listening.accept()[0] as connection:
+                        connection.recv(65536)
+                except OSError:  # the end of the test
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        try:
+            yield f"https://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)  # which wakes the thread
+
+
+@pytest.mark.parametrize(
+    "login",
+    [
+        {"PROXMOX_PASSWORD": "made-up"},
+        {"PROXMOX_TOKEN_ID": "it", "PROXMOX_TOKEN_SECRET": "made-up"},
+    ],
+)
+def test_a_balancer_whose_servers_are_gone_is_a_proxmox_that_is_down(login: dict[str, str]) -> None:
+    with (
+        balancer_without_servers() as url,
+        pytest.raises(ConnectionFailedError, match=r"came: check PROXMOX_URL$") as caught,
+    ):
+        read_live({"PROXMOX_URL": url, "PROXMOX_USER": "a@pve", **login}, site(), NOBODY_ELSE)
+    assert is_down(caught.value)
 
 
 def test_an_answer_without_a_list_is_a_sentence(
