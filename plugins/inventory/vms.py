@@ -107,8 +107,8 @@ options:
       - >-
         A Proxmox that does not answer is a warning, and the definitions alone make the inventory;
         with O(strict=true) it is an error, and so are VMs without a definition that are left out
-        because their node does not answer. Missing settings, refused credentials and a certificate
-        that is not trusted are always errors.
+        because their node does not answer, or the token sees no VM. Missing settings, refused
+        credentials and a certificate that is not trusted are always errors.
       - Needs the Python packages C(proxmoxer) and C(urllib3).
     type: str
     choices: [proxmox]

@@ -65,13 +65,16 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
     refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
+    blind = tuple(_blind(desired, vms))
+    # Of those that are to be hosts without a definition none is left then.
+    missing = (*(blind if include.is_wanted else ()), *_left_out(vms, include))
     warnings = (
-        *_blind(desired, vms),
+        *(() if include.is_wanted else blind),
         *_silent(desired, found, silent),
         *_forbidden(refused, len(asked)),
         *_unheard(refused, len(asked)),
     )
-    return Live(facts, warnings, tuple(_left_out(vms, include)), silent)
+    return Live(facts, warnings, missing, silent)
 
 
 def is_down(error: ProxmoxError) -> bool:

@@ -26,6 +26,11 @@ class Include:
     tags: frozenset[str] = frozenset()  # lower case; a cluster may keep the case of tags
     pools: frozenset[str] = frozenset()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether any tag or pool is named."""
+        return bool(self.tags or self.pools)
+
     def takes(self, facts: Facts) -> bool:
         """Tell whether a VM is included; a template never is."""
         is_tagged = bool(self.tags.intersection(map(str.lower, facts.tags)))

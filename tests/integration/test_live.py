@@ -269,6 +269,7 @@ def test_a_token_that_sees_nothing_is_warned_about(proxmox_endpoint: StartEndpoi
     }
     live = read_live(environ, site("leased"), NOBODY_ELSE)
     assert live.facts == {}
+    assert live.missing == ()
     assert len(live.warnings) == 1
     assert "VM.Audit" in live.warnings[0]
 

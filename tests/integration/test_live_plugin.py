@@ -15,6 +15,7 @@ from test_live import VMS, Leasing, started
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 LIVE = "plugin: vms\nverify: proxmox\n"
+READ_ONLY = "root@pam!readonly"  # a token without permissions
 DOWN = {
     "PROXMOX_URL": "https://127.0.0.1:1",
     "PROXMOX_USER": "root@pam",
@@ -128,6 +129,20 @@ def test_hosts_that_a_silent_node_takes_away_are_an_error_where_it_is_strict(
     assert "1 are left out" in refused(site, source + "strict: true\n", lab.environ)
     # Without any to leave out, one node alone is no error.
     assert run(site, LIVE + "strict: true\n", lab.environ).returncode == 0
+
+
+def test_hosts_that_a_token_does_not_see_any_more_are_an_error_where_it_is_strict(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    lab = started(proxmox_endpoint)
+    blind = {"PROXMOX_TOKEN_ID": "readonly", "PROXMOX_TOKEN_SECRET": lab.secrets[READ_ONLY]}
+    source = LIVE + "include_tags: [web]\n"
+    done = run(site, source, lab.environ | blind)
+    assert "Proxmox shows no VM at all" in " ".join(done.stderr.split())
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {"leased", "stopped"}
+    assert "no VM at all" in refused(site, source + "strict: true\n", lab.environ | blind)
+    # Where there is none to be left out, a cluster may well be empty.
+    assert run(site, LIVE + "strict: true\n", lab.environ | blind).returncode == 0
 
 
 def test_a_vm_that_may_be_on_a_silent_node_is_not_absent(
