@@ -18,7 +18,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
-from stackyard.proxmox.overlay import Include, match, wanted_node
+from stackyard.proxmox.overlay import OURS, Include, match, wanted_node
 from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
@@ -187,7 +187,9 @@ def _silent(
 
 
 def _left_out(vms: list[Facts], include: Include) -> Iterator[str]:
-    unnamed = [vm.node for vm in vms if vm.is_forgotten and include.takes(vm)]
+    # One of ours has a definition, and so is a host all the same.
+    others = [vm for vm in vms if OURS not in vm.tags]
+    unnamed = [vm.node for vm in others if vm.is_forgotten and include.takes(vm)]
     for node in sorted(set(unnamed)):
         yield (
             f"{node} does not answer, and Proxmox has forgotten the names of its VMs: of those "

@@ -129,6 +129,13 @@ def test_hosts_that_a_silent_node_takes_away_are_an_error_where_it_is_strict(
     assert "1 are left out" in refused(site, source + "strict: true\n", lab.environ)
     # Without any to leave out, one node alone is no error.
     assert run(site, LIVE + "strict: true\n", lab.environ).returncode == 0
+    lab.endpoint.bring_up("node03")
+    lab.endpoint.take_down("node01")
+    source = LIVE + "include_tags: [blue]\nstrict: true\n"  # which a VM with a definition has
+    done = run(site, source, lab.environ)
+    assert done.returncode == 0, done.stderr
+    assert "left out" not in " ".join(done.stderr.split())
+    assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["leased"]
 
 
 def test_hosts_that_a_token_does_not_see_any_more_are_an_error_where_it_is_strict(
