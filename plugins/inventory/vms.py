@@ -297,7 +297,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 raise
             self.display.warning(f"{path}: {error}; hosts come from the definitions alone")
             return desired
-        return overlay.lay_over(desired, answer.facts, answer.silent)
+        return overlay.lay_over(desired, answer.facts, answer.unsure)
 
     def _texts(self, option: str, path: str) -> list:
         """Return the texts of an option; Ansible takes a number for one, and it would be none."""

@@ -18,7 +18,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
-from stackyard.proxmox.overlay import OURS, Include, match, wanted_node
+from stackyard.proxmox.overlay import OURS, Include, hiding_node, match
 from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
@@ -31,15 +31,16 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The facts by host, and what could not be seen: in sentences, and the nodes in silence.
+    """The facts by host, and what could not be seen: in sentences, and by host.
 
-    `missing` tells of VMs that are to be hosts, and cannot be.
+    `missing` tells of VMs that are to be hosts, and cannot be; `unsure` are the hosts whose VMs may
+    be on nodes that do not answer.
     """
 
     facts: Mapping[str, Facts]
     warnings: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    silent: frozenset[str] = frozenset()
+    unsure: frozenset[str] = frozenset()
 
 
 def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) -> Live:
@@ -65,16 +66,17 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
     refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
+    unsure = _unsure(desired, found, vms, silent)
     blind = tuple(_blind(desired, vms))
     # Of those that are to be hosts without a definition none is left then.
     missing = (*(blind if include.is_wanted else ()), *_left_out(vms, include))
     warnings = (
         *(() if include.is_wanted else blind),
-        *_silent(desired, found, silent),
+        *_silent(found, unsure),
         *_forbidden(refused, len(asked)),
         *_unheard(refused, len(asked)),
     )
-    return Live(facts, warnings, missing, silent)
+    return Live(facts, warnings, missing, frozenset(unsure))
 
 
 def is_down(error: ProxmoxError) -> bool:
@@ -173,15 +175,21 @@ def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
         )
 
 
-def _silent(
-    desired: Inventory, found: Mapping[str, Facts], silent: frozenset[str]
-) -> Iterator[str]:
+def _unsure(
+    desired: Inventory, found: Mapping[str, Facts], vms: list[Facts], silent: frozenset[str]
+) -> dict[str, str]:
+    """Return the nodes that do not answer by the hosts whose VMs may be there."""
+    forgotten = [vm for vm in vms if vm.is_forgotten]
+    return {
+        name: node
+        for name, host in desired.hosts.items()
+        if name not in found and (node := hiding_node(host, forgotten, silent))
+    }
+
+
+def _silent(found: Mapping[str, Facts], unsure: Mapping[str, str]) -> Iterator[str]:
     unknown = [vm.node for vm in found.values() if vm.status == UNKNOWN]
-    unknown += [
-        node
-        for host in desired.hosts.values()
-        if host.name not in found and (node := wanted_node(host)) in silent
-    ]
+    unknown += unsure.values()
     for node in sorted(set(unknown)):
         yield f"{node} does not answer: what its {unknown.count(node)} hosts do is unknown"
 

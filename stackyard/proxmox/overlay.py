@@ -87,23 +87,34 @@ def _is_managed(host: Host) -> bool:
     return bool(host.variables["stackyard_definition"].get("managed", True))
 
 
-def wanted_node(host: Host) -> str:
-    """Return the node that a definition wants its VM on."""
-    return str(host.variables["stackyard_definition"]["target_node"])
+def hiding_node(host: Host, forgotten: Iterable[Facts], silent: Collection[str]) -> str | None:
+    """Return the node in silence that a host's VM, which no list names, may be on.
+
+    That is the one it is wanted on, or else one with a VM whose name is forgotten.
+    """
+    definition = host.variables["stackyard_definition"]
+    if definition["target_node"] in silent:
+        return str(definition["target_node"])
+    return next((vm.node for vm in forgotten if _may_be(host, vm)), None)
+
+
+def _may_be(host: Host, vm: Facts) -> bool:
+    vmid = host.variables["stackyard_definition"].get("vmid", vm.vmid)
+    return bool(vmid == vm.vmid) and (OURS in vm.tags or not _is_managed(host))
 
 
 def lay_over(
-    desired: Inventory, facts: Mapping[str, Facts], silent: Collection[str] = ()
+    desired: Inventory, facts: Mapping[str, Facts], unsure: Collection[str] = ()
 ) -> Inventory:
     """Return the inventory with facts, power groups, pools, and the hosts only Proxmox has.
 
-    `silent` are the nodes that do not answer: a VM that is wanted there may well be there.
+    `unsure` are the hosts whose VMs may be on nodes that do not answer.
 
     Raises:
         InventoryError: a group would have a host's name.
     """
     hosts = {
-        name: _observed(host, facts[name]) if name in facts else _unseen(host, silent)
+        name: _observed(host, facts[name]) if name in facts else _unseen(host, name in unsure)
         for name, host in desired.hosts.items()
     }
     only_there = {name: _found(vm) for name, vm in facts.items() if name not in hosts}
@@ -125,8 +136,8 @@ def _observed(host: Host, facts: Facts) -> Host:
     return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))
 
 
-def _unseen(host: Host, silent: Collection[str]) -> Host:
-    status = UNKNOWN if wanted_node(host) in silent else ABSENT
+def _unseen(host: Host, is_unsure: bool) -> Host:
+    status = UNKNOWN if is_unsure else ABSENT
     variables = {"proxmox_status": status, **host.variables}
     return replace(host, variables=variables, groups=_with(host.groups, {f"power_{status}"}))
 

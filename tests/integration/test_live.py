@@ -150,13 +150,38 @@ def test_vms_whose_names_are_forgotten_with_their_node(proxmox_endpoint: StartEn
     for node in ("node01", "node03"):
         lab.endpoint.take_down(node)
     live = read(lab, desired, Include(frozenset({"web"})))
-    hosts = lay_over(desired, live.facts, live.silent).hosts
+    hosts = lay_over(desired, live.facts, live.unsure).hosts
     seen = {name: host.variables["proxmox_status"] for name, host in hosts.items()}
     assert seen == {"leased": "unknown", "missing": "unknown"}
     said = "\n".join((*live.warnings, *live.missing))
     assert "node01 does not answer: what its 2 hosts do is unknown" in said
     assert "node03 does not answer, and Proxmox has forgotten the names of its VMs" in said
     assert "include_pools name, 1 are left out" in said
+
+
+def test_a_vm_that_moved_to_a_node_that_is_gone_is_not_absent(
+    proxmox_endpoint: StartEndpoint,
+) -> None:
+    """It is not where its definition wants it, and Proxmox has forgotten its name."""
+    lab = proxmox_endpoint({"vms": VMS, "timing": {"statd": 3600}}, machines=Leasing())
+    lab.endpoint.cluster.seen = {}
+    lab.endpoint.take_down("node03")
+    desired = build_inventory(
+        parse_vm(f"name: {name}\ntarget_node: node01\n{more}", f"{name}.yaml")
+        for name, more in {
+            "silent": "",
+            "other": "managed: false\n",
+            "numbered": "vmid: 103\n",
+            "elsewhere": "vmid: 999\n",
+            "leased": "",
+        }.items()
+    )
+    live = read(lab, desired)
+    assert live.unsure == {"silent", "other", "numbered"}
+    assert live.warnings == ("node03 does not answer: what its 3 hosts do is unknown",)
+    hosts = lay_over(desired, live.facts, live.unsure).hosts
+    assert hosts["silent"].variables["proxmox_status"] == "unknown"
+    assert hosts["elsewhere"].variables["proxmox_status"] == "absent"
 
 
 def test_a_node_whose_proxy_dies_meanwhile(
