@@ -17,6 +17,7 @@ from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
 
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
+CONTROLLER = ("localhost", "127.0.0.1")  # where tasks go that are to run beside Ansible itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
     }
     included = [vm for vm in vms if include.takes(vm) and not vm.is_forgotten]
     for vm in sorted(included, key=lambda vm: vm.vmid):
+        if vm.host_name in CONTROLLER and vm.host_name not in desired.hosts:
+            raise InventoryError(
+                f"VM {vm.vmid} on {vm.node} is called {vm.host_name}, like the machine that "
+                "Ansible runs on: rename it, or leave it out of include_tags and include_pools"
+            )
         if found.setdefault(vm.host_name, vm) != vm or _is_strange(desired, vm):
             raise InventoryError(
                 f"VM {vm.vmid} on {vm.node} would be the host {vm.host_name}, which another VM or "

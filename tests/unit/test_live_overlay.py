@@ -245,6 +245,14 @@ def test_an_included_vm_is_never_taken_for_another(vms: list[Facts]) -> None:
         match(inventory(a=""), vms, Include(frozenset({"web"})))
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_no_vm_of_somebody_else_takes_the_place_of_the_controller(name: str) -> None:
+    """Whoever may rename a VM would get what plays do beside Ansible, secrets too."""
+    with pytest.raises(InventoryError, match=f"VM 2 on node02 is called {name}, like the machine"):
+        match(inventory(a=""), [facts(2, name, tags=THEIRS)], Include(frozenset({"web"})))
+    match(inventory(a=""), [facts(2, name)], Include(frozenset({"web"})))  # no host at all
+
+
 def test_a_host_named_like_a_group_is_refused() -> None:
     for name in ("power_running", "k3s", "all"):
         with pytest.raises(InventoryError, match=f"like the host {name}"):
