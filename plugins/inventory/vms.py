@@ -232,7 +232,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 f"{path}: there is no host: {vms} has no definition, and no VM in Proxmox was taken"
                 " by include_tags or include_pools"
             )
-        if filters := self.get_option("filters"):
+        if filters := self._texts("filters", path):
             if not (wanted := self._wanted(desired, filters)):
                 raise AnsibleParserError(f"{path}: there is no host: filters leave out all of them")
             desired = narrow(desired, wanted)
@@ -300,7 +300,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return overlay.lay_over(desired, answer.facts, answer.unsure)
 
     def _texts(self, option: str, path: str) -> list:
-        """Return the texts of an option; Ansible takes a number for one, and it would be none."""
+        """Return the texts of an option; Ansible takes anything for one.
+
+        A number would be the tag of nobody, and a filter with `: ` in it, a mapping then, be true.
+        """
         given = self.get_option(option) or []
         for item in given:
             if not isinstance(item, str):

@@ -94,6 +94,12 @@ def test_filters_that_leave_no_host_are_an_error(site: Path) -> None:
     assert "vms.yml: there is no host: filters leave out all of them" in said
 
 
+def test_a_filter_that_yaml_takes_for_a_mapping_is_refused(site: Path) -> None:
+    """It would be a mapping to Jinja as well, which is true for every host."""
+    said = refused(site, "filters:\n  - stackyard_definition.description == 'role: db'\n")
+    assert "in filters is no text: put it in quotes" in said
+
+
 def test_filters_see_every_group_that_ansible_puts_a_host_in(site: Path) -> None:
     for name in ("k8s-dev-cp1", "k8s-dev-w1", "talos-x-cp1"):
         (site / "vms" / f"{name}.yaml").write_text(f"name: {name}\ntarget_node: n1\n")
