@@ -18,12 +18,13 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
-from stackyard.proxmox.overlay import OURS, Include, hiding_node, match
+from stackyard.proxmox.overlay import Include, has_vmid, hiding_node, match, may_be
 from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
 
 _UNREACHABLE = range(595, 600)
+_BROKEN = 596  # behind pveproxy, as by an answer that it cannot read
 _GATEWAY = range(502, 505)
 
 Rows = list[dict[str, Any]]
@@ -69,7 +70,7 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     unsure = _unsure(desired, found, vms, silent)
     blind = tuple(_blind(desired, vms))
     # Of those that are to be hosts without a definition none is left then.
-    missing = (*(blind if include.is_wanted else ()), *_left_out(vms, include))
+    missing = (*(blind if include.is_wanted else ()), *_left_out(desired, unsure, vms, include))
     warnings = (
         *(() if include.is_wanted else blind),
         *_silent(found, unsure),
@@ -191,17 +192,28 @@ def _silent(found: Mapping[str, Facts], unsure: Mapping[str, str]) -> Iterator[s
     unknown = [vm.node for vm in found.values() if vm.status == UNKNOWN]
     unknown += unsure.values()
     for node in sorted(set(unknown)):
-        yield f"{node} does not answer: what its {unknown.count(node)} hosts do is unknown"
+        count = unknown.count(node)
+        yield f"{node} does not answer: what {count} hosts that may be there do is unknown"
 
 
-def _left_out(vms: list[Facts], include: Include) -> Iterator[str]:
-    # One of ours has a definition, and so is a host all the same.
-    others = [vm for vm in vms if OURS not in vm.tags]
-    unnamed = [vm.node for vm in others if vm.is_forgotten and include.takes(vm)]
+def _left_out(
+    desired: Inventory, unsure: Collection[str], vms: list[Facts], include: Include
+) -> Iterator[str]:
+    """Tell of VMs to be included that Proxmox has forgotten, and that are no definition's."""
+    hosts = sorted(map(desired.hosts.__getitem__, unsure), key=lambda host: not has_vmid(host))
+    unnamed = []
+    for vm in vms:
+        if vm.is_forgotten and include.takes(vm):
+            host = next((host for host in hosts if may_be(host, vm)), None)
+            if host:
+                hosts.remove(host)  # which has no other VM
+            else:
+                unnamed.append(vm.node)
     for node in sorted(set(unnamed)):
         yield (
             f"{node} does not answer, and Proxmox has forgotten the names of its VMs: of those "
-            f"that include_tags and include_pools name, {unnamed.count(node)} are left out"
+            f"that include_tags and include_pools name, {unnamed.count(node)} are left out, which "
+            "may be templates"
         )
 
 
@@ -216,7 +228,7 @@ def _forbidden(refused: list[ApiError], asked: int) -> Iterator[str]:
 
 def _unheard(refused: list[ApiError], asked: int) -> Iterator[str]:
     """Tell of agents whose nodes fell silent after they had told the rest."""
-    unheard = [error for error in refused if _is_unreachable(error)]
+    unheard = [e for e in refused if _is_unreachable(e) and e.status != _BROKEN]
     if unheard:
         yield (
             f"{len(unheard)} of {asked} guest agents could not be asked, so that their addresses "

@@ -101,12 +101,18 @@ def hiding_node(host: Host, forgotten: Iterable[Facts], silent: Collection[str])
     definition = host.variables["stackyard_definition"]
     if definition["target_node"] in silent:
         return str(definition["target_node"])
-    return next((vm.node for vm in forgotten if _may_be(host, vm)), None)
+    return next((vm.node for vm in forgotten if may_be(host, vm)), None)
 
 
-def _may_be(host: Host, vm: Facts) -> bool:
+def may_be(host: Host, vm: Facts) -> bool:
+    """Tell whether a VM whose name is forgotten may be the one of a definition."""
     vmid = host.variables["stackyard_definition"].get("vmid", vm.vmid)
     return bool(vmid == vm.vmid) and (OURS in vm.tags or not _is_managed(host))
+
+
+def has_vmid(host: Host) -> bool:
+    """Tell whether a definition says which VMID its VM has."""
+    return "vmid" in host.variables["stackyard_definition"]
 
 
 def lay_over(

@@ -116,7 +116,9 @@ def test_a_node_that_does_not_answer(
     live = read(lab, desired)
     assert (live.facts["silent"].status, live.facts["silent"].vmid) == ("unknown", 103)
     assert live.facts["leased"].status == "running"
-    assert live.warnings == ("node03 does not answer: what its 1 hosts do is unknown",)
+    assert live.warnings == (
+        "node03 does not answer: what 1 hosts that may be there do is unknown",
+    )
     assert "node03" not in " ".join(request["path"] for request in lab.requests())
 
 
@@ -154,7 +156,7 @@ def test_vms_whose_names_are_forgotten_with_their_node(proxmox_endpoint: StartEn
     seen = {name: host.variables["proxmox_status"] for name, host in hosts.items()}
     assert seen == {"leased": "unknown", "missing": "unknown"}
     said = "\n".join((*live.warnings, *live.missing))
-    assert "node01 does not answer: what its 2 hosts do is unknown" in said
+    assert "node01 does not answer: what 2 hosts that may be there do is unknown" in said
     assert "node03 does not answer, and Proxmox has forgotten the names of its VMs" in said
     assert "include_pools name, 1 are left out" in said
 
@@ -178,7 +180,9 @@ def test_a_vm_that_moved_to_a_node_that_is_gone_is_not_absent(
     )
     live = read(lab, desired)
     assert live.unsure == {"silent", "other", "numbered"}
-    assert live.warnings == ("node03 does not answer: what its 3 hosts do is unknown",)
+    assert live.warnings == (
+        "node03 does not answer: what 3 hosts that may be there do is unknown",
+    )
     hosts = lay_over(desired, live.facts, live.unsure).hosts
     assert hosts["silent"].variables["proxmox_status"] == "unknown"
     assert hosts["elsewhere"].variables["proxmox_status"] == "absent"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_venv import ROOT
 from proxmox_lab import ProxmoxEndpoint, StartEndpoint
-from test_live import VMS, Leasing, started
+from test_live import VMS, Leasing, started, vm
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 LIVE = "plugin: vms\nverify: proxmox\n"
@@ -138,6 +138,35 @@ def test_hosts_that_a_silent_node_takes_away_are_an_error_where_it_is_strict(
     assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["leased"]
 
 
+@pytest.mark.parametrize(
+    ("tags", "definition", "is_left_out"),
+    [
+        ("stackyard;old", None, True),  # its definition is gone
+        ("stackyard;old", "", False),
+        ("old", "", True),  # somebody else's of that name
+        ("old", "managed: false\n", False),
+        ("stackyard;old", "vmid: 999\n", True),
+    ],
+)
+def test_a_forgotten_vm_is_left_out_unless_it_may_be_a_definitions(
+    tags: str,
+    definition: str | None,
+    is_left_out: bool,
+    site: Path,
+    proxmox_endpoint: StartEndpoint,
+) -> None:
+    vms = {**VMS, "gone": vm(109, "node03", tags=tags)}
+    lab = proxmox_endpoint({"vms": vms, "timing": {"statd": 3600}}, machines=Leasing())
+    lab.endpoint.cluster.seen = {}
+    lab.endpoint.take_down("node03")
+    if definition is not None:
+        define(site, "gone", definition)
+    done = run(site, LIVE + "include_tags: [old]\n", lab.environ)
+    assert ("1 are left out" in " ".join(done.stderr.split())) == is_left_out
+    known = json.loads(done.stdout).get("power_unknown", {}).get("hosts", [])
+    assert ("gone" in known) or is_left_out
+
+
 def test_hosts_that_a_token_does_not_see_any_more_are_an_error_where_it_is_strict(
     site: Path, proxmox_endpoint: StartEndpoint
 ) -> None:
@@ -159,7 +188,9 @@ def test_a_vm_that_may_be_on_a_silent_node_is_not_absent(
     define(site, "nowhere")  # on node01
     lab.endpoint.take_down("node01")
     done = run(site, LIVE, lab.environ)
-    assert "node01 does not answer: what its 2 hosts do" in " ".join(done.stderr.split())
+    assert "node01 does not answer: what 2 hosts that may be there do" in " ".join(
+        done.stderr.split()
+    )
     assert json.loads(done.stdout)["power_unknown"]["hosts"] == ["leased", "nowhere"]
     lab.endpoint.bring_up("node01")
     assert listed(site, LIVE, lab)["power_absent"]["hosts"] == ["nowhere"]
