@@ -240,7 +240,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             self._fill(desired)
             of_others = (hosts & groups).difference(desired.hosts, desired.groups)
-            self._refuse_clashes(path, of_others)
+            self._refuse_clashes(path, set(desired.hosts), of_others)
         except Exception:
             self._take_back(hosts, groups)
             raise
@@ -405,12 +405,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._add_host_to_composed_groups(groups, variables, name, strict)
         self._add_host_to_keyed_groups(keyed_groups, variables, name, strict)
 
-    def _refuse_clashes(self, path: str, of_others: set) -> None:
+    def _refuse_clashes(self, path: str, ours: set, of_others: set) -> None:
         """Refuse what `groups` and `keyed_groups` may have made; Ansible itself only warns.
 
-        Names that other sources alone give to both are theirs to answer for.
+        Names that other sources alone give to both, and to none of our hosts, are theirs to answer
+        for.
         """
-        for name in (self.inventory.groups.keys() & self.inventory.hosts.keys()) - of_others:
+        for name in self.inventory.groups.keys() & self.inventory.hosts.keys():
+            members = {host.name for host in self.inventory.groups[name].get_hosts()}
+            if name in of_others and ours.isdisjoint(members):
+                continue
             raise AnsibleParserError(
                 f"{path}: a group is named like the host {name}: give keyed_groups a prefix, or"
                 " rename the group"

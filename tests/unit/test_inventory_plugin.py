@@ -133,6 +133,8 @@ def test_two_sources_with_some_of_the_hosts_each_have_all_clusters(site: Path) -
         assert data["_meta"]["hostvars"][name]["cluster_members"] == [name]
     assert data["kubeadm_control_plane"]["hosts"] == ["k8s-prod-cp1", "k8s-dev-cp1"]
     assert data["talos"]["children"] == ["talos_control_plane"]
+    # A play may name what no host is left in.
+    assert "talos" in listed(site, "filters: [cluster_name is not defined]\n")["all"]["children"]
 
 
 def test_a_filter_that_fails_is_a_warning_or_strictly_an_error(site: Path) -> None:
@@ -199,7 +201,9 @@ def test_another_sources_group_named_like_its_host_is_no_mistake_of_this_one(sit
     done = run(site, "", FOLDER)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {"a", "b", "c", "bastion"}
-    # One of both from here is.
+    # One of both from here is, and so is a host of ours in it.
+    done = run(site, "groups: {bastion: true}\n", FOLDER)
+    assert "a group is named like the host bastion:" in " ".join(done.stderr.split())
     (site / "inventory" / "legacy.ini").write_text("[a]\nold1\n")
     done = run(site, "", FOLDER)
     assert "a group is named like the host a:" in " ".join(done.stderr.split())
