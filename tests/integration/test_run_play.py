@@ -117,6 +117,17 @@ HIDDEN = """
       loop: ["{{ secret }}", other]
       no_log: true
 """
+NESTED = """
+- name: Play that runs another
+  hosts: one
+  gather_facts: false
+  tasks:
+    - name: See what it would be given
+      ansible.builtin.command: {cmd: printenv}
+      register: given
+    - name: Tell
+      ansible.builtin.debug: {var: given.stdout_lines}
+"""
 
 
 @pytest.fixture
@@ -215,6 +226,15 @@ def test_an_ansible_cfg_that_cannot_be_read_is_a_sentence(site: Path, config: by
     with pytest.raises(PlayError, match=r"ansible\.cfg cannot be read: ") as caught:
         play(site, "good", "one")
     assert "\n" not in str(caught.value)
+
+
+def test_an_ansible_that_a_task_starts_writes_no_events_of_its_own(site: Path) -> None:
+    (site / "plays/nested.yml").write_text(NESTED)
+    result, _events = play(site, "nested", "one")
+    assert result.succeeded == ("one",)
+    given = (site / "play.log").read_text()
+    assert "MADE_UP_SECRET=" in given  # it is the environment
+    assert "STACKYARD_EVENTS_FD" not in given
 
 
 def test_a_limit_is_a_value_and_no_option(site: Path) -> None:

@@ -38,7 +38,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
 
     def __init__(self) -> None:
         super().__init__()
-        descriptor = os.environ.get("STACKYARD_EVENTS_FD", "")
+        # An ansible-playbook that a task starts has something of its own at this number.
+        descriptor = os.environ.pop("STACKYARD_EVENTS_FD", "")
         if not descriptor.isdigit():
             self.disabled = True
             return
