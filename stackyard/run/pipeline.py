@@ -207,6 +207,8 @@ class _Run:
         alone = _LOCALHOSTS.issuperset(hosts) and hosts == play_hosts(controller, route.file)
         limit = () if alone else hosts
         result = run_play(controller, route.file, limit, self.means.listener.play)
+        if result.log and result.unwritten:
+            self.report.notes.append(f"{result.log} is not whole: {result.unwritten}")
         played = {name: result.hosts[name] for name in result.succeeded}
         self.report.played.setdefault(route.file, {}).update(played)
         self.journal.write(route.file, hosts, result.failure or "done")

@@ -64,6 +64,7 @@ class PlayResult:
     failures: tuple[PlayEvent, ...] = ()
     log: Path | None = None
     was_cut: bool = False  # hosts without a failure were ended too
+    unwritten: str = ""  # why the log is not whole
 
     @property
     def succeeded(self) -> tuple[str, ...]:
@@ -193,16 +194,16 @@ def _run(
 def _result(
     play: str, exit_code: int, events: list[dict[str, Any]], log: Path | None
 ) -> PlayResult:
-    none: dict[str, dict[str, int]] = {}
-    stats = next((event["hosts"] for event in events if event["event"] == "stats"), none)
+    none: dict[str, Any] = {"hosts": {}, "unwritten": ""}
+    stats = next((event for event in events if event["event"] == "stats"), none)
     hosts = {
         name: HostResult(host["ok"], host["changed"], host["failures"], host["unreachable"])
-        for name, host in stats.items()
+        for name, host in stats["hosts"].items()
     }
     bad = [_event(event) for event in events if event["event"] in ("failed", "unreachable")]
     # What a rescue took back ended nobody.
     was_cut = exit_code != 0 and any(event["event"] == "cut" for event in events)
-    return PlayResult(play, exit_code, hosts, tuple(bad), log, was_cut)
+    return PlayResult(play, exit_code, hosts, tuple(bad), log, was_cut, stats["unwritten"])
 
 
 def _event(event: Mapping[str, Any]) -> PlayEvent:

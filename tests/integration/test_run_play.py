@@ -228,6 +228,14 @@ def test_an_ansible_cfg_that_cannot_be_read_is_a_sentence(site: Path, config: by
     assert "\n" not in str(caught.value)
 
 
+def test_a_play_goes_on_where_its_log_finds_no_room(site: Path) -> None:
+    (site / "play.log").symlink_to("/dev/full")
+    result, _events = play(site, "good", "one", "two")
+    assert result.failure is None
+    assert result.succeeded == ("one", "two")
+    assert result.unwritten == "No space left on device"
+
+
 def test_an_ansible_that_a_task_starts_writes_no_events_of_its_own(site: Path) -> None:
     (site / "plays/nested.yml").write_text(NESTED)
     result, _events = play(site, "nested", "one")

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
@@ -45,9 +46,28 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
             return
         self._descriptor = int(descriptor)
         self._is_ending = False
+        self._unwritten = ""
+        for stream in (sys.stdout, sys.stderr):
+            for name in ("write", "flush"):
+                setattr(stream.buffer, name, self._forgiving(getattr(stream.buffer, name)))
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._end)
+
+    def _forgiving(self, call: Any) -> Any:
+        """Let a stream drop what its disk has no room for.
+
+        A thread of Ansible's would die of it, and the play wait for that for ever.
+        """
+
+        def forgive(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except OSError as error:
+                self._unwritten = error.strerror or str(error)
+                return None
+
+        return forgive
 
     def _end(self, *_signal: Any) -> None:
         """End the play and its workers, which are in sessions of their own.
@@ -93,7 +113,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         hosts = {host: stats.summarize(host) for host in stats.processed}
-        self._write(event="stats", hosts=hosts)
+        self._write(event="stats", hosts=hosts, unwritten=self._unwritten)
 
     def _result(self, event: str, result: Any, message: str | None = None) -> None:
         task, host = _part(result, "task").get_name(), _part(result, "host").get_name()
