@@ -181,6 +181,8 @@ def _run(
             os.close(writing)
         try:
             for line in lines:
+                if not line.endswith("\n"):  # Ansible was killed within it, for want of memory say
+                    break
                 event = json.loads(line)
                 events.append(event)
                 tell(_event(event))

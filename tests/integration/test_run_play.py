@@ -236,6 +236,25 @@ def test_a_play_goes_on_where_its_log_finds_no_room(site: Path) -> None:
     assert result.unwritten == "No space left on device"
 
 
+def test_an_ansible_that_is_killed_within_an_event_is_told(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = site / "ansible-playbook"
+    killed.write_text(
+        f"#!{sys.executable}\n"
+        "import os, signal\n"
+        "events = int(os.environ['STACKYARD_EVENTS_FD'])\n"
+        """os.write(events, b'{"event": "task", "task": "Fill the memory"}\\n')\n"""
+        """os.write(events, b'{"event": "failed", "host": "one", "msg": "')\n"""
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed.chmod(0o700)
+    monkeypatch.setattr("stackyard.run.play._ansible_playbook", lambda: str(killed))
+    result, events = play(site, "good", "one")
+    assert [event.task for event in events] == ["Fill the memory"]
+    assert result.failure == f"plays/good.yml ended with exit code -9 (see {site / 'play.log'})"
+
+
 def test_an_ansible_that_a_task_starts_writes_no_events_of_its_own(site: Path) -> None:
     (site / "plays/nested.yml").write_text(NESTED)
     result, _events = play(site, "nested", "one")
