@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,9 +62,13 @@ def connected() -> "Iterator[Client]":
     from stackyard.proxmox.client import Client
     from stackyard.proxmox.settings import Settings
 
-    settings = Settings.from_environment(os.environ)
-    with Client(settings, tell=lambda sentence: typer.echo(sentence, err=True)) as client:
+    with Client(Settings.from_environment(os.environ), tell=_tell) as client:
         yield client
+
+
+def _tell(sentence: str) -> None:
+    with suppress(OSError):  # that nobody listens ends no step that waits
+        typer.echo(sentence, err=True)
 
 
 @dataclass(frozen=True, slots=True)

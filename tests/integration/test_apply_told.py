@@ -1,5 +1,6 @@
 """What an apply did is told and kept, whatever becomes of the screen, the log or the last look."""
 
+import errno
 import json
 import os
 import stat
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from apply_site import Site, assert_whole, make_site, vm
 from fault_site import Commands
 from proxmox_lab import StartEndpoint
@@ -149,6 +151,26 @@ def test_what_was_reached_is_told_though_nobody_can_look_afterwards(
         assert "create: clone, configure, configure, grow, start" in row
     assert "error: nobody could look what is there now: " in unseen.err
     assert "401 no such token" in unseen.err
+    commands.finish(NAMES)
+
+
+def test_that_nobody_hears_of_a_wait_ends_no_step(
+    site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands = Commands(site, monkeypatch, capsys)
+    asked: list[str] = []
+    echo = typer.echo
+
+    def gone(message: str, err: bool = False) -> None:
+        if "tried again" in message:
+            asked.append(message)
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        echo(message, err=err)
+
+    monkeypatch.setattr(typer, "echo", gone)
+    site.endpoint.set_fault("GET", "qmclone.*/status", status=503, times=3)
+    assert commands.apply().code == 0
+    assert asked
     commands.finish(NAMES)
 
 
