@@ -228,7 +228,8 @@ def _reason(said: str) -> str:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    # Bytes of a host that are no UTF-8 come as halves of characters, which no file takes.
+    line = " ".join(text.split()).encode(errors="replace").decode()
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 

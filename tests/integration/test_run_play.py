@@ -128,6 +128,17 @@ NESTED = """
     - name: Tell
       ansible.builtin.debug: {var: given.stdout_lines}
 """
+LATIN = """
+- name: Play of a host that speaks Latin-1
+  hosts: one
+  gather_facts: false
+  tasks:
+    - name: Listen
+      ansible.builtin.raw: "printf 'caf\\\\351'"
+      register: said
+    - name: Repeat
+      ansible.builtin.fail: {msg: "it says {{ said.stdout }}"}
+"""
 
 
 @pytest.fixture
@@ -197,6 +208,13 @@ def test_failures_are_told_by_host_task_and_message(site: Path) -> None:
     assert other.failure is not None
     assert other.failure.startswith("plays/bad.yml could not reach gone in 'Reach': ")
     assert other.succeeded == ("two",)
+
+
+def test_a_failure_in_bytes_that_are_no_utf8_can_be_written_down(site: Path) -> None:
+    (site / "plays/latin.yml").write_text(LATIN)
+    result, _events = play(site, "latin", "one")
+    where = f"(see {site / 'play.log'})"
+    assert result.failure == f"plays/latin.yml failed on one in 'Repeat': it says caf? {where}"
 
 
 def test_no_secret_leaves_by_events_log_or_argv(site: Path) -> None:
