@@ -73,8 +73,8 @@ def merge_all(
 
     Raises:
         KubeconfigError: an incoming document has no clear context or a dangling one, a name is
-            empty, or kubectl could not read what is merged; without `force` also where a name
-            belongs to another server, or two of the incoming ones have it and differ.
+            empty or no text, or kubectl could not read what is merged; without `force` also where a
+            name belongs to another server, or two of the incoming ones have it and differ.
     """
     merged = existing or EMPTY
     tables = Tables(merged)
@@ -190,6 +190,11 @@ def _renamed(incoming: Incoming) -> dict[str, Entry]:
     user = called.user or called.cluster
     if not all((called.context, called.cluster, user)):
         raise KubeconfigError("a context, a cluster and a user need a name that is not empty")
+    for name in (called.context, called.cluster, user):
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # of an argument or a file; nobody could read the document again
+            raise KubeconfigError(f"{name!a} is no name: it is not UTF-8 text") from None
     server = check_server(content("clusters", parts["clusters"]).get("server"), called.cluster)
     if incoming.server is not None:
         server = rewrite_server(server, incoming.server, called.cluster)

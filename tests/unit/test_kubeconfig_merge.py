@@ -159,6 +159,13 @@ def test_a_name_is_not_empty() -> None:
             merge_all(None, [Incoming(cluster(), called)])
 
 
+def test_a_name_is_text_that_a_document_can_hold() -> None:
+    name = os.fsdecode(b"caf\xe9")  # as an argument or a file may be called
+    for called in (Names(name, "c"), Names("c", name), Names("c", "c", name)):
+        with pytest.raises(KubeconfigError, match=r"'caf\\udce9' is no name: it is not UTF-8 text"):
+            merge_all(None, [Incoming(cluster(), called)])
+
+
 def test_names_of_another_server_are_refused() -> None:
     one = merge_all(None, [Incoming(cluster(), Names("ctx", "clu", "usr"))])
     for called, says in (
