@@ -134,6 +134,15 @@ def is_long_text(number: str) -> bool:
     return not -(2**63) <= int(number.replace("_", ""), 0) < 2**64
 
 
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be sent and written: one of the environment may hold other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Reader:
     """Makes values of nodes, those under an anchor once, and counts what aliases make of them."""
 

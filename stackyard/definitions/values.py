@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.document import Mapping, Problem, is_utf8
 from stackyard.definitions.keys import OTHER_NAMES, REQUIRED, Key
 from stackyard.definitions.model import Reference, VaultReference
 
@@ -278,6 +278,8 @@ def public_keys(lines: Iterable[str]) -> str:
             raise BadValueError("holds a private key: only public keys belong here")
         if not PUBLIC_KEY.fullmatch(line):
             raise BadValueError(f"has no public ssh key in its line {number}")
+        if not is_utf8(line):
+            raise BadValueError(f"is not UTF-8 text in its line {number}")
     return "\n".join(keys)
 
 

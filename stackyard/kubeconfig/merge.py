@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from stackyard.definitions.document import is_utf8
 from stackyard.kubeconfig.document import (
     KINDS,
     Entry,
@@ -191,10 +192,8 @@ def _renamed(incoming: Incoming) -> dict[str, Entry]:
     if not all((called.context, called.cluster, user)):
         raise KubeconfigError("a context, a cluster and a user need a name that is not empty")
     for name in (called.context, called.cluster, user):
-        try:
-            name.encode()
-        except UnicodeEncodeError:  # of an argument or a file; nobody could read the document again
-            raise KubeconfigError(f"{name!a} is no name: it is not UTF-8 text") from None
+        if not is_utf8(name):  # of an argument or a file; nobody could read the document again
+            raise KubeconfigError(f"{name!a} is no name: it is not UTF-8 text")
     server = check_server(content("clusters", parts["clusters"]).get("server"), called.cluster)
     if incoming.server is not None:
         server = rewrite_server(server, incoming.server, called.cluster)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from stackyard.definitions.document import is_utf8
 from stackyard.definitions.model import Reference, VaultReference
 from stackyard.plan.values import Change, Configure, Create, Plan, Step
 from stackyard.proxmox.errors import ProxmoxError
@@ -23,13 +24,15 @@ def from_environment(place: Place) -> str:
     """Read a secret out of an environment variable.
 
     Raises:
-        MissingSecretError: it is not set, or the secret is in another place.
+        MissingSecretError: it is not set or no text, or the secret is in another place.
     """
     if not isinstance(place, Reference):
         raise MissingSecretError(f"{place.vault} is in Vault, which is not read here")
     secret = os.environ.get(place.env)
     if not secret:
         raise MissingSecretError(f"{place.env}, which is not set: export it first")
+    if not is_utf8(secret):
+        raise MissingSecretError(f"{place.env}, which is not UTF-8 text")
     return secret
 
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from stackyard.definitions.document import is_utf8
 from stackyard.proxmox.errors import SettingsError
 
 DEFAULT_PORT = 8006
@@ -107,10 +108,13 @@ def _identity(values: Mapping[str, str]) -> tuple[str, str | None]:
 
 
 def _check_sendable(values: Mapping[str, str]) -> None:
-    """Refuse a token that no header can hold: the exception that says so would quote it."""
+    """Refuse what cannot be sent: an exception that said so of a token would quote it."""
     for name in ("USER", "TOKEN_ID", "TOKEN_SECRET") if "TOKEN_SECRET" in values else ():
         if not (values.get(name, "").isascii() and values.get(name, "").isprintable()):
             raise SettingsError(f"PROXMOX_{name} has characters that HTTP cannot send")
+    for name in ("USER", "PASSWORD"):
+        if not is_utf8(values.get(name, "")):
+            raise SettingsError(f"PROXMOX_{name} is not UTF-8 text")
 
 
 def _check_credentials(values: Mapping[str, str], token_id: str | None) -> None:

@@ -147,14 +147,18 @@ def test_what_a_token_may_not_set_is_said_before_anything_is_written(site: Site)
     assert site.writes() == []
 
 
-def test_a_password_that_is_not_there_stops_before_anything_is_written(site: Site) -> None:
-    root = {**as_root(site.endpoint), "EVERYTHING_PASSWORD": ""}
+@pytest.mark.parametrize(
+    ("password", "why"), [("", "is not set"), ("h\udce4sh", "is not UTF-8 text")]
+)
+def test_a_password_that_cannot_be_used_stops_before_anything_is_written(
+    site: Site, password: str, why: str
+) -> None:
+    root = {**as_root(site.endpoint), "EVERYTHING_PASSWORD": password}
     assert site.run("plan", **root).returncode == 2
     refused = site.run("apply", "--yes", **root)
     assert refused.returncode == 1
-    assert "cipassword of everything comes from EVERYTHING_PASSWORD, which is not set" in (
-        refused.stderr
-    )
+    said = f"error: cipassword of everything comes from EVERYTHING_PASSWORD, which {why}"
+    assert refused.stderr.startswith(said)
     assert set(site.writes()) == {"POST /access/ticket"}
 
 

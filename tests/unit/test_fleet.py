@@ -450,6 +450,8 @@ def test_a_private_key_in_the_environment_goes_nowhere(tmp_path: Path) -> None:
     assert "b3Blbn" not in str(caught.value)
     with pytest.raises(ResolveError, match="has no public ssh key in its line 1"):
         resolve(fleet.definitions, {"MY_KEYS": "~/.ssh/id_ed25519.pub"})
+    with pytest.raises(ResolveError, match="MY_KEYS, the sshkeys of a, is not UTF-8 text in its"):
+        resolve(fleet.definitions, {"MY_KEYS": "ssh-ed25519 AAAA j\udcf6rg"})
 
 
 def test_where_host_keys_are_pinned(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ GOOD = {
     "PROXMOX_TOKEN_ID": "stackyard",
     "PROXMOX_TOKEN_SECRET": "hush-hush",
 }
+NO_TOKEN = {"PROXMOX_TOKEN_ID": "", "PROXMOX_TOKEN_SECRET": ""}
 
 
 def test_a_token_by_its_name() -> None:
@@ -62,6 +63,12 @@ def test_a_fingerprint_in_the_form_browsers_show() -> None:
         ({"PROXMOX_TOKEN_ID": "stack\nyard"}, "PROXMOX_TOKEN_ID has characters that HTTP"),
         ({"PROXMOX_TOKEN_SECRET": "hush\nhush"}, "PROXMOX_TOKEN_SECRET has characters that HTTP"),
         ({"PROXMOX_TOKEN_SECRET": "h\N{LATIN SMALL LETTER A WITH DIAERESIS}sh"}, "that HTTP"),
+        ({"PROXMOX_USER": "j\udcf6rg@pve"}, "PROXMOX_USER has characters that HTTP"),
+        (
+            {**NO_TOKEN, "PROXMOX_USER": "j\udcf6rg@pve", "PROXMOX_PASSWORD": "x"},
+            "PROXMOX_USER is not UTF-8 text",
+        ),
+        ({**NO_TOKEN, "PROXMOX_PASSWORD": "h\udce4sh"}, "PROXMOX_PASSWORD is not UTF-8 text"),
         ({"PROXMOX_TOKEN_ID": ""}, "without PROXMOX_TOKEN_ID"),
         ({"PROXMOX_TOKEN_SECRET": ""}, "without PROXMOX_TOKEN_SECRET"),
         ({"PROXMOX_PASSWORD": "x"}, "are both set"),
