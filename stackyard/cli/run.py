@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -81,7 +82,8 @@ def _step(text: str) -> None:
 def _play(event: "PlayEvent") -> None:
     if event.kind in ("changed", "failed", "unreachable"):
         said = f": {event.message}" if event.message else ""
-        typer.echo(f"  {event.kind} {event.host}: {event.task}{said}", err=True)
+        with suppress(OSError):  # what runs goes on to its end, though nobody listens
+            typer.echo(f"  {event.kind} {event.host}: {event.task}{said}", err=True)
 
 
 def _print(report: "Report") -> None:

@@ -89,6 +89,9 @@ def carry_out(request: Request, means: Means) -> Report:
         journal.write("failed", report.named, str(error))
         sentence = _sentence(str(error), journal.failure, report.reached())
         raise RunError(sentence, error.exit_code) from error
+    except OSError as error:  # nobody listens any more, so that nothing more is begun
+        journal.write("failed", report.named, f"halted, for {error.strerror}")
+        raise
     except KeyboardInterrupt:
         journal.write("interrupted", report.named, "interrupted")
         with suppress(OSError):  # the terminal may be what has gone

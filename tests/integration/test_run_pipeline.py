@@ -298,6 +298,19 @@ def test_what_was_reached_is_told_though_the_journal_is_full(stage: Stage, broke
         assert stage.tags()["k8s-a"] == {"stackyard"}
 
 
+def test_a_play_goes_on_though_nobody_listens(stage: Stage) -> None:
+    (stage.site / "plays/other.yml").write_text(PLAY.format(name="other", hosts="k8s-a"))
+    stage.commit("feat: others, too [ansible other]")
+    with stage.started("run", "--commit", "HEAD") as process:
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("plays/other.yml: "):
+            assert process.poll() is None
+        process.stderr.close()
+        assert process.wait(timeout=240) == 0
+    assert stage.done() == ["other k8s-a"]
+    assert stage.journal()[-1]["result"] == "done"
+
+
 def test_a_line_of_the_journal_that_was_cut_short_spoils_no_other(stage: Stage) -> None:
     stage.commit("feat: a cluster [ansible k8s-a]")
     (stage.site / ".stackyard").mkdir()
