@@ -65,6 +65,8 @@ def _with_members(group: Group, hosts: Mapping[str, Host]) -> Group:
         return group
     # Definitions may put other hosts into the group.
     members = [name for name in group.hosts if role_of(name).cluster == cluster]
+    if not members:  # it would take the place of what another source says, which has some
+        return replace(group, variables=None)
     variables: dict[str, Any] = {NAME: cluster, "cluster_members": members}
     control_planes = [name for name in members if role_of(name).part == CONTROL_PLANE]
     addresses = (hosts[name].address for name in sorted(control_planes, key=_natural))

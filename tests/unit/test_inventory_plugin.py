@@ -128,6 +128,10 @@ def test_two_sources_with_some_of_the_hosts_each_have_all_clusters(site: Path) -
     others = "plugin: vms\nfilters: [cluster_name | default('') == 'prod']\n"
     (site / "inventory" / "others.yml").write_text(others)
     (site / "inventory" / "second.yml").write_text(others.replace("prod", "x"))
+    more = "name: z\ntarget_node: n1\ngroups: [cluster_dev]\n"
+    (site / "vms" / "z.yaml").write_text(more)
+    third = "plugin: vms\nfilters: [inventory_hostname == 'z']\n"
+    (site / "inventory" / "zz.yml").write_text(third)
     data = listed(site, "filters: [cluster_name | default('dev') == 'dev']\n", sources=FOLDER)
     for name in ("k8s-dev-cp1", "k8s-prod-cp1", "talos-x-cp1"):
         assert data["_meta"]["hostvars"][name]["cluster_members"] == [name]
