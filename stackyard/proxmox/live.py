@@ -18,7 +18,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
-from stackyard.proxmox.overlay import Include, has_vmid, hiding_node, match, may_be
+from stackyard.proxmox.overlay import Include, is_managed, match, may_be
 from stackyard.proxmox.reading import reading
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
@@ -179,13 +179,23 @@ def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
 def _unsure(
     desired: Inventory, found: Mapping[str, Facts], vms: list[Facts], silent: frozenset[str]
 ) -> dict[str, str]:
-    """Return the nodes that do not answer by the hosts whose VMs may be there."""
-    forgotten = [vm for vm in vms if vm.is_forgotten]
-    return {
-        name: node
-        for name, host in desired.hosts.items()
-        if name not in found and (node := hiding_node(host, forgotten, silent))
-    }
+    """Return by the hosts whose VMs no list names the nodes in silence that these may be on.
+
+    That is the one a VM is wanted on, or else one with a VM that may be it.
+    """
+    vmids = _vmids(desired)
+    unsure = {}
+    for name, host in desired.hosts.items():
+        wanted = host.variables["stackyard_definition"]["target_node"]
+        nodes = [vm.node for vm in vms if vm.is_forgotten and may_be(host, vm, vmids)]
+        if name not in found and (wanted in silent or nodes):
+            unsure[name] = wanted if wanted in silent else nodes[0]
+    return unsure
+
+
+def _vmids(desired: Inventory) -> set[int]:
+    definitions = (host.variables["stackyard_definition"] for host in desired.hosts.values())
+    return {definition["vmid"] for definition in definitions if "vmid" in definition}
 
 
 def _silent(found: Mapping[str, Facts], unsure: Mapping[str, str]) -> Iterator[str]:
@@ -200,11 +210,12 @@ def _left_out(
     desired: Inventory, unsure: Collection[str], vms: list[Facts], include: Include
 ) -> Iterator[str]:
     """Tell of VMs to be included that Proxmox has forgotten, and that are no definition's."""
-    hosts = sorted(map(desired.hosts.__getitem__, unsure), key=lambda host: not has_vmid(host))
-    unnamed = []
+    vmids, unnamed = _vmids(desired), []
+    # First those that are ours: the others may be any.
+    hosts = sorted((desired.hosts[name] for name in unsure), key=is_managed, reverse=True)
     for vm in vms:
         if vm.is_forgotten and include.takes(vm):
-            host = next((host for host in hosts if may_be(host, vm)), None)
+            host = next((host for host in hosts if may_be(host, vm, vmids)), None)
             if host:
                 hosts.remove(host)  # which has no other VM
             else:

@@ -72,7 +72,7 @@ def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
     """Return the VM of a definition, which a plan would take too: ours, or any where unmanaged."""
     definition = host.variables["stackyard_definition"]
     is_template = bool(definition.get("template"))
-    known = [vm for vm in candidates if OURS in vm.tags or not _is_managed(host)]
+    known = [vm for vm in candidates if OURS in vm.tags or not is_managed(host)]
     alike = [vm for vm in known if vm.template == is_template]
     # What is to become a template is none until a plan makes it one.
     fitting = known if is_template and not alike else alike
@@ -86,33 +86,19 @@ def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
 def _is_strange(desired: Inventory, vm: Facts) -> bool:
     """Tell whether a VM has the name of a definition and is not ours."""
     host = desired.hosts.get(vm.host_name)
-    return host is not None and _is_managed(host) and OURS not in vm.tags
+    return host is not None and is_managed(host) and OURS not in vm.tags
 
 
-def _is_managed(host: Host) -> bool:
+def is_managed(host: Host) -> bool:
+    """Tell whether a definition is more than a host, so that its VM is ours."""
     return bool(host.variables["stackyard_definition"].get("managed", True))
 
 
-def hiding_node(host: Host, forgotten: Iterable[Facts], silent: Collection[str]) -> str | None:
-    """Return the node in silence that a host's VM, which no list names, may be on.
-
-    That is the one it is wanted on, or else one with a VM whose name is forgotten.
-    """
-    definition = host.variables["stackyard_definition"]
-    if definition["target_node"] in silent:
-        return str(definition["target_node"])
-    return next((vm.node for vm in forgotten if may_be(host, vm)), None)
-
-
-def may_be(host: Host, vm: Facts) -> bool:
-    """Tell whether a VM whose name is forgotten may be the one of a definition."""
-    vmid = host.variables["stackyard_definition"].get("vmid", vm.vmid)
-    return bool(vmid == vm.vmid) and (OURS in vm.tags or not _is_managed(host))
-
-
-def has_vmid(host: Host) -> bool:
-    """Tell whether a definition says which VMID its VM has."""
-    return "vmid" in host.variables["stackyard_definition"]
+def may_be(host: Host, vm: Facts, vmids: Collection[int]) -> bool:
+    """Tell whether a VM whose name is forgotten may be a host's; `vmids` are in definitions."""
+    vmid = host.variables["stackyard_definition"].get("vmid")
+    is_its_number = vmid == vm.vmid if vmid is not None else vm.vmid not in vmids
+    return is_its_number and (OURS in vm.tags or not is_managed(host))
 
 
 def lay_over(

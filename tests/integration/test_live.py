@@ -165,7 +165,8 @@ def test_a_vm_that_moved_to_a_node_that_is_gone_is_not_absent(
     proxmox_endpoint: StartEndpoint,
 ) -> None:
     """It is not where its definition wants it, and Proxmox has forgotten its name."""
-    lab = proxmox_endpoint({"vms": VMS, "timing": {"statd": 3600}}, machines=Leasing())
+    vms = {**VMS, "numbered": vm(107, "node03", tags="stackyard")}
+    lab = proxmox_endpoint({"vms": vms, "timing": {"statd": 3600}}, machines=Leasing())
     lab.endpoint.cluster.seen = {}
     lab.endpoint.take_down("node03")
     desired = build_inventory(
@@ -173,7 +174,7 @@ def test_a_vm_that_moved_to_a_node_that_is_gone_is_not_absent(
         for name, more in {
             "silent": "",
             "other": "managed: false\n",
-            "numbered": "vmid: 103\n",
+            "numbered": "vmid: 107\n",
             "elsewhere": "vmid: 999\n",
             "leased": "",
         }.items()

@@ -146,6 +146,7 @@ def test_hosts_that_a_silent_node_takes_away_are_an_error_where_it_is_strict(
         ("old", "", True),  # somebody else's of that name
         ("old", "managed: false\n", False),
         ("stackyard;old", "vmid: 999\n", True),
+        ("stackyard;old", "vmid: 109\n", False),
     ],
 )
 def test_a_forgotten_vm_is_left_out_unless_it_may_be_a_definitions(
@@ -165,6 +166,24 @@ def test_a_forgotten_vm_is_left_out_unless_it_may_be_a_definitions(
     assert ("1 are left out" in " ".join(done.stderr.split())) == is_left_out
     known = json.loads(done.stdout).get("power_unknown", {}).get("hosts", [])
     assert ("gone" in known) or is_left_out
+
+
+def test_a_forgotten_vm_is_one_definitions_at_most(
+    site: Path, proxmox_endpoint: StartEndpoint
+) -> None:
+    vms = {
+        **VMS,
+        "b": vm(109, "node03", tags="stackyard;old"),
+        "nas": vm(110, "node03", tags="old"),
+    }
+    lab = proxmox_endpoint({"vms": vms, "timing": {"statd": 3600}}, machines=Leasing())
+    lab.endpoint.cluster.seen = {}
+    lab.endpoint.take_down("node03")
+    define(site, "b", "vmid: 109\n")
+    define(site, "a-nas", "managed: false\n")
+    define(site, "never-made")
+    data = json.loads(run(site, LIVE + "include_tags: [old]\nstrict: true\n", lab.environ).stdout)
+    assert data["power_unknown"]["hosts"] == ["a-nas", "b", "never-made"]
 
 
 def test_hosts_that_a_token_does_not_see_any_more_are_an_error_where_it_is_strict(
