@@ -14,6 +14,7 @@ from netaddr import AddrFormatError, IPAddress
 
 from stackyard.definitions.document import DocumentError, read_document
 from stackyard.errors import StackyardError
+from stackyard.inventory.export import date_text
 
 LEASES = "_leases"
 EMPTY = "_empty"
@@ -83,7 +84,7 @@ def dump(allocations: Allocations) -> str:
     if leases:
         document[LEASES] = json.dumps(leases, separators=(",", ":"))
     # It is read as YAML, which has no escapes in pairs, and may have held a date.
-    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False, default=date_text) + "\n"
 
 
 def _address(key: str, what: str) -> IPAddress:

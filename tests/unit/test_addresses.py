@@ -94,11 +94,12 @@ def test_a_document_that_makes_no_sense_is_never_an_empty_one(text: str, says: s
 
 
 def test_a_key_of_another_tool_stays_also_where_it_is_a_date() -> None:
-    text = "_checked: 2026-11-27\n_note: [1, {a: null}]\n"
+    text = "_checked: 2026-11-27\n_at: 2026-11-27T12:00:00Z\n_note: [1, {a: null}]\n"
     owned, block = allocate(parse(text), POOL, "a", NOW)
     assert flat(owned) == {
         **dict.fromkeys(map(str, block.addresses), "a"),
         "_checked": "2026-11-27",
+        "_at": "2026-11-27T12:00:00+00:00",
         "_note": [1, {"a": None}],
     }
 
