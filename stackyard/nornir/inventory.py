@@ -44,7 +44,8 @@ class StackyardInventory:
         `defaults` are Nornir's: port, username, platform and data of all hosts;
         `connection_options` are by the connection's name, for all hosts too.
         """
-        self.site = Path(site).expanduser()  # as Nornir does with its own files
+        # As Nornir does with its own files.
+        self.site = Path(site).expanduser() if str(site).startswith("~/") else Path(site)
         self.defaults = dict(defaults or {})
         self.connection_options = dict(connection_options or {})
 
@@ -91,7 +92,7 @@ def _connection(name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
     That is its name for a host without an address; for none, ssh libraries go to this machine.
     """
     found: dict[str, Any] = {"hostname": name}
-    found |= {option: variables[of] for option, of in VARIABLES.items() if of in variables}
+    found |= {option: variables[of] for option, of in VARIABLES.items() if variables.get(of)}
     if str(port := found.get("port")).isdecimal():
         found["port"] = int(str(port))
     return found

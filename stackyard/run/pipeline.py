@@ -90,7 +90,7 @@ def carry_out(request: Request, means: Means) -> Report:
         sentence = _sentence(str(error), journal.failure, report.reached())
         raise RunError(sentence, error.exit_code) from error
     except OSError as error:  # nobody listens any more, so that nothing more is begun
-        journal.write("failed", report.named, f"halted, for {error.strerror}")
+        journal.write("failed", report.named, f"halted, for {error.strerror or error}")
         raise
     except KeyboardInterrupt:
         journal.write("interrupted", report.named, "interrupted")
