@@ -47,9 +47,10 @@ def host(
     name: Annotated[str, typer.Argument(help="The host.", metavar="NAME")], site: Site = HERE
 ) -> None:
     """Print the variables that vms/ gives one host, its groups' included."""
+    from stackyard.inventory.templates import marked, unsafe
     from stackyard.inventory.view import variables_of
 
-    typer.echo(_json(variables_of(_load(site), name)))
+    typer.echo(_json(marked(variables_of(_load(site), name), unsafe)))
 
 
 @app.command()

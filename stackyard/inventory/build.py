@@ -16,6 +16,7 @@ from stackyard.inventory.groups import PARENTS, groups_of, role_of
 from stackyard.inventory.model import ClashError, Group, Host, Inventory
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
+CONTROLLER = ("localhost", "127.0.0.1")  # where tasks go that are to run beside Ansible itself
 ANSIBLES_OWN = ("all", "ungrouped", "_meta")  # `_meta` holds the variables in its JSON
 DEFINITION = "stackyard_definition"
 
@@ -26,10 +27,16 @@ def build_inventory(
     """Return the desired inventory; `known_hosts` is the file of pinned host keys.
 
     Raises:
-        ClashError: a group has a host's name or one of Ansible's own, two clusters make the same
-            group, or a definition sets the variable that holds it.
+        ClashError: a group has a host's name or one of Ansible's own, a host that of the machine
+            Ansible runs on, two clusters make the same group, or a definition sets the variable
+            that holds it.
     """
     vms = sorted(definitions, key=lambda vm: vm.name)
+    for vm in vms:
+        if vm.name in CONTROLLER:
+            raise ClashError(
+                vm.source, "name", f"{vm.name} is where Ansible itself runs: rename it"
+            )
     hosts = {vm.name: _host(vm) for vm in vms}
     groups = _groups(vms, hosts)
     for name in (*ANSIBLES_OWN, *groups):

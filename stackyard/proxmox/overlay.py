@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackyard.inventory import Group, Host, Inventory, InventoryError
-from stackyard.inventory.build import ANSIBLES_OWN
+from stackyard.inventory.build import ANSIBLES_OWN, CONTROLLER
 from stackyard.inventory.clusters import with_members
 from stackyard.inventory.groups import UNMANAGED, valid
 from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
 
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
-CONTROLLER = ("localhost", "127.0.0.1")  # where tasks go that are to run beside Ansible itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
     }
     included = [vm for vm in vms if include.takes(vm) and not vm.is_forgotten]
     for vm in sorted(included, key=lambda vm: vm.vmid):
-        if vm.host_name in CONTROLLER and vm.host_name not in desired.hosts:
+        if vm.host_name in CONTROLLER:
             raise InventoryError(
                 f"VM {vm.vmid} on {vm.node} is called {vm.host_name}, like the machine that "
                 "Ansible runs on: rename it, or leave it out of include_tags and include_pools"

@@ -137,6 +137,14 @@ def test_a_group_named_like_a_host_is_refused() -> None:
         inventory(vm("a"), vm("b", "groups: [a]\n"))
 
 
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])
+def test_a_host_named_like_the_one_ansible_runs_on_is_refused(name: str) -> None:
+    """Tasks for the controller would go to it."""
+    said = rf"^0\.yaml:1: {name} is where Ansible itself runs: rename it$"
+    with pytest.raises(InventoryError, match=said):
+        inventory(vm(name))
+
+
 def test_clusters_that_would_share_a_group_are_refused() -> None:
     with pytest.raises(InventoryError, match="share the group cluster_a_b: rename one"):
         inventory(vm("k8s-a-b"), vm("k8s-a.b"))
@@ -289,6 +297,7 @@ def test_nornir_connects_as_ansible_does(tmp_path: Path) -> None:
         text=f"{fixed[1]}variables: {{ansible_port: '2022', ansible_user: you}}\n",
         hidden=f"{fixed[2]}define_connection_info: false\n",
         leased="ipconfig0: ip=dhcp\nciuser: me\n",
+        cleared="variables: {ansible_host: null}\n",
     )
     found = {
         name: (host.hostname, host.port, host.username, host.password, host.platform)
@@ -299,6 +308,7 @@ def test_nornir_connects_as_ansible_does(tmp_path: Path) -> None:
         "text": ("10.0.0.2", 2022, "you", None, None),
         "hidden": ("hidden", None, None, None, None),
         "leased": ("leased", None, "me", None, None),
+        "cleared": ("cleared", None, None, None, None),
     }
 
 

@@ -242,6 +242,8 @@ def test_list_is_what_ansible_exports(site: Path) -> None:
 
 
 def test_host_is_what_a_play_sees(site: Path) -> None:
+    text = f'name: k8s-dev-w1\ntarget_node: n\nvariables: {{x: "{TEMPLATE}"}}\n'
+    (site / "vms" / "w1.yaml").write_text(text)
     ours = json.loads(stackyard("host", "k8s-dev-w1", "--site", site).stdout)
     theirs = ansible(site / "inventory" / "vms.yml")["_meta"]["hostvars"]["k8s-dev-w1"]
     assert theirs.pop("ansible_local") == {}  # of Ansible itself: a fact that there may be
