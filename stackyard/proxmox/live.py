@@ -6,7 +6,6 @@ each VM that is a host. N hosts take at most N + nodes + 2 requests, 16 in fligh
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +18,7 @@ from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
 from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.overlay import Include, is_managed, match, may_be
-from stackyard.proxmox.reading import reading
+from stackyard.proxmox.reading import Readers, reading, result_of
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
 
@@ -58,11 +57,11 @@ def read_live(environ: Mapping[str, str], desired: Inventory, include: Include) 
 
 def gather(client: Client, desired: Inventory, include: Include) -> Live:
     """Do `read_live` with a client that is there already."""
-    with reading(client) as pool:
-        vms, silent = _vms(client, pool)
+    with reading(client) as readers:
+        vms, silent = _vms(client, readers)
         found = match(desired, vms, include)
         asked = [name for name, vm in found.items() if _needs_agent(desired.hosts.get(name), vm)]
-        answers = pool.map(_agent(client), (found[name] for name in asked))
+        answers = readers.map(_agent(client), (found[name] for name in asked))
         agents = dict(zip(asked, answers, strict=True))
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
@@ -87,24 +86,22 @@ def is_down(error: ProxmoxError) -> bool:
     return was_broken(error.__cause__) or isinstance(error.__cause__, ReadTimeoutError)
 
 
-def _vms(client: Client, pool: ThreadPoolExecutor) -> tuple[list[Facts], frozenset[str]]:
+def _vms(client: Client, readers: Readers) -> tuple[list[Facts], frozenset[str]]:
     """Return all VMs, and the nodes that do not answer.
 
     A VM that moves while the lists are read may be in none, so that they are read once more.
     """
-    vms, silent, lost = _look(client, pool)
-    return _look(client, pool)[:2] if lost else (vms, silent)
+    vms, silent, lost = _look(client, readers)
+    return _look(client, readers)[:2] if lost else (vms, silent)
 
 
-def _look(
-    client: Client, pool: ThreadPoolExecutor
-) -> tuple[list[Facts], frozenset[str], Collection[int]]:
+def _look(client: Client, readers: Readers) -> tuple[list[Facts], frozenset[str], Collection[int]]:
     """Return all VMs, the nodes that do not answer, and the VMIDs that no list has."""
-    resources = pool.submit(client.get, "/cluster/resources", type="vm")
+    resources = readers.begin(lambda: client.get("/cluster/resources", type="vm"))
     status = {row["node"]: row.get("status") for row in read_nodes(client)}
     nodes = [node for node in status if status[node] == "online"]
-    listed = dict(zip(nodes, pool.map(_list(client), nodes), strict=True))
-    rows = {int(row["vmid"]): row for row in resources.result() if row.get("type") == "qemu"}
+    listed = dict(zip(nodes, readers.map(_list(client), nodes), strict=True))
+    rows = {int(row["vmid"]): row for row in result_of(resources) if row.get("type") == "qemu"}
     pools = {vmid: row.get("pool") for vmid, row in rows.items()}
     fresh = [_facts(node, row, pools) for node, found in listed.items() for row in found or ()]
     unseen = [

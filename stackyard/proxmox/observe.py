@@ -6,7 +6,6 @@ seconds and shows a reused VMID with the old VM's name.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
 from stackyard.proxmox.nodes import read_nodes
 from stackyard.proxmox.pools import observe_pools
-from stackyard.proxmox.reading import reading
+from stackyard.proxmox.reading import Readers, reading
 from stackyard.proxmox.taken import with_taken
 from stackyard.proxmox.wire import decode_pending
 
@@ -77,11 +76,11 @@ def observe_scope(
     wanted = {*(definition.name for definition in selected), *scope.names}
     assign, begun = _assigning(fleet, site), time.monotonic()
     concerns = _concerning(wanted, site, assign)
-    with reading(client) as pool:
+    with reading(client) as readers:
 
         def look() -> Observed:
             patience = begun + scope.patience - time.monotonic()
-            return when_made(client, lambda: _lists(client, pool), concerns, patience)
+            return when_made(client, lambda: _lists(client, readers), concerns, patience)
 
         def assigned(observed: Observed) -> set[int]:
             return {vmid for name, vmid in assign(observed).items() if name in wanted}
@@ -89,7 +88,7 @@ def observe_scope(
         for _ in range(_LOOKS):
             observed = with_taken(client, look, assigned)
             concerned = _concerned(observed, selected, wanted, scope)
-            read = tuple(pool.map(lambda vm: _read_back(vm, scope) or _read(client, vm), concerned))
+            read = readers.map(lambda vm: _read_back(vm, scope) or _read(client, vm), concerned)
             if [vm and vm.name for vm in read] == [vm.name for vm in concerned]:
                 break  # none was renamed, moved or removed meanwhile
         details = {vm.vmid: vm for vm in read if vm is not None}
@@ -113,8 +112,8 @@ def observe_rest(client: Client, observed: Observed) -> Observed:
         for vm in observed.vms
         if TAG in vm.tags and vm.config is None and observed.nodes[vm.node]
     ]
-    with reading(client) as pool:
-        read = {vm.vmid: vm for vm in pool.map(lambda vm: _read(client, vm), unread) if vm}
+    with reading(client) as readers:
+        read = {vm.vmid: vm for vm in readers.map(lambda vm: _read(client, vm), unread) if vm}
     return replace(observed, vms=tuple(read.get(vm.vmid, vm) for vm in observed.vms))
 
 
@@ -157,11 +156,11 @@ def _concerned(
     return list(found.values())
 
 
-def _lists(client: Client, pool: ThreadPoolExecutor) -> Observed:
+def _lists(client: Client, readers: Readers) -> Observed:
     rows = read_nodes(client)
     nodes = {str(row["node"]): row.get("status") == "online" for row in rows}
     online = [node for node, is_online in nodes.items() if is_online]
-    lists = dict(zip(online, pool.map(_list(client), online), strict=True))
+    lists = dict(zip(online, readers.map(_list(client), online), strict=True))
     nodes.update({node: False for node, vms in lists.items() if vms is None})
     vms = [vm for vms in lists.values() for vm in vms or ()]
     if not all(nodes.values()):

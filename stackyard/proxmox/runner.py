@@ -1,16 +1,16 @@
 """Which actions of a wave run when: many side by side, in an order that keeps no place idle."""
 
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 
 from nornir.core.inventory import Host
-from nornir.core.task import AggregatedResult, MultiResult, Task
+from nornir.core.task import AggregatedResult, Task
 
 from stackyard.plan.values import Action, Clone
 from stackyard.proxmox.jobs import Jobs
+from stackyard.proxmox.reading import result_of
 
 WORKERS = 64  # they mostly wait; the clones have a limit of their own
-LOOK_SECONDS = 0.5  # Python runs no handler of a signal that comes just before its thread sleeps
 
 
 class Threads:
@@ -26,19 +26,13 @@ class Threads:
         try:
             futures = [pool.submit(task.copy().start, host) for host in hosts]
             for host, future in zip(hosts, futures, strict=True):
-                result[host.name] = _result(future)
+                result[host.name] = result_of(future)
         except BaseException:
             self._jobs.stop()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
         return result
-
-
-def _result(future: Future[MultiResult]) -> MultiResult:
-    while not future.done():
-        wait([future], LOOK_SECONDS)
-    return future.result()
 
 
 def spread(wave: tuple[Action, ...]) -> list[Action]:
