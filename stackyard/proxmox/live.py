@@ -5,7 +5,7 @@ adds the pools and the VMs of nodes that do not answer. A guest agent is asked f
 each VM that is a host. N hosts take at most N + nodes + 2 requests, 16 in flight.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -66,10 +66,12 @@ def gather(client: Client, desired: Inventory, include: Include) -> Live:
     seen = {name: agent for name, agent in agents.items() if isinstance(agent, tuple)}
     facts = {name: replace(vm, interfaces=seen.get(name, ())) for name, vm in found.items()}
     refused = [agent for agent in agents.values() if isinstance(agent, ApiError)]
-    unsure = _unsure(desired, found, vms, silent)
+    forgotten = [vm for vm in vms if vm.is_forgotten]
+    unsure = _unsure(desired, found, forgotten, silent)
+    left_out = _left_out(desired, unsure, filter(include.takes, forgotten))
     blind = tuple(_blind(desired, vms))
     # Of those that are to be hosts without a definition none is left then.
-    missing = (*(blind if include.is_wanted else ()), *_left_out(desired, unsure, vms, include))
+    missing = (*(blind if include.is_wanted else ()), *left_out)
     warnings = (
         *(() if include.is_wanted else blind),
         *_silent(found, unsure),
@@ -174,7 +176,7 @@ def _blind(desired: Inventory, vms: list[Facts]) -> Iterator[str]:
 
 
 def _unsure(
-    desired: Inventory, found: Mapping[str, Facts], vms: list[Facts], silent: frozenset[str]
+    desired: Inventory, found: Mapping[str, Facts], forgotten: list[Facts], silent: frozenset[str]
 ) -> dict[str, str]:
     """Return by the hosts whose VMs no list names the nodes in silence that these may be on.
 
@@ -183,10 +185,13 @@ def _unsure(
     vmids = _vmids(desired)
     unsure = {}
     for name, host in desired.hosts.items():
+        if name in found:
+            continue
         wanted = host.variables["stackyard_definition"]["target_node"]
-        nodes = [vm.node for vm in vms if vm.is_forgotten and may_be(host, vm, vmids)]
-        if name not in found and (wanted in silent or nodes):
-            unsure[name] = wanted if wanted in silent else nodes[0]
+        if wanted in silent:
+            unsure[name] = wanted
+        elif vm := next((vm for vm in forgotten if may_be(host, vm, vmids)), None):
+            unsure[name] = vm.node
     return unsure
 
 
@@ -204,19 +209,18 @@ def _silent(found: Mapping[str, Facts], unsure: Mapping[str, str]) -> Iterator[s
 
 
 def _left_out(
-    desired: Inventory, unsure: Collection[str], vms: list[Facts], include: Include
+    desired: Inventory, unsure: Collection[str], forgotten: Iterable[Facts]
 ) -> Iterator[str]:
-    """Tell of VMs to be included that Proxmox has forgotten, and that are no definition's."""
+    """Tell of those among the VMs to be included that can be no definition's."""
     vmids, unnamed = _vmids(desired), []
     # First those that are ours: the others may be any.
     hosts = sorted((desired.hosts[name] for name in unsure), key=is_managed, reverse=True)
-    for vm in vms:
-        if vm.is_forgotten and include.takes(vm):
-            host = next((host for host in hosts if may_be(host, vm, vmids)), None)
-            if host:
-                hosts.remove(host)  # which has no other VM
-            else:
-                unnamed.append(vm.node)
+    for vm in forgotten:
+        host = next((host for host in hosts if may_be(host, vm, vmids)), None)
+        if host:
+            hosts.remove(host)  # which has no other VM
+        else:
+            unnamed.append(vm.node)
     for node in sorted(set(unnamed)):
         yield (
             f"{node} does not answer, and Proxmox has forgotten the names of its VMs: of those "
