@@ -239,8 +239,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         hosts, groups = set(self.inventory.hosts), set(self.inventory.groups)
         try:
             self._fill(desired)
-            of_others = (hosts & groups).difference(desired.hosts, desired.groups)
-            self._refuse_clashes(path, set(desired.hosts), of_others)
+            self._refuse_clashes(path, desired)
         except Exception:
             self._take_back(hosts, groups)
             raise
@@ -405,7 +404,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._add_host_to_composed_groups(groups, variables, name, strict)
         self._add_host_to_keyed_groups(keyed_groups, variables, name, strict)
 
-    def _refuse_clashes(self, path: str, ours: set, of_others: set) -> None:
+    def _refuse_clashes(self, path: str, desired: Inventory) -> None:
         """Refuse what `groups` and `keyed_groups` may have made; Ansible itself only warns.
 
         Names that other sources alone give to both, and to none of our hosts, are theirs to answer
@@ -413,7 +412,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """
         for name in self.inventory.groups.keys() & self.inventory.hosts.keys():
             members = {host.name for host in self.inventory.groups[name].get_hosts()}
-            if name in of_others and ours.isdisjoint(members):
+            if not desired.hosts.keys() & {name, *members} and name not in desired.groups:
                 continue
             raise AnsibleParserError(
                 f"{path}: a group is named like the host {name}: give keyed_groups a prefix, or"
