@@ -105,19 +105,19 @@ def test_a_folder_that_cannot_be_read_is_not_empty(
 
 
 def test_secrets_in_a_linked_folder_are_found(tmp_path: Path) -> None:
-    shared = tmp_path / "shared" / "deeper"
-    shared.mkdir(parents=True)
-    (shared / "a.yaml").touch()
-    (shared / "round").symlink_to(tmp_path / "shared")
+    linked = tmp_path / "linked" / "deeper"
+    linked.mkdir(parents=True)
+    (linked / "a.yaml").touch()
+    (linked / "round").symlink_to(tmp_path / "linked")
     secrets = tmp_path / "site" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "b.yaml").touch()
-    (secrets / "shared").symlink_to("../../shared")
-    expected = secrets / "b.yaml", secrets / "shared" / "deeper" / "a.yaml"
+    (secrets / "linked").symlink_to("../../linked")
+    expected = secrets / "b.yaml", secrets / "linked" / "deeper" / "a.yaml"
     assert find_files(tmp_path / "site") == expected
-    (secrets / "shared").unlink()
-    (secrets / "shared").symlink_to("../../gone")
-    with pytest.raises(SecretsError, match="secrets/shared leads nowhere"):
+    (secrets / "linked").unlink()
+    (secrets / "linked").symlink_to("../../gone")
+    with pytest.raises(SecretsError, match="secrets/linked leads nowhere"):
         find_files(tmp_path / "site")
 
 
