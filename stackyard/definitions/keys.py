@@ -93,7 +93,7 @@ VM_KEYS = (
         choices=tuple(sign + flag for flag in CPU_FLAGS for sign in "+-"),
         form="a flag as `+aes`: " + ", ".join(f"`{flag}`" for flag in CPU_FLAGS)),
     Key("cpulimit", "number", "Most CPU time, in cores; 0: no limit.", minimum=0, maximum=128),
-    Key("cpuunits", "integer", "Share of CPU time against other VMs.",
+    Key("cpuunits", "integer", "Share of CPU time against other VMs; more than 10000 is 10000.",
         minimum=1, maximum=262144),
     Key("affinity", "ranges", "Host CPUs it may run on, as `0-3,8`; root alone may set it.",
         minimum=0, form="numbers and ranges with commas, as 0-3,8", pattern=","),

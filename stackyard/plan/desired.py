@@ -14,6 +14,7 @@ _LISTS = frozenset({"nameserver", "searchdomain"})
 _HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
 _SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
 _FIELDS = {key.name: key.attribute for key in OPTION_KEYS if key.name not in _SHAPED}
+_MOST_CPU_UNITS = 10000  # of a control group of version 2: Proxmox keeps no more
 _OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
 
 
@@ -101,6 +102,8 @@ def _canonical(key: str, value: Value) -> Value:
         return _canonical_text(key, value)
     if isinstance(value, Cpu):
         return replace(value, flags=tuple(sorted(value.flags or ())))
+    if isinstance(value, int) and key == "cpuunits":
+        return min(value, _MOST_CPU_UNITS)
     if isinstance(value, tuple) and key == "hotplug":
         return tuple(sorted(set(value)))
     if isinstance(value, tuple) and key == "tags":

@@ -213,3 +213,14 @@ def test_a_clone_gets_devices_a_pool_and_a_password_with_a_token(site: Site) -> 
     site.endpoint.forget_requests()
     assert site.run("apply", "--yes").stdout == "Nothing to do: 1 VM as wanted.\n"
     assert site.writes() == []
+
+
+def test_more_cpu_units_than_the_node_can_give_are_the_most_it_can(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    site.define({**vm(0), "cpuunits": 20000})
+
+    made = site.run("apply", "--yes")
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert site.config("k8s-0")["cpuunits"] == 10000
+    assert site.run("plan").returncode == 0

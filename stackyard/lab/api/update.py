@@ -22,6 +22,7 @@ from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.vm import Vm, normal_tags, with_mac
 
 ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
+_MOST_CPU_UNITS = 10000  # of a control group of version 2, whatever is asked for
 _CONTROL = ("delete", "revert", "digest", "skiplock", "force", "background_delay")
 
 
@@ -174,6 +175,8 @@ def _is_hotplug(name: str) -> bool:
 
 def normal_value(name: str, value: str) -> str:
     """Return an option that is no drive as the configuration keeps it."""
+    if name == "cpuunits":
+        return str(min(int(value), _MOST_CPU_UNITS))
     if name == "tags":
         return normal_tags(value)
     if name == "cipassword":
