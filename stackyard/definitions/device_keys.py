@@ -52,7 +52,8 @@ SERIAL_KEY = Key("serial0", "string", "Serial port: `socket`, or a device of the
 
 FAMILIES = (
     Family("machine", "Machine type.", hardware.Machine, (
-        Key("type", "string", "The type, as q35 or pc-i440fx-9.0.", longest=40,
+        Key("type", "string", "The type, as q35 or pc-i440fx-9.0; a Windows guest "
+            "keeps the version that it has.", longest=40,
             pattern=_MACHINE, form="a machine type"),
         Key("viommu", "string", "Emulated IOMMU.", choices=("intel", "virtio")),
         Key("enable-s3", "switch", "Suspend to memory."),

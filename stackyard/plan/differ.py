@@ -13,6 +13,7 @@ from stackyard.plan.desired import desired_values, is_empty, over, same
 from stackyard.plan.disks import CloneKind, compare_disks, extra_disks
 from stackyard.plan.firmware import firmware_problem
 from stackyard.plan.hotplug import DEFAULT
+from stackyard.plan.machines import with_version
 from stackyard.plan.observed import BOOT_DISK, Config
 from stackyard.plan.values import Change, Erase, Grow, MoveDisk, Value
 
@@ -76,6 +77,9 @@ def compare(
 ) -> Difference:
     """Compare a definition with a configuration, the real one or the one a clone will have."""
     wanted = desired_values(definition)
+    if "machine" in wanted:
+        ostype = wanted.get("ostype", config.values.get("ostype"))
+        wanted["machine"] = with_version(wanted["machine"], config.values.get("machine"), ostype)
     disks = {disk.slot: disk for disk in definition.disks}
     leaving = {key: disk for key, disk in config.leaving().items() if isinstance(disk, Disk)}
     work = compare_disks(disks, config.disks(), leaving, dict(config.keep), clone)

@@ -224,3 +224,26 @@ def test_more_cpu_units_than_the_node_can_give_are_the_most_it_can(site: Site) -
     assert made.returncode == 0, made.stdout + made.stderr
     assert site.config("k8s-0")["cpuunits"] == 10000
     assert site.run("plan").returncode == 0
+
+
+def test_a_windows_guest_keeps_the_version_of_its_machine(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    made = {**vm(0), "clone": None, "machine": "q35", "ostype": "win11"}
+    site.define(made, {**vm(1), "machine": "pc", "ostype": "l26"})
+
+    first = site.run("apply", "--yes")
+
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert site.config("k8s-0")["machine"].startswith("pc-q35-")
+    assert site.config("k8s-1")["machine"] == "pc"
+    assert site.run("plan").returncode == 0
+
+    site.define(made | {"machine": {"type": "q35", "viommu": "intel"}})
+    site.define({**vm(1), "machine": "pc", "ostype": "win11"})
+    second = site.run("apply", "--yes")
+
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert site.config("k8s-0")["machine"].startswith("pc-q35-")
+    assert site.config("k8s-0")["machine"].endswith(",viommu=intel")
+    assert site.config("k8s-1")["machine"].startswith("pc-i440fx-")
+    assert site.run("plan").returncode == 0

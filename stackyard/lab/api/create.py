@@ -7,6 +7,7 @@ from stackyard.lab.api.cluster import Cluster
 from stackyard.lab.api.devices import words
 from stackyard.lab.api.drives import Place, check_drive, make_drive
 from stackyard.lab.api.faults import ApiError
+from stackyard.lab.api.hardware import pinned
 from stackyard.lab.api.options import drive_table
 from stackyard.lab.api.power import start as start_vm
 from stackyard.lab.api.tasks import Task
@@ -76,6 +77,8 @@ def build_config(
         vm.config[name] = make_drive(cluster.volumes, place, vm, name, value)
         if task:
             task.log(f"{name}: successfully created disk '{vm.config[name]}'")
+    machine = pinned(vm.config.get("machine", ""), vm.config.get("ostype"))
+    vm.config |= {"machine": machine} if machine else {}
     devices = _boot_order(vm)
     if devices:
         vm.config.setdefault("boot", f"order={';'.join(devices)}")

@@ -94,6 +94,17 @@ def startup(value: str) -> str | None:
     return None
 
 
+_WINDOWS = frozenset(words("wxp w2k w2k3 w2k8 wvista win7 win8 win10 win11"))
+_VERSIONED = {"pc": "pc-i440fx-10.1", "q35": "pc-q35-10.1", "virt": "virt-10.1"}
+
+
+def pinned(machine: str, ostype: str | None) -> str:
+    """Return a machine as the server makes it for a guest system: Windows gets a version."""
+    first, *rest = machine.removeprefix("type=").split(",")
+    kind = _VERSIONED.get(first or "pc") if ostype in _WINDOWS else None
+    return ",".join([kind or first, *rest])
+
+
 def boot_order(value: str) -> str | None:
     """Check a boot order: `order=scsi0;net0`, or letters as `cdn`."""
     legacy = re.fullmatch(r"(legacy=)?[acdn]{1,4}", value)

@@ -14,7 +14,7 @@ from stackyard.lab.api.drives import (
     set_option,
 )
 from stackyard.lab.api.faults import ApiError, invalid
-from stackyard.lab.api.hardware import reserved
+from stackyard.lab.api.hardware import pinned, reserved
 from stackyard.lab.api.hotplug import at_once
 from stackyard.lab.api.options import drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
@@ -132,12 +132,20 @@ class _Change:
             for name in self.revert:
                 vm.pending.pop(name, None)
                 vm.pending_delete.pop(name, None)
+            self._pin_machine(vm)
             # What may be plugged is decided by the option as it was, so that comes last.
             for name in sorted(self.delete, key=_is_hotplug):
                 self._delete(vm, name, running=running)
             for name in sorted(self.options, key=_is_hotplug):
                 value = self._final(vm, name, self.options[name])
                 self._set(vm, name, value, running=running)
+
+    def _pin_machine(self, vm: Vm) -> None:
+        """Do what goes with another guest system, unless the machine is written or waits."""
+        is_said = "machine" in {*self.options, *self.delete, *vm.pending}
+        if "ostype" in self.options and not is_said:
+            machine = pinned(vm.config.get("machine", ""), self.options["ostype"])
+            self.options |= {"machine": machine} if machine else {}
 
     def _delete(self, vm: Vm, name: str, *, running: bool) -> None:
         vm.pending.pop(name, None)
