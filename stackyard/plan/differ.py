@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stackyard.definitions.hardware import Cpu
 from stackyard.definitions.model import Definition, Disk, IpConfig, Nic
+from stackyard.plan.booting import boot_problem, kept_order
 from stackyard.plan.consent import Extra
 from stackyard.plan.desired import desired_values, is_empty, over, same
 from stackyard.plan.disks import CloneKind, compare_disks, extra_disks
@@ -102,6 +103,8 @@ def compare(
     extras = {disk.slot: disk for disk in unwanted} | extra_network(definition, config)
     if extra == "detach":
         changes += [Change(key, value, None) for key, value in extras.items()]
+    changes += kept_order(wanted, config, (*work.released, *changes))
+    problems += boot_problem(config, (*work.released, *changes))
     touched = {change.key for change in (*changes, *work.released)}
     touched |= {erase.slot for erase in erased}
     ours = wanted.keys() if extra == "keep" else wanted.keys() | _left(config)

@@ -39,8 +39,8 @@ def stays_pending(change: Change, config: Config) -> bool:
 def _waits(change: Change, config: Config, cold_options: tuple[str, ...]) -> bool:
     if change.key in config.pending:  # what counts is what runs
         change = replace(change, before=config.running.get(change.key))
-        if change.before == change.after:
-            return False  # what waits is taken back
+    if change.before == change.after:
+        return False  # it stays as it is, or what waits is taken back
     if isinstance(change.after, Disk) or isinstance(change.before, Disk):
         return _disk_waits(change.before, change.after, cold_options, _features(config))
     waits = _WAITS.get(change.key.rstrip("0123456789"))

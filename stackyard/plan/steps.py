@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
+from stackyard.plan import booting
 from stackyard.plan.availability import Power, power_of, power_steps
 from stackyard.plan.differ import Difference
 from stackyard.plan.hotplug import needs_restart, stays_pending
@@ -213,10 +214,13 @@ def _configure(released: tuple[Change, ...], changes: tuple[Change, ...]) -> lis
     """Put everything into one write, after one that frees the drives in the way.
 
     Proxmox allocates new volumes of a write before it frees the old ones, and every cloud-init
-    volume of a VM has the same name. The first write leaves a fresh clone marked as half made.
+    volume of a VM has the same name. CD-ROM drives change a boot order of the same write. The first
+    writes leave a fresh clone marked as half made.
     """
-    first: list[Step] = [Configure(released)] if released else []
-    return [*first, Configure(changes)] if changes else first
+    is_ordered = any(change.key == booting.KEY for change in changes)
+    drives = tuple(change for change in changes if is_ordered and booting.is_cd_rom(change))
+    rest = tuple(change for change in changes if change not in drives)
+    return [Configure(written) for written in (released, drives, rest) if written]
 
 
 def finish(definition: Definition, power: Power, is_template: bool = False) -> list[Step]:

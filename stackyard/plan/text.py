@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from stackyard.definitions.hardware import Cpu, Device, Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
+from stackyard.plan import booting
 from stackyard.plan.disks import OPTIONS, size_text
 from stackyard.plan.observed import MARK, is_system_tag
 from stackyard.plan.values import (
@@ -133,8 +134,11 @@ _PLAIN: dict[type[Step], str] = {
 
 
 def is_told(change: Change) -> bool:
-    """Tell whether a change is of interest: the tags and the mark of ours are not."""
-    if change.key == MARK:
+    """Tell whether a change is of interest: the tags and the mark of ours are not.
+
+    Nor is a boot order that is written so that it stays.
+    """
+    if change.key == MARK or (change.key == booting.KEY and change.before == change.after):
         return False
     return change.key != "tags" or _tags(change.before) != _tags(change.after)
 

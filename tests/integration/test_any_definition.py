@@ -28,7 +28,8 @@ TERMS = Terms(read_secret=lambda _place: "a password")
 FILES = {"local:import/a.qcow2": {"size": "1M"}, "local:iso/talos.iso": {"size": "96M"}}
 # What decides whether there is a VM at all, and what wants something of the cluster beside it.
 NOT_HERE = ("clone", "managed", "pool", "protection", "template", "vmid", "balloon")
-REFUSED = "by hand|as after a renaming"  # a slot holds something else; an address is in use
+# A slot holds something else; an address is in use; a device to boot from is not there.
+REFUSED = "by hand|as after a renaming|boot names"
 NUMBERS = count()
 
 

@@ -113,6 +113,11 @@ def boot_order(value: str) -> str | None:
     return None if good else "invalid boot order"
 
 
+def boot_devices(value: str) -> list[str]:
+    """Return the devices of a boot order; letters name none."""
+    return value.removeprefix("order=").split(";") if value.startswith("order=") else []
+
+
 # What a user who is not root@pam itself, such as any token, may not set, by value.
 def reserved(family: str, value: str, name: str) -> str | None:
     """Say why only root may give this device of the node, or None."""

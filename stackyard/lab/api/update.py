@@ -14,12 +14,12 @@ from stackyard.lab.api.drives import (
     set_option,
 )
 from stackyard.lab.api.faults import ApiError, invalid
-from stackyard.lab.api.hardware import pinned, reserved
+from stackyard.lab.api.hardware import boot_devices, pinned, reserved
 from stackyard.lab.api.hotplug import at_once
 from stackyard.lab.api.options import drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
 from stackyard.lab.api.tasks import Task
-from stackyard.lab.api.vm import Vm, normal_tags, with_mac
+from stackyard.lab.api.vm import Vm, is_cdrom, normal_tags, parse_drive, with_mac
 
 ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
 _MOST_CPU_UNITS = 10000  # of a control group of version 2, whatever is asked for
@@ -133,12 +133,33 @@ class _Change:
                 vm.pending.pop(name, None)
                 vm.pending_delete.pop(name, None)
             self._pin_machine(vm)
+            order = boot_devices(vm.config.get("boot", ""))
+            self._check_boot(vm)
             # What may be plugged is decided by the option as it was, so that comes last.
             for name in sorted(self.delete, key=_is_hotplug):
                 self._delete(vm, name, running=running)
             for name in sorted(self.options, key=_is_hotplug):
                 value = self._final(vm, name, self.options[name])
                 self._set(vm, name, value, running=running)
+            self._order_boot(vm, order, running=running)
+
+    def _check_boot(self, vm: Vm) -> None:
+        there = {*vm.config, *vm.pending, *self.options} - {*self.delete}
+        for device in boot_devices(self.options.get("boot", "")):
+            if device not in there:
+                raise ApiError(f"invalid bootorder: device '{device}' does not exist'")
+
+    def _order_boot(self, vm: Vm, before: list[str], *, running: bool) -> None:
+        """Take what was removed out of the boot order, and put CD drives that are written into it.
+
+        Perl's hashes have no order: a boot order beside a drive in one call is lost at times, here
+        always.
+        """
+        order = [device for device in before if device not in self.delete]
+        drives = [n for n, value in self.options.items() if n not in order and _is_cd(n, value)]
+        added = drives if order else []
+        if added or ("boot" not in self.options and order != before):
+            self._set(vm, "boot", f"order={';'.join([*order, *added])}", running=running)
 
     def _pin_machine(self, vm: Vm) -> None:
         """Do what goes with another guest system, unless the machine is written or waits."""
@@ -175,6 +196,10 @@ class _Change:
             vm.pending[name] = value
         else:
             set_option(vm, self.call.cluster.volumes, name, value)
+
+
+def _is_cd(name: str, value: str) -> bool:
+    return bool(drive_table(name)) and is_cdrom(parse_drive(name, value))
 
 
 def _is_hotplug(name: str) -> bool:
