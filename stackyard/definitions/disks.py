@@ -17,6 +17,7 @@ from stackyard.definitions.keys import (
     ISO_KEY,
     SLOT,
 )
+from stackyard.definitions.limits import contradictions
 from stackyard.definitions.model import Disk, DiskMedia
 from stackyard.definitions.values import Report, check_keys, shown, take
 
@@ -216,3 +217,7 @@ def _check_fit(slot: str, kind: str, values: Mapping, report: Report) -> None:
         elif bus not in BUSES_OF.get(name, BUSES):
             line = values.lines.get(name, values.line)
             report.add(line, f"{name} of {slot} is for {', '.join(BUSES_OF[name])} only")
+    if kind in ("cdrom", "cloudinit") and bus == "virtio":
+        report.add(values.line, f"{slot} is {kind}, which virtio has no drive for: use ide or sata")
+    for name, why in contradictions(values):
+        report.add(values.lines.get(name, values.line), f"{name} of {slot} {why}")

@@ -11,6 +11,7 @@ from typing import Literal
 
 from stackyard.definitions.disks import whole_kib
 from stackyard.definitions.keys import DISK_OPTION_KEYS
+from stackyard.definitions.limits import replaced
 from stackyard.definitions.model import Disk
 from stackyard.plan.desired import unsaid_defaults
 from stackyard.plan.values import Change, Grow, MoveDisk
@@ -179,7 +180,9 @@ def _other_format(wanted: Disk, found: Disk) -> bool:
 
 def _with_options(wanted: Disk, found: Disk) -> Disk:
     options = {name: value for name in OPTIONS if (value := getattr(wanted, name)) is not None}
-    changed = replace(found, **options | unsaid_defaults(wanted, found))
+    there = {name: getattr(found, name) for name in OPTIONS}
+    gone = dict.fromkeys(replaced(options, there))
+    changed = replace(found, **options | gone | unsaid_defaults(wanted, found))
     return replace(changed, volume=wanted.volume) if wanted.media == "iso" else changed
 
 

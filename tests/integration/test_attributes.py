@@ -247,3 +247,19 @@ def test_a_windows_guest_keeps_the_version_of_its_machine(site: Site) -> None:
     assert site.config("k8s-0")["machine"].endswith(",viommu=intel")
     assert site.config("k8s-1")["machine"].startswith("pc-i440fx-")
     assert site.run("plan").returncode == 0
+
+
+def test_limits_for_each_way_replace_one_for_both(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    disk, drive = vm(0)["disks"]
+    burst = {"mbps": 100, "mbps_max": 200, "bps_max_length": 5, "iops": 500}
+    site.define({**vm(0), "disks": [{**disk, **burst}, drive]})
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(0), "disks": [{**disk, "mbps_rd": 80, "mbps_wr": 60}, drive]})
+
+    changed = site.run("apply", "--yes")
+
+    assert changed.returncode == 0, changed.stdout + changed.stderr
+    limits = {o for o in site.config("k8s-0")["scsi0"].split(",") if "ps" in o}
+    assert limits == {"mbps_rd=80", "mbps_wr=60", "iops=500"}
+    assert site.run("plan").returncode == 0

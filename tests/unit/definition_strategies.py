@@ -17,6 +17,7 @@ from stackyard.definitions.keys import (
     VM_KEYS,
     Key,
 )
+from stackyard.definitions.limits import contradictions
 
 Plain = dict[str, Any]
 SLOTS = (
@@ -116,9 +117,11 @@ def disks(draw: st.DrawFn) -> list[Plain]:
         bus = slot.rstrip("0123456789")
         keys = [key for key in DISK_OPTION_KEYS if bus in BUSES_OF.get(key.name, (bus,))]
         options = draw(mapping_of(tuple(keys)))
+        while wrong := [name for name, _why in contradictions(options)]:
+            options = {name: value for name, value in options.items() if name not in wrong}
         size = draw(st.integers(1, 2000).map("{}G".format) | st.sampled_from(["9.1G", "7M", "4"]))
         stored = {"storage": draw(st.sampled_from(["local-lvm", "data2"])), "size": size}
-        kind = draw(st.sampled_from(media))
+        kind = draw(st.sampled_from(media[:-1] if bus == "virtio" else media))
         if kind == "disk":
             found.append({"slot": slot, **stored, **options})
         elif kind == "imported":

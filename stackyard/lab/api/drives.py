@@ -4,7 +4,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from stackyard.lab.api.faults import ApiError
+from stackyard.lab.api.faults import ApiError, invalid
 from stackyard.lab.api.options import drive_table
 from stackyard.lab.api.vm import (
     GIB,
@@ -25,6 +25,13 @@ _NAMES = {
     "lvmthin": ("lvm", r"(vm|base)-\d+-\S+"),
 }
 _OWN_SIZE = {"efidisk0": 4 * 1024**2, "tpmstate0": 4 * 1024**2}  # whatever is asked for
+_ONE_WAY = ("_rd", "_wr")
+_NEEDED = {
+    **{f"mbps{way}_max": f"mbps{way}" for way in ("", *_ONE_WAY)},
+    **{f"bps{way}_max_length": f"mbps{way}_max" for way in ("", *_ONE_WAY)},
+    **{f"iops{way}_max_length": f"iops{way}_max" for way in ("", *_ONE_WAY)},
+}
+_LIMITS = {*_NEEDED, *_NEEDED.values(), *(f"iops{way}" for way in ("", *_ONE_WAY))}
 _ROOT_ONLY = (
     "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651."
 )
@@ -42,6 +49,8 @@ class Place:
 def check_drive(volumes: Volumes, place: Place, slot: str, text: str) -> None:
     """Refuse at once what the server refuses before it makes a volume."""
     drive = parse_drive(slot, text)
+    if _is_contradiction(slot, drive):
+        raise invalid(**{slot: "unable to parse drive options"})
     file = drive["file"]
     if not place.root and (drive.get("import-from", "").startswith("/") or file.startswith("/")):
         raise ApiError(_ROOT_ONLY)
@@ -55,6 +64,14 @@ def check_drive(volumes: Volumes, place: Place, slot: str, text: str) -> None:
     what, pattern = _NAMES[volumes.storage(name, place.node).type]
     if not re.fullmatch(pattern, rest):
         raise ApiError(f"unable to parse {what} volume name '{rest}'")
+
+
+def _is_contradiction(slot: str, drive: Properties) -> bool:
+    """Tell whether the server takes a drive's options for none, though each of them is good."""
+    limits = {key for key, value in drive.items() if key in _LIMITS and float(value)}
+    both = any({unit, f"{unit}{way}"} <= limits for unit in ("mbps", "iops") for way in _ONE_WAY)
+    is_alone = any(key in limits and needed not in limits for key, needed in _NEEDED.items())
+    return both or is_alone or (slot.startswith("virtio") and is_cdrom(drive))
 
 
 def make_drive(volumes: Volumes, place: Place, vm: Vm, slot: str, text: str) -> str:
