@@ -94,6 +94,7 @@ def compare(
         for change in changes
         if (problem := firmware_problem(change.key, change.after, change.before))
     ]
+    problems += _balloon_problem(wanted, config, changes)
     changes += work.changes
     unwanted = extra_disks(disks, config.disks(), _boot(wanted, config))
     gone = [disk for disk in unwanted if extra == "erase"]
@@ -153,6 +154,20 @@ def _change(key: str, wanted: Value, config: Config) -> Change | None:
     if same(key, wanted, found):
         return None
     return Change(key, found, wanted, config.keep.get(key, ""))
+
+
+def _balloon_problem(
+    wanted: dict[str, Value], config: Config, changes: list[Change]
+) -> Iterator[tuple[str, str]]:
+    """Yield why Proxmox would refuse less memory, where only the VM or its template has a balloon.
+
+    A definition that says both is checked when it is read.
+    """
+    memory, balloon = wanted["memory"], config.values.get("balloon")
+    is_written = "balloon" not in wanted and any(change.key == "memory" for change in changes)
+    if is_written and isinstance(memory, int) and isinstance(balloon, int) and balloon > memory:
+        why = f"memory is to be {memory}, but balloon is {balloon} and Proxmox keeps it at most as"
+        yield "memory", f"{why} large: set balloon too"
 
 
 def _boot(wanted: dict[str, Value], config: Config) -> str:

@@ -263,3 +263,23 @@ def test_limits_for_each_way_replace_one_for_both(site: Site) -> None:
     limits = {o for o in site.config("k8s-0")["scsi0"].split(",") if "ps" in o}
     assert limits == {"mbps_rd=80", "mbps_wr=60", "iops=500"}
     assert site.run("plan").returncode == 0
+
+
+def test_memory_below_the_balloon_that_is_there_is_a_problem(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    site.define({**vm(0), "memory": 4096, "balloon": 2048})
+    assert site.run("apply", "--yes").returncode == 0
+    site.define({**vm(0), "memory": 1024})
+    site.endpoint.forget_requests()
+
+    refused = site.run("apply", "--yes")
+
+    assert (refused.returncode, site.writes()) == (1, [])
+    line = list(vm(0)).index("memory") + 1
+    assert (
+        f"k8s-0.yaml:{line}: k8s-0: memory is to be 1024, but balloon is 2048 and Proxmox keeps it "
+        "at most as large: set balloon too" in refused.stdout
+    )
+    site.define({**vm(0), "memory": 1024, "balloon": 512})
+    assert site.run("apply", "--yes").returncode == 0
+    assert site.run("plan").returncode == 0

@@ -91,10 +91,18 @@ class _Change:
         check_reserved(call, self.options)
         vm.check_digest(call.params.get("digest"))
         vm.check_lock(skip=self.skiplock)
+        self._check_balloon(vm)
         place = self._place(vm)
         for name, value in self.options.items():
             if drive_table(name):
                 check_drive(call.cluster.volumes, place, name, value)
+
+    def _check_balloon(self, vm: Vm) -> None:
+        after = vm.config | vm.pending | self.options
+        memory = int(after.get("memory", "512").removeprefix("current="))
+        is_written = not {"memory", "balloon"}.isdisjoint(self.options)
+        if is_written and int(after.get("balloon", "0")) > memory:
+            raise ApiError("balloon value too large (must be smaller than assigned memory)")
 
     def _check_names(self) -> None:
         for name in self.delete:
