@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 
+from stackyard.definitions.hardware import Usb, Virtiofs
 from stackyard.definitions.model import Definition
+from stackyard.plan.availability import power_of
 from stackyard.plan.observed import TAG, Observed, ObservedVm
+from stackyard.plan.privileges import is_device_of_node
 
 Problem = tuple[str, str]  # the key of the definition that it is about, and the sentence
 
@@ -21,7 +24,7 @@ def _conflicts(
     name, ours = definition.name, observed.ours(definition.name)
     if len(ours) > 1:
         yield "name", several(name, ours)
-    yield from (("target_node", said) for said in _node(definition, observed, ours))
+    yield from (("target_node", said) for said in _node(definition, observed))
     pool = definition.pool
     if pool is not None and observed.pools is not None and pool not in observed.pools:
         missing = f"{name} is wanted in the pool {pool}, which does not exist"
@@ -40,21 +43,30 @@ def _conflicts(
                 yield "name", said
 
 
-def _node(
-    definition: Definition, observed: Observed, ours: tuple[ObservedVm, ...]
-) -> Iterator[str]:
+def _node(definition: Definition, observed: Observed) -> Iterator[str]:
     node, name = definition.target_node, definition.name
     if node not in observed.nodes:
         yield f"{name} is wanted on {node}, which is not a node of this cluster"
     elif not observed.nodes[node]:
         yield f"{name} is wanted on {node}, which is offline or does not answer: bring it up first"
-    disks = ours[0].config.disks() if ours and ours[0].config else {}
-    stays = next((d.slot for d in disks.values() if d.media == "passthrough"), None)
-    if ours and ours[0].node != node and stays:
-        yield (
-            f"{name} is VM {ours[0].vmid} on {ours[0].node}, not on {node}, and {stays} passes a "
-            f"device of {ours[0].node} through: take it out, or set target_node: {ours[0].node}"
-        )
+
+
+def unmovable(definition: Definition, vm: ObservedVm) -> Iterator[str]:
+    """Yield why Proxmox would refuse the move of a VM to another node."""
+    if vm.node == definition.target_node or vm.config is None:
+        return
+    runs = vm.status == "running" and power_of(definition) != "stopped"
+    at = definition.source.at("target_node")
+    moves = f"{definition.name} is VM {vm.vmid} on {vm.node}, not on {definition.target_node}, and"
+    for key, value in sorted(vm.config.values.items()):
+        is_mapped = isinstance(value, Virtiofs) or (isinstance(value, Usb) and bool(value.mapping))
+        if is_device_of_node(key, value):
+            why = f"{key} passes a device of {vm.node} through: take it out"
+        elif runs and is_mapped:
+            why = f"{key} cannot move while the VM runs: shut it down first"
+        else:
+            continue
+        yield f"{at}: {moves} {why}, or set target_node: {vm.node}"
 
 
 def _vmid(name: str, observed: Observed, vmid: int) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from stackyard.definitions.model import Definition
 from stackyard.plan.about import about_new
 from stackyard.plan.availability import power_steps
-from stackyard.plan.checks import conflict
+from stackyard.plan.checks import conflict, unmovable
 from stackyard.plan.cloning import after_clone, clone_of
 from stackyard.plan.desired import desired_values, is_empty
 from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
@@ -79,6 +79,7 @@ def _existing(definition: Definition, vm: ObservedVm, world: World) -> Decision:
         config = after_move(config, move)
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
+    problems += unmovable(definition, vm)
     problems += _moves_while_waiting(definition, difference, vm, config)
     problems += _kept_by_snapshot(definition, vm, config)
     if is_protected(vm) and not vm.is_half_made and not consent.only_asks:

@@ -45,21 +45,22 @@ def _why(key: str, value: Value) -> str | None:
         return f"Proxmox takes {key} from root@pam itself alone, never from a token"
     if value is None:
         return None
-    if _is_device_of_node(key, value):
+    if is_device_of_node(key, value) or (isinstance(value, Pci) and value.romfile is not None):
         return f"{key} is a device of the node, which root@pam itself alone may give, never a token"
     if isinstance(value, Disk) and (value.import_from or "").startswith("/"):
         return f"{key} is imported from a path, which root@pam itself alone may, never a token"
     return None
 
 
-def _is_device_of_node(key: str, value: Value) -> bool:
+def is_device_of_node(key: str, value: Value) -> bool:
+    """Tell whether a device is one that only its node has, given by its address or its path."""
     if isinstance(value, Pci):
-        return value.host is not None or value.romfile is not None
+        return value.host is not None
     if isinstance(value, Usb):
         return value.host is not None and value.host.lower() != "spice"
     if isinstance(value, Disk):
         return value.media == "passthrough"
-    return bool(_SERIAL.fullmatch(key)) and value != "socket"
+    return bool(_SERIAL.fullmatch(key)) and value not in ("socket", None)
 
 
 def _changes(plan: Plan) -> Iterator[tuple[str, Change]]:

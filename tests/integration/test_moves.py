@@ -34,3 +34,32 @@ def test_a_disk_of_a_shared_storage_moves_apart_from_its_vm(
     )
     assert site.config("k8s-0")["scsi1"].startswith("local-lvm:")
     assert site.run("plan").returncode == 0
+
+
+def test_a_vm_with_a_device_of_its_node_stays_there(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    root = {"PROXMOX_TOKEN_ID": "", "PROXMOX_TOKEN_SECRET": ""}
+    root["PROXMOX_PASSWORD"] = site.endpoint.secrets["root@pam"]
+    card, stick = {"hostpci0": "0000:01:00.0"}, {"usb1": {"mapping": "stick"}}
+    site.define(vm(0) | card, vm(3) | stick | {"usb0": "spice"})
+    made = site.run("apply", "--yes", **root)
+    assert made.returncode == 0, made.stdout + made.stderr
+
+    site.define(vm(0) | {"target_node": "node02"})
+    site.define(vm(3) | {"target_node": "node02"})
+    site.endpoint.forget_requests()
+    refused = site.run("apply", "--yes")
+
+    assert (refused.returncode, site.writes()) == (1, [])
+    stays = "not on node02, and {} node01 through: take it out, or set target_node: node01"
+    assert stays.format("hostpci0 passes a device of") in refused.stdout
+    assert "usb1 cannot move while the VM runs: shut it down first" in refused.stdout
+
+    replacing = site.run("plan", "--replace", "k8s-0", "--limit", "k8s-0", **root)
+    assert "make it anew on node02" in replacing.stdout
+    site.define(vm(0), vm(3) | {"target_node": "node02", "vm_state": "stopped"})
+    moved = site.run("apply", "--yes")
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    assert "shut down, moves from node01 to node02" in moved.stdout

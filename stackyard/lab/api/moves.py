@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.drives import detach
 from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.hardware import reserved
+from stackyard.lab.api.options import indexed
 from stackyard.lab.api.tasks import Task, Worker
 from stackyard.lab.api.vm import Vm, format_size, is_cdrom, is_cloudinit, parse_drive, print_drive
 from stackyard.lab.api.volumes import Volume
@@ -76,6 +78,9 @@ async def migrate(call: Call) -> str:
         if not cluster.platform.ssh:
             task.log("ERROR: migration aborted: the nodes of this cluster have no ssh between them")
             raise ApiError("migration aborted")
+        if local := _local_devices(vm, live=running):
+            task.log(f"ERROR: can't migrate VM which uses local devices: {', '.join(local)}")
+            raise ApiError("migration aborted")
         async with cluster.locked(vm):
             _take_along(call, vm, target, live=running)
 
@@ -94,6 +99,17 @@ async def _by_ha(worker: Worker, task: Task) -> None:
         await worker(task)
     except ApiError as error:
         task.log(error.text)
+
+
+def _local_devices(vm: Vm, *, live: bool) -> list[str]:
+    """Return the devices that only this node has, or that cannot move while the VM runs."""
+    found = []
+    for name, value in vm.config.items():
+        family = indexed(name)[0]
+        is_mapped = family == "virtiofs" or (family == "usb" and "mapping=" in value)
+        if reserved(family, value, name) or (live and is_mapped):
+            found.append(name)
+    return found
 
 
 def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:
