@@ -137,8 +137,14 @@ def _ca(values: Mapping[str, str]) -> Path | None:
         return None
     if "FINGERPRINT" in values:
         raise SettingsError("PROXMOX_CA and PROXMOX_FINGERPRINT are both set: unset one of them")
-    path = Path(values["CA"]).expanduser()
-    if not path.is_file():
+    path = Path(values["CA"])
+    try:
+        path = path.expanduser()
+        is_file = path.is_file()
+    except (OSError, RuntimeError) as error:  # its folder may not be searched; a ~ of nobody's
+        reason = getattr(error, "strerror", None) or error
+        raise SettingsError(f"PROXMOX_CA names {path}, which cannot be read: {reason}") from error
+    if not is_file:
         raise SettingsError(f"PROXMOX_CA names {path}, which is not a file: give a PEM file")
     return path
 

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,10 @@ def own_key(environ: Mapping[str, str]) -> Path | None:
     name = environ.get("ANSIBLE_PRIVATE_KEY_FILE")
     if not name:
         return None
-    path = Path(name).expanduser()
-    if path.is_dir() or not os.access(path, os.R_OK):
+    path = Path(name)
+    with suppress(RuntimeError):  # a ~ of nobody's is a name like any other, for Ansible too
+        path = path.expanduser()
+    if not os.access(path, os.R_OK) or path.is_dir():  # a folder that may not be searched raises
         raise ReadyError(f"ANSIBLE_PRIVATE_KEY_FILE names {path}, which cannot be read")
     return path
 

@@ -335,7 +335,8 @@ def test_our_own_key_must_be_readable(tmp_path: Path) -> None:
     assert own_key({}) is None
     new_key(tmp_path / "own")
     assert own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(tmp_path / "own")}) == tmp_path / "own"
-    for bad in (tmp_path / "missing", tmp_path):
+    nobodys = Path("~nobody-at-all/own")
+    for bad in (tmp_path / "missing", tmp_path, tmp_path / ("n" * 300), nobodys):
         with pytest.raises(ReadyError, match=f"names {bad}, which cannot be read"):
             own_key({"ANSIBLE_PRIVATE_KEY_FILE": str(bad)})
 

@@ -74,6 +74,8 @@ def test_a_fingerprint_in_the_form_browsers_show() -> None:
         ({"PROXMOX_PASSWORD": "x"}, "are both set"),
         ({"PROXMOX_TOKEN_ID": "", "PROXMOX_TOKEN_SECRET": ""}, "no credentials"),
         ({"PROXMOX_CA": "/nowhere/ca.pem"}, "is not a file"),
+        ({"PROXMOX_CA": "/" + "n" * 300}, "which cannot be read: File name too long"),
+        ({"PROXMOX_CA": "~nobody-at-all/ca.pem"}, "which cannot be read: Could not determine home"),
         ({"PROXMOX_CA": __file__, "PROXMOX_FINGERPRINT": "ab" * 32}, "are both set"),
         ({"PROXMOX_FINGERPRINT": "ab" * 20}, "64 hex digits"),
         ({"PROXMOX_CLONES": "0"}, "PROXMOX_CLONES is 0, not a whole number"),
