@@ -40,12 +40,15 @@ def adopt(
 ) -> None:
     """Write a definition of a VM that is there and give the VM our tag: the next plan is empty."""
     from stackyard.cli import vms
+    from stackyard.fleet.load import check_site
     from stackyard.fleet.site import load_site
     from stackyard.plan.written import definition_keys
     from stackyard.proxmox.adopt import find_vm
 
     if (name is None) == (vmid is None):
         raise typer.BadParameter("give either a NAME or --vmid")
+    if output is None:
+        check_site(site)
     with vms.connected() as client, vms.auditing(audit, site) as log:
         found = find_vm(client, load_site(site), name, vmid)
         (vm,) = found.observed.vms

@@ -149,7 +149,10 @@ def test_the_version_is_the_projects() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "apply", "validate", "drift", "ready", "inventory list", "inventory export", "demo"],
+    [
+        *("plan", "apply", "validate", "drift", "ready", "inventory list", "inventory export"),
+        *("demo", "import x"),
+    ],
 )
 def test_a_folder_that_is_no_site_is_told_by_its_whole_path(command: str, tmp_path: Path) -> None:
     done = run_in(tmp_path, *command.split())
