@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from lab_fixture import RunningLab
+from lab_fixture import USER, RunningLab
 from secret_search import CommandLines, files_of, holds, lab_secrets
 
 ROOT = Path(__file__).parents[2]
+LAB_PAGE = ROOT / "docs/lab.md"
 BIN = Path(sys.executable).parent
 DATA = "/mnt/storage/k3s"
 BALANCER, SERVER = "192.168.1.45", "192.168.1.46"
@@ -140,6 +141,17 @@ def test_a_commit_makes_a_cluster_and_a_second_run_is_quiet(checkout: Checkout) 
     assert lines.of(b"ansible-playbook")
     assert lines.of(b"k3s\0server")
     assert not any(lines.of(secret) for secret in secrets)
+
+
+def test_the_ssh_command_of_the_labs_page_reaches_a_machine(checkout: Checkout) -> None:
+    checkout.commit("feat: add a load balancer [ansible haproxy-run]")
+    assert checkout.run("run", "--commit", "HEAD").returncode == 0
+    command = re.search("^# stackyard lab exec -- (ssh .+)$", LAB_PAGE.read_text(), re.MULTILINE)
+    assert command
+    words = command[1].replace(".lab/", f"{checkout.lab.folder}/").split()
+    words[-2] = f"{USER}@{BALANCER}"
+    batch = [words[0], "-F", "/dev/null", "-o", "BatchMode=yes", *words[1:]]  # nobody to ask
+    assert checkout.lab.run(batch).stdout == "haproxy-run\n"
 
 
 @pytest.mark.parametrize(
