@@ -73,7 +73,8 @@ def merge(
         list[str], typer.Argument(metavar="FILE…", help="Kubeconfigs; - is standard input.")
     ],
     context: Annotated[
-        str | None, typer.Option(help="The new name of one file's context.", metavar="NAME")
+        str | None,
+        typer.Option(help="Take one file's current context alone, and call it so.", metavar="NAME"),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option(help="Its cluster's and user's name.", metavar="NAME")
