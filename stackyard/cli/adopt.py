@@ -1,5 +1,6 @@
 """`stackyard import`: take over a VM that is there, as it is."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:
     from stackyard.definitions.load import DefinitionsError
+    from stackyard.definitions.model import Definition
     from stackyard.errors import StackyardError
     from stackyard.nornir.audit import AuditLog
     from stackyard.nornir.processor import Event, State
@@ -66,18 +68,16 @@ def adopt(
 def _write(path: Path, text: str, site: Path, observed: "Observed") -> bool:
     """Write the file and tell whether it belongs to the site; no file is left that does not fit."""
     from stackyard.cli import vms
-    from stackyard.cli.files import write_new
+    from stackyard.cli.files import resolved, write_new
     from stackyard.definitions.load import DefinitionsError
     from stackyard.proxmox.adopt import check_adopted
 
     write_new(path, text)
-    if path.absolute().parent != (site / "vms").absolute():
+    if resolved(site / "vms") not in resolved(path).parents:
         return False
     try:
         definitions, fleet_site = vms.load(site)
-        vm = observed.vms[0]
-        definition = next(d for d in definitions if d.name == vm.name)
-        check_adopted(definition, observed, fleet_site)
+        check_adopted(_read_from(path, definitions), observed, fleet_site)
     except DefinitionsError as error:
         path.unlink()
         raise _without_file(error, path) from None
@@ -85,6 +85,15 @@ def _write(path: Path, text: str, site: Path, observed: "Observed") -> bool:
         path.unlink()
         raise
     return True
+
+
+def _read_from(path: Path, definitions: "Iterable[Definition]") -> "Definition":
+    from stackyard.cli.files import FileError, resolved
+
+    for definition in definitions:
+        if resolved(Path(definition.source.path)) == resolved(path):
+            return definition
+    raise FileError(f"{path} would not be read as a definition: name one vms/NAME.yaml")
 
 
 def _tag(client: "Client", vm: "ObservedVm", path: Path, log: "AuditLog") -> None:
@@ -115,12 +124,13 @@ def _tag(client: "Client", vm: "ObservedVm", path: Path, log: "AuditLog") -> Non
 
 def _without_file(error: "DefinitionsError", path: Path) -> "StackyardError":
     """Return the mistakes of a site, those of a file that is not there any more without it."""
+    from stackyard.cli.files import resolved
     from stackyard.errors import StackyardError
 
     return StackyardError(
         "\n".join(
             f"the definition that the import would write is refused: {problem.sentence}"
-            if Path(problem.path).absolute() == path.absolute()
+            if resolved(Path(problem.path)) == resolved(path)
             else str(problem)
             for problem in error.problems
         )

@@ -160,6 +160,29 @@ def test_what_cannot_be_taken_over_leaves_nothing(
     assert site.config("odd")["tags"] == "stackyard-odd"
 
 
+def test_an_import_goes_by_where_its_file_really_is(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    make(site, "node01", vmid=334, name="bare")
+    vms = site.path / "vms"
+    (vms / "old").mkdir()
+
+    as_text = site.run("import", "bare", "--output", str(vms / "bare.txt"))
+    below = site.run("import", "bare", "--output", str(vms / "old" / "bare.yaml"))
+    left = [path for path in vms.rglob("bare*") if path.is_file()]
+    roundabout = site.run("import", "bare", "--output", str(vms / "old" / ".." / "bare.yaml"))
+
+    assert as_text.returncode == below.returncode == 1
+    assert as_text.stderr == (
+        f"error: {vms}/bare.txt would not be read as a definition: name one vms/NAME.yaml\n"
+    )
+    assert "is a folder with definitions" in below.stderr
+    assert left == []
+    assert roundabout.returncode == 0, roundabout.stderr
+    assert site.config("bare")["tags"] == "stackyard"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_import_that_is_interrupted_in_its_write_says_so(
     proxmox_endpoint: StartEndpoint, tmp_path: Path, number: int
