@@ -18,6 +18,8 @@ from stackyard.lab.sources import ETC_APT, apt_proxy, codename, debian_sources
 Report = Callable[[str], None]
 """Is told each step of slow work, in a few words."""
 
+IMAGE = "image-"
+PACKAGES = "packages"  # what the package proxy keeps
 LAST_LINES = 5  # of mmdebstrap's output, in an error
 
 
@@ -25,16 +27,30 @@ def ensure_image(cache: Path, report: Report) -> Path:
     """Return the image's folder, made first where the cache has none of the recipe."""
     release = codename()
     recipe = make_recipe(release, platform.release(), debian_sources(ETC_APT, release))
-    image = cache / f"image-{recipe.digest}"
+    image = cache / f"{IMAGE}{recipe.digest}"
     if image.exists():
         return image
-    cache.mkdir(parents=True, exist_ok=True)
-    # What lies in the cache has setuid programs and devices: it is for root alone.
-    cache.chmod(0o700)
+    make_private(cache)
     with _locked(cache, report):
         if not image.exists():
             _build(recipe, image, report)
     return image
+
+
+def make_private(cache: Path) -> None:
+    """Make a cache's folder for its owner alone: images have setuid programs and devices.
+
+    Raises:
+        LabError: there cannot be one, or it has something else, which others may have to read.
+    """
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        for entry in cache.iterdir():
+            if entry.name != PACKAGES and not entry.name.startswith(IMAGE):
+                raise LabError(f"{cache} has {entry.name} and is no cache; choose another --cache")
+        cache.chmod(0o700)
+    except OSError as error:
+        raise LabError(f"{cache} cannot be made a folder: {error.strerror}") from error
 
 
 @contextmanager

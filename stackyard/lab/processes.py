@@ -58,7 +58,7 @@ def load(file: Path) -> Process | None:
     try:
         pid, started = file.read_text(encoding="utf-8").strip().split(" ", 1)
         return Process(int(pid), started)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
 
 

@@ -22,6 +22,7 @@ from stackyard.lab.api.server import Endpoint
 from stackyard.lab.cgroups import MOUNTED
 from stackyard.lab.environment import Access, administrator, variables
 from stackyard.lab.folder import Folder, write_json, write_private
+from stackyard.lab.image import PACKAGES
 from stackyard.lab.isolation import Outside
 from stackyard.lab.machine import Machines, Simulated
 from stackyard.lab.machines import Nspawn
@@ -106,7 +107,7 @@ async def _machines(
     sources = debian_sources(ETC_APT, codename())
     upstreams = proxy.Upstreams({one.host: one.scheme for one in sources}, apt_proxy())
     listener = socket.create_server((GATEWAY, PACKAGE_PROXY_PORT))
-    proxy.start(listener, upstreams, Path(settings.cache) / "packages", outside.network)
+    proxy.start(listener, upstreams, Path(settings.cache) / PACKAGES, outside.network)
     machines = Nspawn(IMAGE, DISKS, MOUNTED / lab_id(folder.path))
     stack.push_async_callback(machines.close)
     return machines

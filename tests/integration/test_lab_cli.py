@@ -11,8 +11,9 @@ import pytest
 import requests
 from lab_fixture import CACHE, ENTER, STACKYARD, USER, RunningLab, stackyard, why_no_machines
 
-from stackyard.lab import cgroups, control, processes, requirements
+from stackyard.lab import cgroups, control, image, processes, requirements
 from stackyard.lab.addresses import lab_id
+from stackyard.lab.errors import LabError
 from stackyard.lab.platform_file import EXAMPLE
 
 HEEDLESS = "trap '' TERM; while :; do sleep 1; done"  # as an interactive shell
@@ -158,9 +159,27 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert precious.stat().st_mode & 0o777 == 0o755
 
 
+def test_a_cache_among_somebody_elses_files_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    (shared / "letter").touch()
+    for wrong, why in (
+        (shared, f"{shared} has letter and is no cache; choose another --cache"),
+        (shared / "letter", "letter cannot be made a folder: File exists"),
+    ):
+        with pytest.raises(LabError, match=f"{why}$"):
+            image.make_private(wrong)
+    assert shared.stat().st_mode & 0o777 == 0o755
+    for name in ("packages", "image-1", "image-2.unfinished"):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+    image.make_private(tmp_path / "cache")
+    assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_lab_needs_a_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
+    assert "no lab is up" in say("status", file)[2]
     for wrong in (file, file / "below"):
         code, _, messages = say("up", wrong, "--no-machines")
         assert (code, "Traceback" in messages) == (1, False)
