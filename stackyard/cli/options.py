@@ -12,14 +12,14 @@ def check_site(site: Path) -> Path:
     """Return a site's folder; what it does not show would count as what it does not have.
 
     Raises:
-        StackyardError: it may not be searched.
+        StackyardError: it may not be searched, or no folder can be called so.
     """
     try:
         site.joinpath("vms").lstat()
-    except PermissionError as error:
-        raise StackyardError(f"{site} cannot be read: {error.strerror}") from error
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         pass  # each command says what it misses
+    except OSError as error:
+        raise StackyardError(f"{site} cannot be read: {error.strerror}") from error
     return site
 
 

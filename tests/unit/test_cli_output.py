@@ -181,6 +181,15 @@ def test_a_folder_that_may_not_be_searched_is_not_taken_for_an_empty_one(
         app([*command.split(), "--site", str(tmp_path)], standalone_mode=False)
 
 
+@pytest.mark.parametrize("command", ["secrets tree", "run --commit HEAD"])
+def test_a_folder_that_nothing_can_be_in_is_told(command: str, tmp_path: Path) -> None:
+    loop, long = tmp_path / "loop", tmp_path / ("n" * 300)
+    loop.symlink_to(loop)
+    for site, why in ((loop, "Too many levels of symbolic links"), (long, "File name too long")):
+        with pytest.raises(StackyardError, match=f"^{site} cannot be read: {why}$"):
+            app([*command.split(), "--site", str(site)], standalone_mode=False)
+
+
 def test_a_file_is_not_written_into_a_folder_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / "vms").mkdir()
     (tmp_path / "vms" / "a.yaml").write_text("name: a\ntarget_node: n\n")
