@@ -23,6 +23,9 @@ TIMEOUT_SECONDS = 15.0
 CAS_MISMATCH = "check-and-set"
 # With 400, and not 503, KV v2 says that its mount was made just now.
 STARTING = "will resume service shortly"
+# With 412, unknown to hvac, a node of Vault Enterprise says that it has not heard of a login yet:
+# https://developer.hashicorp.com/vault/docs/enterprise/consistency
+BEHIND = "required index state not present"
 TOO_LARGE = "too large"
 NO_PEM = re.compile(r"\[(X509|PEM)|PEM lib")  # OpenSSL's, of a file that it cannot use
 LONGEST_REASON = 200
@@ -195,7 +198,7 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
     """Return what an answer that is not 2xx means."""
     if isinstance(error, exceptions.InvalidPath):
         return _absent_or_error(name, error)
-    if isinstance(error, exceptions.InvalidRequest) and (passing := _passing(name, error)):
+    if passing := _passing(name, error):
         return passing
     if isinstance(error, exceptions.Forbidden):
         return _ForbiddenError(f"{name}: the token is wrong or may not do this")
@@ -209,8 +212,12 @@ def _refused(name: str, error: exceptions.VaultError) -> Exception:
     return StoreError(f"{name}: {said}")
 
 
-def _passing(name: str, error: exceptions.InvalidRequest) -> Exception | None:
-    """Return what a 400 means after which the same may be asked again."""
+def _passing(name: str, error: exceptions.VaultError) -> Exception | None:
+    """Return what a 400 or a 412 means after which the same may be asked again."""
+    if isinstance(error, exceptions.UnexpectedError) and BEHIND in str(error):
+        return UnavailableError(f"{name}: this node of Vault is behind the others (412)")
+    if not isinstance(error, exceptions.InvalidRequest):
+        return None
     if CAS_MISMATCH in str(error):
         return Conflict()
     if STARTING in str(error):

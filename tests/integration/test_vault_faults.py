@@ -22,6 +22,7 @@ from stackyard.secrets.sync import plan
 from stackyard.secrets.tree import Place
 from stackyard.stores import Conflict, Store, StoreError, open_store, update, vaultconnection
 from stackyard.stores.kubeconfigs import Cluster, keep_cluster
+from stackyard.stores.protocol import Versioned
 from stackyard.stores.secrets import carry_out, observe
 from stackyard.stores.vaultconnection import Connection
 from stackyard.stores.vaultsecret import VaultSecret
@@ -55,17 +56,27 @@ def test_it_waits_for_an_answer(
     assert vault.version(path) == 1
 
 
-def test_it_waits_for_a_mount_that_was_made_just_now(
-    store: Store, proxy: Proxy, vault: Vault, path: str
+STARTING = '{"errors": ["Upgrading from non-versioned to versioned data. This backend will be'
+STARTING += ' unavailable for a brief period and will resume service shortly."]}'
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (Fault(400, STARTING), "engine has not started yet"),
+        (Fault(412, '{"errors": ["required index state not present"]}'), "behind the others"),
+    ],
+    ids=["made", "behind"],
+)
+def test_it_waits_for_a_mount_made_just_now_and_for_a_node_that_is_behind(
+    store: Store, proxy: Proxy, fault: Fault, sentence: str
 ) -> None:
-    starting = '{"errors": ["Upgrading from non-versioned to versioned data. This backend will be'
-    starting += ' unavailable for a brief period and will resume service shortly."]}'
-    proxy.reads.extend([Fault(400, starting)] * 2)
-    proxy.writes.extend([Fault(400, starting)] * 2)
+    proxy.reads.extend([fault] * 2)
+    proxy.writes.extend([fault] * 2)
     assert update(store, add)
-    assert vault.version(path) == 1
-    proxy.stays = Fault(400, starting)
-    with pytest.raises(StoreError, match="engine has not started yet") as caught:
+    assert store.read() == Versioned("mine ", "1")
+    proxy.stays = fault
+    with pytest.raises(StoreError, match=sentence) as caught:
         store.read()
     assert caught.value.exit_code == 4
 
