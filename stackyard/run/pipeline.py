@@ -6,7 +6,7 @@ failed is the same run again; nothing about it is remembered here.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -116,7 +116,8 @@ class _Run:
     means: Means
     report: Report
     journal: Journal
-    finished: list[tuple[Route, PlayResult]] = field(default_factory=list)  # of earlier runs
+    # What succeeded on VMs that keep their tag until the load balancers know of them.
+    finished: list[tuple[Route, PlayResult]] = field(default_factory=list)
 
     def with_hosts(self) -> tuple[Route, ...]:
         """Find the hosts of routes that name a play and no VM."""
@@ -160,7 +161,10 @@ class _Run:
         hosts = (*self._ready(route, observed), *route.others)
         if hosts:
             result = self._play(route, hosts)
-            self._untag(route, result, observed)
+            if self._is_followed(result, observed):
+                self.finished.append((route, result))
+            else:
+                self._untag(route, result, observed)
             if result.failure:
                 raise PlayError(result.failure)
             untouched = [name for name in route.hosts if name not in result.hosts]
@@ -172,14 +176,12 @@ class _Run:
             self.report.notes.append(f"{route.file} has no running host to run on")
 
     def configure_following(self, routes: tuple[Route, ...], observed: Observed) -> None:
-        """Do what follows from VMs that an earlier run left, and take their tag off only then.
+        """Do what follows from VMs that an earlier run left, and take all tags off only then.
 
         Else the next run would not know them any more, and nothing would follow.
         """
-        request, done = self.request, self.finished
-        names = [name for _, result in done for name in result.succeeded]
-        definitions, inventory = request.fleet.definitions, request.inventory
-        follows = load_balancing(names, definitions, inventory, request.plays)
+        done = self.finished
+        follows = self._following([name for _, result in done for name in result.succeeded])
         if follows:
             same = [route for route in routes if route.play == follows.play]
             told = {name for route in same for name in (*route.hosts, *route.follows)}
@@ -188,6 +190,17 @@ class _Run:
                 self.configure(replace(follows, follows=others), observed)
         for route, result in done:
             self._untag(route, result, observed)
+
+    def _following(self, names: Iterable[str]) -> Route | None:
+        request = self.request
+        definitions, inventory = request.fleet.definitions, request.inventory
+        return load_balancing(names, definitions, inventory, request.plays)
+
+    def _is_followed(self, result: PlayResult, observed: Observed) -> bool:
+        """Tell whether load balancers that run learn of a play's VMs by a later route."""
+        follows = self._following(result.succeeded)
+        plays = {route.play for route in self.request.routes}
+        return bool(follows and follows.play in plays and {*follows.follows} & _running(observed))
 
     def _finish_others(self, route: Route, done: set[str], observed: Observed) -> bool:
         """Configure whom an earlier run left; nobody asked for them, so failures are notes."""

@@ -256,6 +256,24 @@ def test_load_balancers_learn_of_a_control_plane_that_a_later_run_finishes(stage
     assert "plays/haproxy.yml" not in again.stdout + again.stderr
 
 
+def test_load_balancers_whose_own_play_failed_learn_of_it_in_a_later_run(stage: Stage) -> None:
+    groups = "kubeadm_control_plane:kubeadm_workers"
+    (stage.site / "plays/kubeadm.yml").write_text(PLAY.format(name="kubeadm", hosts=groups))
+    for name in ("k8s-x-cp1", "k8s-x-w1"):
+        stage.define(name)
+    stage.commit("feat: a control plane [ansible haproxy k8s-x-cp1]")
+    failed = stage.run("run", "--commit", "HEAD", BROKEN="broken-haproxy")
+    assert failed.returncode == 1
+    assert "plays/kubeadm.yml succeeded on k8s-x-cp1" in failed.stderr
+    (stage.site / "done-haproxy-haproxy").unlink()
+
+    stage.commit("feat: a worker, which no load balancer has to know [ansible k8s-x-w1]")
+    later = stage.run("run", "--commit", "HEAD")
+    assert later.returncode == 0, later.stderr
+    assert stage.done()[-1] == "haproxy haproxy"
+    assert stage.tags()["k8s-x-cp1"] == {"stackyard"}
+
+
 def test_a_leftover_that_still_fails_is_a_note_and_stops_nobody(stage: Stage) -> None:
     stage.commit("feat: two clusters [ansible k8s-a k8s-b]")
     assert stage.run("run", "--commit", "HEAD", BROKEN="broken-k8s-b").returncode == 1
