@@ -23,7 +23,14 @@ from stackyard.run.folder import open_private
 CALLBACKS = Path(__file__).parent / "callbacks"
 _EVENTS = "stackyard_events"
 _TEXT = "stackyard_text"
-_ERROR = re.compile(r"^(?:\[ERROR\]:|ERROR!) (.+)(?:\nOrigin: (.+))?", re.MULTILINE)
+_ERROR = re.compile(
+    r"^(?:\[ERROR\]:|ERROR!) (.+?)(?:\nOrigin: ([^\n]+)|\n\n|\Z)", re.MULTILINE | re.DOTALL
+)
+# ansible-core 2.18 has the place behind all that it says.
+_OLDER_ERROR = re.compile(
+    r"^ERROR! (.+?)\n\nThe error appears to be in '(.+?)': line (\d+), column (\d+)",
+    re.MULTILINE | re.DOTALL,
+)
 _HOSTS = re.compile(r"^ {4}hosts \(\d+\):$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # ANSIBLE_FORCE_COLOR, which jobs of CI often set
 _LONGEST = 400  # characters of a message in a sentence
@@ -220,6 +227,8 @@ def _event(event: Mapping[str, Any]) -> PlayEvent:
 def _reason(said: str) -> str:
     """Return the error among what Ansible said, and where it is; warnings may stand before it."""
     said = _COLOUR.sub("", said)
+    if older := _OLDER_ERROR.search(said):
+        return f"{_short(older[1])} ({older[2]}:{older[3]}:{older[4]})"
     found = _ERROR.search(said)
     if not found:
         return _short(said) or "no reason given"

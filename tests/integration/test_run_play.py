@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ansible_venv import ansible_venv
 
 from stackyard.run.errors import PlayError
 from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
@@ -341,13 +342,21 @@ def test_the_sites_settings_count_in_a_folder_that_all_may_write(site: Path) -> 
     assert result.succeeded == ("one",)
 
 
-def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(site: Path) -> None:
+@pytest.mark.parametrize("release", ["2.18", "2.19"])
+def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(
+    site: Path, monkeypatch: pytest.MonkeyPatch, release: str
+) -> None:
+    ansible = ansible_venv(f"ansible-core=={release}.*") / "ansible-playbook"
+    monkeypatch.setattr("stackyard.run.play._ansible_playbook", lambda: str(ansible))
     (site / "ansible.cfg").write_text("[defaults]\ninventory = missing.yml,hosts.yml\n")
     (site / "plays/broken.yml").write_text("- hosts: all\n  tasks: [\n")
+    (site / "plays/lost.yml").write_text("- import_playbook: missing.yml\n")
     place = rf"\({site}/plays/broken\.yml:3:1\)$"
     for environ in (os.environ, os.environ | {"ANSIBLE_FORCE_COLOR": "true"}):
-        with pytest.raises(PlayError, match=rf"plays/broken\.yml cannot be read: YAML.*{place}"):
+        with pytest.raises(PlayError, match=rf"cannot be read: .*expected node content.*{place}"):
             play_hosts(Controller(site, environ), "plays/broken.yml")
+        with pytest.raises(PlayError, match=rf"cannot be read: Unable.*{site}/plays/missing\.yml"):
+            play_hosts(Controller(site, environ), "plays/lost.yml")
 
 
 def test_the_callback_is_silent_without_a_reader(site: Path) -> None:
