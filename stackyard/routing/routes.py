@@ -88,7 +88,12 @@ def load_balancing(
 
 
 def main_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str | None:
-    """Return the play that makes a VM what it is for; None where the site has none."""
+    """Return the play that makes a VM what it is for; None where the site has none.
+
+    A Kubernetes VM's play is its kind's; any other VM may have one of its own name.
+    """
+    if name in plays and not name.startswith("k8s-"):
+        return name
     for group, play in _PLAY_OF_GROUP.items():
         if name in members(inventory, group):
             return play if play in plays else None
@@ -149,9 +154,6 @@ def _route_of(
 
 
 def _play_for(name: str, inventory: "Inventory", plays: Collection[str]) -> str:
-    """A Kubernetes VM's play is its kind's; any other VM may have one of its own name."""
-    if name in plays and not name.startswith("k8s-"):
-        return name
     play = main_play(name, inventory, plays)
     if play is None:
         raise RoutingError(_without_play(name, inventory, plays))

@@ -518,6 +518,16 @@ def test_a_plays_name_runs_it_on_all_its_hosts(stage: Stage) -> None:
     assert "did not run on haproxy, which is not running" in result.stderr
 
 
+def test_a_vm_with_a_play_of_its_own_name_is_configured_by_that(stage: Stage) -> None:
+    stage.define("haproxy-own")
+    (stage.site / "plays/haproxy-own.yml").write_text(PLAY.format(name="own", hosts="haproxy-own"))
+    stage.commit("feat: a load balancer of another kind [ansible haproxy-own]")
+    result = stage.run("run", "--commit", "HEAD")
+    assert result.returncode == 0, result.stderr
+    assert stage.done() == ["own haproxy-own"]
+    assert stage.tags()["haproxy-own"] == {"stackyard"}
+
+
 def test_a_talos_vm_runs_its_play_though_it_has_no_ssh(stage: Stage) -> None:
     stage.define("talos-x-cp1", agent=0)
     (stage.site / "plays/talos.yml").write_text(PLAY.format(name="talos", hosts="talos"))

@@ -191,6 +191,7 @@ def test_each_vm_has_one_play_that_makes_it_what_it_is() -> None:
     assert main_play("haproxy-b", INVENTORY, PLAYS) == "haproxy"
     assert main_play("postgres", INVENTORY, PLAYS) == "postgres"
     assert main_play("web", INVENTORY, PLAYS) is None
+    assert main_play("haproxy-b", INVENTORY, PLAYS | {"haproxy-b"}) == "haproxy-b"
     assert configures("site", "k8s-home", INVENTORY, PLAYS)
     assert not configures("backup", "k8s-home", INVENTORY, PLAYS)
 
