@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stackyard.kubeconfig.text import read_yaml
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 
@@ -118,6 +120,24 @@ def test_a_token_of_ansible_vault_is_written_in_clear_for_k3s(tmp_path: Path) ->
     assert yaml.safe_load(written.read_text()) == {
         "https-listen-port": 6443, "node-name": "k8s-tools", "token": "hunter2"
     }  # fmt: skip
+
+
+def test_a_token_that_looks_like_a_number_stays_the_text_that_it_is(tmp_path: Path) -> None:
+    template, written = ROOT / "roles/k3s/templates/config.yaml.j2", tmp_path / "config.yaml"
+    texts = {"token": "3e831777", "agent-token": "12E-3", "node-label": ["y", "a=1e3", "n"]}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"k3s_settings": {"https-listen-port": 6443}, "k3s_config": texts},
+        "tasks": [{"ansible.builtin.template": {"src": f"{template}", "dest": f"{written}"}}],
+    }
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([play]))
+
+    done = run("ansible-playbook", "-c", "local", "play.yml", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    # As Go reads YAML, kubectl and K3s alike.
+    assert read_yaml(written.read_text()) == {"https-listen-port": 6443, **texts}
 
 
 def test_an_environment_beyond_ascii_reaches_k3s_as_it_is(tmp_path: Path) -> None:
