@@ -24,7 +24,7 @@ CALLBACKS = Path(__file__).parent / "callbacks"
 _EVENTS = "stackyard_events"
 _TEXT = "stackyard_text"
 _ERROR = re.compile(
-    r"^(?:\[ERROR\]:|ERROR!) (.+?)(?:\nOrigin: ([^\n]+)|\n\n|\Z)", re.MULTILINE | re.DOTALL
+    r"^(?:\[ERROR\]:|ERROR[!:]) (.+?)(?:\nOrigin: ([^\n]+)|\n\n|\Z)", re.MULTILINE | re.DOTALL
 )
 # ansible-core 2.18 has the place behind all that it says.
 _OLDER_ERROR = re.compile(
@@ -104,9 +104,8 @@ class PlayResult:
             return ""
         with self.log.open(encoding="utf-8", errors="replace") as lines:
             plain = (_COLOUR.sub("", line) for line in lines)
-            first = next((line for line in plain if line.startswith(("ERROR!", "[ERROR]"))), "")
-        text = first.removeprefix("ERROR!").removeprefix("[ERROR]:").strip()
-        return f": {_short(text)}" if text else ""
+            first = next(filter(None, map(_ERROR.match, plain)), None)
+        return f": {_short(first[1])}" if first else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -239,6 +239,11 @@ def test_a_play_that_cannot_start_is_a_sentence(site: Path, colour: str) -> None
     assert events == []
 
 
+def test_a_locale_with_which_ansible_does_not_start_is_told(site: Path) -> None:
+    result, _events = play(site, "good", "one", LC_ALL="C")
+    assert "exit code 1: Ansible requires the locale encoding to be UTF-8" in str(result.failure)
+
+
 @pytest.mark.parametrize("config", [b"[defaults\n", b"[defaults]\n# caf\xe9\n"])
 def test_an_ansible_cfg_that_cannot_be_read_is_a_sentence(site: Path, config: bytes) -> None:
     (site / "ansible.cfg").write_bytes(config)
