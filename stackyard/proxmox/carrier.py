@@ -29,7 +29,7 @@ from stackyard.plan.values import (
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errand import Errand
-from stackyard.proxmox.errors import ApiError, TaskError, VmidTakenError
+from stackyard.proxmox.errors import AnswerError, VmidTakenError
 from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
@@ -96,7 +96,7 @@ class Carrier:
         errand.begin(step)
         try:
             self._do(step)
-        except (ApiError, TaskError) as error:
+        except AnswerError as error:
             makes = isinstance(step, Clone | Create)
             if error.is_stale:
                 raise errand.changed() from error
@@ -112,7 +112,7 @@ class Carrier:
         for attempt in range(_ATTEMPTS):
             try:
                 _DOERS[type(step)](errand, step)
-            except (ApiError, TaskError) as error:
+            except AnswerError as error:
                 if not error.is_stale or attempt == _ATTEMPTS - 1 or not errand.renew():
                     raise
             else:
@@ -126,7 +126,7 @@ def _says_digest(step: Step) -> bool:
     return isinstance(step, Grow)
 
 
-def _taken(errand: Errand, error: ApiError | TaskError) -> VmidTakenError:
+def _taken(errand: Errand, error: AnswerError) -> VmidTakenError:
     if not error.says_taken_by_vm:  # but by a volume that a VM before has left
         return VmidTakenError(str(error))
     moved = errand.moved("that VMID was taken after the plan was made")

@@ -19,7 +19,7 @@ def start(errand: Errand) -> None:
     try:
         _status(errand, "start")
     except TaskError as error:
-        if "already running" not in error.text:
+        if "already running" not in error.reason:
             raise
     if errand.is_left_to_cluster:
         until(errand, "running")
