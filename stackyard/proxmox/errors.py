@@ -84,8 +84,8 @@ class ApiError(AnswerError):
         is_first: bool = False,  # answer of a server, which may be none of Proxmox then
     ) -> None:
         self.status = status
-        self.errors = dict(errors or {})
-        details = "; ".join(f"{name}: {' '.join(t.split())}" for name, t in self.errors.items())
+        refused = (errors or {}).items()
+        details = "; ".join(f"{name}: {' '.join(text.split())}" for name, text in refused)
         hint = " (check the credentials in PROXMOX_*)" if status == HTTPStatus.UNAUTHORIZED else ""
         if is_first and status == HTTPStatus.NOT_FOUND:
             hint = " (check PROXMOX_URL)"

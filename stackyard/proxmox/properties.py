@@ -37,11 +37,6 @@ def render(first: str, properties: Mapping[str, str | None], keep: str = "") -> 
     return ",".join(part for part in [first, *named, keep] if part)
 
 
-def flag(value: bool | None) -> str | None:
-    """Return 1 or 0, or None for None."""
-    return None if value is None else str(int(value))
-
-
 def as_flag(value: object) -> bool | None:
     """Read a boolean in any of the forms Proxmox has (qm.conf(5)); None stays None."""
     return None if value is None else str(value).lower() in ("1", "on", "yes", "true")

@@ -7,7 +7,6 @@ from stackyard.definitions.document import DocumentError, Mapping, read_document
 from stackyard.secrets.errors import SecretsError
 
 NAME = ".sops.yaml"
-EVERYTHING = (re.compile(""),)
 Rules = tuple[re.Pattern[str], ...]
 # Of letters, say, to Go, in which SOPS is written: to Python it is other letters.
 _CLASS = re.compile(r"\[:\^?[a-z]+:\]")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from stackyard.lab.api.devices import words
-from stackyard.lab.api.faults import UNAUTHORIZED, ApiError, forbidden
+from stackyard.lab.api.faults import UNAUTHORIZED, ApiError
 from stackyard.lab.platform import Platform
 
 ROOT = "root@pam"
@@ -43,11 +43,6 @@ class Identity:
     def root(self) -> bool:
         """Whether this is root itself: its tokens are not."""
         return self.user == ROOT
-
-    def need(self, detail: str = "") -> None:
-        """Refuse with the name of the missing privilege."""
-        if not self.allowed:
-            raise forbidden(detail)
 
 
 class Authority:

@@ -82,9 +82,8 @@ class Vm:
         if digest and digest != self.digest:
             raise ApiError("checksum mismatch (file change by other user?)")
 
-    def number(self, name: str, default: int, *, current: bool = True) -> int:
-        config = self.config if current else self.wanted
-        return int(config.get(name, default))
+    def number(self, name: str, default: int) -> int:
+        return int(self.config.get(name, default))
 
     @property
     def memory_bytes(self) -> int:
