@@ -54,7 +54,7 @@ def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:
     ha: Ha | None = values.get("ha")
     if ha is None:
         return
-    line = mapping.lines.get(HA.name, mapping.line)
+    line = mapping.line_of(HA.name)
     if ha.state == NO_RESOURCE and ha != Ha(state=NO_RESOURCE):
         report.add(line, "ha has other keys beside state none, which takes the VM out: drop them")
     if values.get("template") and ha.state != NO_RESOURCE:

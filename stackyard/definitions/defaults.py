@@ -28,9 +28,7 @@ def read_defaults(path: Path, data: bytes | None) -> tuple[Defaults, list[Proble
         del document[name]
     for name in OF_ONE_VM:
         if name in document:
-            report.add(
-                document.lines.get(name, 1), f"{name} belongs to one VM, not to the defaults"
-            )
+            report.add(document.line_of(name), f"{name} belongs to one VM, not to the defaults")
     report.problems += _mistakes(document, report.path)
     wrong = {
         name
@@ -55,5 +53,5 @@ def _mistakes(document: Mapping, path: str) -> list[Problem]:
 def _part(document: Mapping, name: str) -> Mapping:
     part = Mapping(document.line)
     part[name] = document[name]
-    part.lines = {name: document.lines.get(name, document.line)}
+    part.lines = {name: document.line_of(name)}
     return part

@@ -29,7 +29,7 @@ def read_device(
     name: str, value: Any, mapping: Mapping, family: Family, report: Report
 ) -> Device | None:
     """Return a device, from a mapping or from the plain value of its first key; None: mistakes."""
-    line = mapping.lines.get(name, mapping.line)
+    line = mapping.line_of(name)
     content = _as_mapping(value, family, line)
     if content is None:
         report.add(line, f"{name} must be a mapping, not {shown(value)}")

@@ -81,7 +81,7 @@ def read_disks(mapping: Mapping, report: Report) -> tuple[Disk, ...]:
     nested = list(_nested(mapping, report)) if mapping.get("nested_disks") is not None else None
     flat = list(_flat(mapping, report)) if mapping.get("disks") is not None else None
     for disks, key in ((nested, "nested_disks"), (flat, "disks")):
-        _once(disks or [], mapping.lines.get(key, mapping.line), report)
+        _once(disks or [], mapping.line_of(key), report)
     if nested and flat and set(nested) != set(flat):
         report.add(
             mapping.lines["disks"],
@@ -121,7 +121,7 @@ def _nested(mapping: Mapping, report: Report) -> Iterator[Disk]:
             report.add(buses.lines[bus], f"{bus} must be a mapping of slots")
             continue
         for slot, content in buses[bus].items():
-            line = buses[bus].lines.get(slot, buses[bus].line)
+            line = buses[bus].line_of(slot)
             if not re.fullmatch(SLOT, slot) or not slot.startswith(bus):
                 report.add(line, f"{slot} is not a slot of {bus}")
             elif content is not None:
@@ -170,13 +170,13 @@ def _flat_kind(entry: Mapping, slot: str | None, report: Report) -> str | None:
     kind = take(entry, FLAT_DISK_KEYS[1], report, " in disks")
     is_cloudinit = take(entry, FLAT_DISK_KEYS[2], report, " in disks")
     if is_cloudinit and kind not in (None, "cdrom", "cloudinit"):
-        line = entry.lines.get("cloudinit", entry.line)
+        line = entry.line_of("cloudinit")
         report.add(line, f"cloudinit of {slot or 'a disk'} needs type: cloudinit")
         return None
     kind = kind and ("cloudinit" if is_cloudinit else str(kind))
     for media, key in VOLUME_KEYS.items():
         if kind and kind != media and entry.get(key.name) is not None:
-            line = entry.lines.get(key.name, entry.line)
+            line = entry.line_of(key.name)
             but = " and no cloudinit" if is_cloudinit else ""
             report.add(line, f"{key.name} of {slot or 'a disk'} needs type: {media}{but}")
             return None
@@ -195,7 +195,7 @@ def _disk(slot: str, kind: str, values: Mapping, report: Report) -> Disk | None:
     size = taken.pop("size", None)
     size_bytes = size_in_bytes(size) if size and kind == "disk" else None
     if size_bytes == 0:
-        report.add(values.lines.get("size", values.line), f"size{where} must be more than 0")
+        report.add(values.line_of("size"), f"size{where} must be more than 0")
     for needed in NEEDED[kind]:
         value = size or taken.get("import_from") if needed == "size" else taken.get(needed)
         if value is None and len(report.problems) == before:
@@ -213,9 +213,9 @@ def _check_fit(slot: str, kind: str, values: Mapping, report: Report) -> None:
         if values[name] is None:
             continue
         if name in FOREIGN.get(kind, ()):
-            report.add(values.lines.get(name, values.line), f"{name} of {slot} is not for {kind}")
+            report.add(values.line_of(name), f"{name} of {slot} is not for {kind}")
         elif bus not in BUSES_OF.get(name, BUSES):
-            line = values.lines.get(name, values.line)
+            line = values.line_of(name)
             report.add(line, f"{name} of {slot} is for {', '.join(BUSES_OF[name])} only")
     if kind in ("cdrom", "cloudinit") and bus == "virtio":
         report.add(values.line, f"{slot} is {kind}, which virtio has no drive for: use ide or sata")

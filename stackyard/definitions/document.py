@@ -40,6 +40,10 @@ class Mapping(dict[str, Any]):
         self.line = line
         self.lines: dict[str, int] = {}
 
+    def line_of(self, key: str) -> int:
+        """Return the line of a key, or of the mapping itself where the key is absent."""
+        return self.lines.get(key, self.line)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:

@@ -22,7 +22,7 @@ def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
     one, many = mapping.get("network"), mapping.get("networks")
     if one is not None and many is not None:
         report.add(mapping.lines["networks"], "network and networks are both given: keep one")
-    line = mapping.lines.get("network" if many is None else "networks", mapping.line)
+    line = mapping.line_of("network" if many is None else "networks")
     entries = many if many is not None else [one] if one is not None else []
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
         report.add(line, "network must be a mapping, and networks a list of such")
@@ -56,7 +56,7 @@ def read_ipconfigs(mapping: Mapping, report: Report) -> tuple[IpConfig | None, .
     for name in given:
         match = re.fullmatch(r"ipconfig(\d+)", name)
         if match:
-            line = mapping.lines.get(name, mapping.line)
+            line = mapping.line_of(name)
             number = int(match[1])
             if number >= cards:
                 what = f"net{number}, without which Proxmox ignores it"

@@ -65,7 +65,7 @@ def take(mapping: Mapping, key: Key, report: Report, where: str = "") -> Any:
     value = mapping.get(key.name)
     if value is None and key.default is not REQUIRED:
         return key.default
-    line = mapping.lines.get(key.name, mapping.line)
+    line = mapping.line_of(key.name)
     if value is None:
         report.add(line, f"{key.name} is missing{where}")
         return None

@@ -69,7 +69,7 @@ def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, A
     """Return the values of a definition by attribute, and report what is wrong with any."""
     values = take_values(own, defaults, report)
     for name in values["variables"]:
-        line = own.lines.get("variables", own.line)
+        line = own.line_of("variables")
         if not VARIABLE.fullmatch(name):
             # Ansible would drop it, or refuse the whole inventory.
             report.add(line, f"{name!r} in variables is no variable's name: letters, digits and _")
@@ -79,12 +79,12 @@ def read_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, A
             report.add(line, f"{name} in variables is always Ansible's own: choose another name")
     for tag in values["tags"]:
         if tag.startswith(OUR_TAGS):
-            line = own.lines.get("tags", own.line)
+            line = own.line_of("tags")
             report.add(line, f"{tag} in tags is set and removed by stackyard itself: leave it out")
     if values.get("template") and values.get("vm_state") == "running":
         values["vm_state"] = "stopped"  # what the defaults say is for what can run
         if "vm_state" in own:
-            line = own.lines.get("vm_state", own.line)
+            line = own.line_of("vm_state")
             report.add(line, "vm_state running is not for a template, which never runs: drop one")
     check_ha(values, own, report)
     _check_balloon(values, own, defaults, report)
@@ -110,10 +110,10 @@ def _check_balloon(
         return
     sentence = f"balloon must be at most memory, {memory}, not {balloon}"
     if own.keys().isdisjoint(BALLOONING):  # of all that inherit both, and said once
-        line = defaults.lines.get("balloon", defaults.line)
+        line = defaults.line_of("balloon")
         report.problems.append(Problem(defaults.path, line, sentence))
     else:
-        report.add(own.lines.get("balloon", own.line), sentence)
+        report.add(own.line_of("balloon"), sentence)
 
 
 def take_values(own: Mapping, defaults: Defaults, report: Report) -> dict[str, Any]:

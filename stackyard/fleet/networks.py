@@ -68,7 +68,7 @@ def read_network(name: str, value: Mapping, report: Report) -> Network | None:
         report.add(value.line, sentence)
         return None
     if gateway and gateway not in cidr and not _is_next_door(gateway, cidr):
-        line = value.lines.get("gateway", value.line)
+        line = value.line_of("gateway")
         report.add(line, f"the gateway {gateway} of network {name} is not in {cidr}")
     network = Network(name, cidr, gateway, dns, line=value.line)
     ranges = [
@@ -89,7 +89,7 @@ def _ranges(
         report.add(value.lines[key], sentence)
         return
     for name, text in entries.items():
-        line = entries.lines.get(name, entries.line)
+        line = entries.line_of(name)
         span = _span(text)
         if span is None or (kind == "VIP" and span[0] != span[1]):
             form = "an address" if kind == "VIP" else "FIRST-LAST, a CIDR or an address"
@@ -138,7 +138,7 @@ def read_cluster(name: str, value: Mapping, report: Report) -> Iterator[ClusterN
     check_keys(value, [key.name for key in CLUSTER_KEYS], report, where)
     for key in CLUSTER_KEYS:
         text = take(value, key, report, where)
-        line = value.lines.get(key.name, value.line)
+        line = value.line_of(key.name)
         if text is None:
             continue
         try:

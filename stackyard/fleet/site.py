@@ -144,11 +144,11 @@ def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mappin
     if entries is None:
         return []
     if not isinstance(entries, Mapping):
-        report.add(document.lines.get(key, 1), f"{key} must be a mapping of names")
+        report.add(document.line_of(key), f"{key} must be a mapping of names")
         return []
     for name, value in entries.items():
         if not isinstance(value, Mapping):
-            report.add(entries.lines.get(name, entries.line), f"{name} in {key} must be a mapping")
+            report.add(entries.line_of(name), f"{name} in {key} must be a mapping")
     return [(name, value) for name, value in entries.items() if isinstance(value, Mapping)]
 
 
@@ -168,7 +168,7 @@ def _range(document: Mapping, report: Report) -> range:
     value = document.get("vmid_range")
     if value is None:
         return VMIDS
-    line = document.lines.get("vmid_range", 1)
+    line = document.line_of("vmid_range")
     if not isinstance(value, Mapping):
         report.add(line, "vmid_range must be a mapping with first and last")
         return VMIDS

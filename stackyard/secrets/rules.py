@@ -31,7 +31,7 @@ def parse_rules(text: str, path: str) -> Rules:
 def _pattern(rule: Mapping, path: str) -> re.Pattern[str]:
     # A rule without a pattern is for every file.
     pattern = rule.get("path_regex") or ""
-    line = rule.lines.get("path_regex", rule.line)
+    line = rule.line_of("path_regex")
     try:
         if found := _CLASS.search(pattern):
             sentence = f"path_regex has {found[0]} in a set: spell it out, as A-Za-z"

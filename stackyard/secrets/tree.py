@@ -110,7 +110,7 @@ class _Reader:
             self._add(line, f"{ROOT} must be a mapping of mounts")
             return
         for mount, content in mounts.items():
-            line = mounts.lines.get(mount, mounts.line)
+            line = mounts.line_of(mount)
             if self._is_name(mount, line):
                 yield from self._folder(mount, (), content, line)
 
@@ -122,7 +122,7 @@ class _Reader:
             return
         nested = {key for key, value in content.items() if isinstance(value, Mapping)}
         for key, value in content.items():
-            where = content.lines.get(key, content.line)
+            where = content.line_of(key)
             if not self._is_name(key, where):
                 continue
             if key in nested:
