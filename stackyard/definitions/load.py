@@ -141,8 +141,6 @@ def _twice(definitions: list[Definition]) -> list[Problem]:
     for vm in definitions:
         first = seen.setdefault(vm.name.lower(), vm)
         if first is not vm:
-            line = vm.source.lines.get("name", 1)
-            problems.append(
-                Problem(vm.source.path, line, f"{vm.name} is defined in {first.source.at()} too")
-            )
+            said = f"{vm.name} is defined in {first.source.at()} too"
+            problems.append(vm.source.problem("name", said))
     return problems

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from stackyard.definitions.document import Problem
 from stackyard.definitions.hardware import Device, Ha
 
 DiskMedia = Literal["disk", "cloudinit", "iso", "passthrough"]
@@ -112,6 +113,10 @@ class Source:
         """Return `file:line` of a key, in the defaults where it is inherited."""
         source = self if key in self.lines else self.defaults or self
         return source.at(key)
+
+    def problem(self, key: str, sentence: str) -> Problem:
+        """Return a mistake of a key, which is the file's where the key is absent."""
+        return Problem(self.path, self.lines.get(key, 1), sentence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,6 @@ def check_fleet(
     )
 
 
-def _problem(vm: Definition, key: str, sentence: str) -> Problem:
-    return Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
-
-
 def _macs(vm: Definition) -> list[tuple[str, str]]:
     macs = [nic.mac for nic in vm.networks if nic.mac]
     return [(_given(vm, "network", "networks"), mac) for mac in macs]
@@ -67,10 +63,10 @@ def _shared(
         for key, value in values(vm):
             other, its_key = first.setdefault(value, (vm, key))
             if other is not vm:
-                place = other.source.at(its_key)
-                yield _problem(vm, key, f"{vm.name} has {value}, and so has {other.name} ({place})")
+                so_has = f"and so has {other.name} ({other.source.at(its_key)})"
+                yield vm.source.problem(key, f"{vm.name} has {value}, {so_has}")
             elif its_key != key:
-                yield _problem(vm, key, f"{vm.name} has {value} in {its_key}, too: keep one")
+                yield vm.source.problem(key, f"{vm.name} has {value} in {its_key}, too: keep one")
 
 
 def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
@@ -78,17 +74,17 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
         return
     node = site.nodes.get(vm.target_node)
     if node is None:
-        known = ", ".join(site.nodes)
-        yield _problem(vm, "target_node", f"unknown node {vm.target_node}: {site.path} has {known}")
+        sentence = f"unknown node {vm.target_node}: {site.path} has {', '.join(site.nodes)}"
+        yield vm.source.problem("target_node", sentence)
         return
     for slot, storage, key in _stored(vm):
         if node.storages and storage not in node.storages:
             has = ", ".join(node.storages)
-            yield _problem(vm, key, f"{slot} is on {storage}, but {node.name} has {has}")
+            yield vm.source.problem(key, f"{slot} is on {storage}, but {node.name} has {has}")
     if vm.cores * vm.sockets > node.threads:
         asked = vm.cores * vm.sockets
         sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
-        yield _problem(vm, "cores", sentence)
+        yield vm.source.problem("cores", sentence)
 
 
 def _stored(vm: Definition) -> Iterator[tuple[str, str, str]]:
@@ -112,7 +108,7 @@ def _foreign_volumes(vm: Definition, site: Site) -> Iterator[Problem]:
         if colon and not volume.startswith("/") and storage not in node.storages:
             has = ", ".join(node.storages)
             sentence = f"{key} needs {volume}, but {node.name} has {has}"
-            yield _problem(vm, key, f"{sentence}: {site.path} is to name all its storages")
+            yield vm.source.problem(key, f"{sentence}: {site.path} is to name all its storages")
 
 
 def _volumes(vm: Definition) -> Iterator[tuple[str, str]]:
@@ -148,4 +144,4 @@ def _memory(vms: list[Definition], site: Site) -> Iterator[Problem]:
                 f"{name} has {has} MiB of memory, its VMs ask for {asked} MiB,"
                 f" most {largest.name} ({largest.memory_mib})"
             )
-            yield _problem(largest, "memory", sentence)
+            yield largest.source.problem("memory", sentence)

@@ -65,9 +65,8 @@ def check_k3s(vms: list[Definition], site: Site) -> Iterator[Problem]:
             if role.kind == "k3s" and vm.managed and (role.cluster, kind) not in said:
                 said.add((role.cluster, kind))
                 do = f"give {role.cluster} another ({option} in k3s_config)"
-                line = vm.source.lines.get("name", 1)
                 sentence = f"K3s' own {what}: {do}, and say which in clusters of {site.path}"
-                yield Problem(vm.source.path, line, sentence)
+                yield vm.source.problem("name", sentence)
 
 
 def check_overlaps(vms: list[Definition], site: Site) -> Iterator[Problem]:
@@ -100,7 +99,7 @@ def check_pools(vms: list[Definition], site: Site) -> Iterator[Problem]:
                         f"{pool.first}-{pool.last} of pool {pool.name} ({site.path}:{pool.line})"
                     )
                     sentence = f"{address} of VM {vm.name} is in {place}"
-                    yield Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
+                    yield vm.source.problem(key, sentence)
 
 
 def _both(one: Entry, other: Entry, network: Network) -> Iterator[Problem]:
@@ -132,7 +131,7 @@ def check_prefixes(vm: Definition, site: Site) -> Iterator[Problem]:
         for text, gateway in ((config.ip, config.gw), (config.ip6, config.gw6)):
             if text and "/" in text:
                 for sentence in _misfits(IPNetwork(text), gateway, site):
-                    yield Problem(vm.source.path, vm.source.lines.get(key, 1), sentence)
+                    yield vm.source.problem(key, sentence)
 
 
 def _misfits(address: IPNetwork, gateway: str | None, site: Site) -> Iterator[str]:

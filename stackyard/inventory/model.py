@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stackyard.definitions.document import Problem
 from stackyard.definitions.model import Source
 from stackyard.errors import StackyardError
 
@@ -17,7 +16,7 @@ class ClashError(InventoryError):
     """Two definitions want the same name for different things; `problem` says where."""
 
     def __init__(self, source: Source, key: str, sentence: str) -> None:
-        self.problem = Problem(source.path, source.lines.get(key, 1), sentence)
+        self.problem = source.problem(key, sentence)
         super().__init__(str(self.problem))
 
 
