@@ -12,9 +12,9 @@ from stackyard.definitions.device_keys import Family
 from stackyard.definitions.device_reader import read_device
 from stackyard.definitions.document import Mapping
 from stackyard.definitions.hardware import Ha
+from stackyard.definitions.key_reader import Report
 from stackyard.definitions.keys import Key
 from stackyard.definitions.model import PowerState
-from stackyard.definitions.values import Report
 
 NO_RESOURCE = "none"
 # The power that a state asks for; of an ignored resource it is left alone.

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.key_reader import Report, check_keys
 from stackyard.definitions.model import Source
 from stackyard.definitions.reading import decoded, read_mapping
-from stackyard.definitions.values import Report, check_keys
 from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, read_values, take_values
 
 NO_DEFAULTS = "remove the file if all VMs have nothing in common"

@@ -6,7 +6,8 @@ from typing import Any
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_KEY, SERIAL_PORTS, Family
 from stackyard.definitions.document import Mapping
 from stackyard.definitions.hardware import Device
-from stackyard.definitions.values import Report, check_keys, shown, take
+from stackyard.definitions.key_reader import Report, take, take_all
+from stackyard.definitions.values import shown
 
 DEVICE_NAMES = tuple(FAMILY_OF)
 SERIAL_KEYS = tuple(replace(SERIAL_KEY, name=name) for name in SERIAL_PORTS)
@@ -35,8 +36,7 @@ def read_device(
         report.add(line, f"{name} must be a mapping, not {shown(value)}")
         return None
     before, where = len(report.problems), f" of {name}"
-    check_keys(content, [key.name for key in family.keys], report, where)
-    taken = {key.attribute: take(content, key, report, where) for key in family.keys}
+    taken = take_all(content, family.keys, report, where)
     given = [key for key in family.one_of if content.get(key) is not None]
     if family.one_of and len(given) != 1:
         report.add(line, f"{name} needs one of {' and '.join(family.one_of)}, and not both")

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from stackyard.definitions.document import Mapping
+from stackyard.definitions.key_reader import Report, check_keys, take
 from stackyard.definitions.keys import (
     BUSES_OF,
     DISK_KEYS,
@@ -19,7 +20,7 @@ from stackyard.definitions.keys import (
 )
 from stackyard.definitions.limits import contradictions
 from stackyard.definitions.model import Disk, DiskMedia
-from stackyard.definitions.values import Report, check_keys, shown, take
+from stackyard.definitions.values import shown
 
 UNITS = {"": 1024**3, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 BUSES = ("scsi", "virtio", "sata", "ide")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stackyard.definitions.document import Problem
+from stackyard.definitions.key_reader import Report
 from stackyard.definitions.reading import read_data
-from stackyard.definitions.values import Report
 
 DEFAULTS = "_defaults.yaml"
 ENDINGS = (".yaml", ".yml")

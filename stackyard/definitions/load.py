@@ -8,10 +8,10 @@ from typing import Any
 from stackyard.definitions.defaults import read_defaults
 from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.files import DEFAULTS, Files, read_files
+from stackyard.definitions.key_reader import Report, check_keys
 from stackyard.definitions.model import Definition, Source
 from stackyard.definitions.processes import in_parts
 from stackyard.definitions.reading import decoded, read_mapping
-from stackyard.definitions.values import Report, check_keys
 from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, given_attributes, read_values
 from stackyard.errors import StackyardError
 

@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from stackyard.definitions.document import Mapping
+from stackyard.definitions.key_reader import Report, take_all
 from stackyard.definitions.keys import NIC_KEYS
 from stackyard.definitions.model import IpConfig, Nic
-from stackyard.definitions.values import BadValueError, Report, check_keys, shown, take
+from stackyard.definitions.values import BadValueError, shown
 
 GATEWAY = lru_cache(maxsize=4096)(ipaddress.IPv4Address)  # that of one VM is that of many
 MOST_NICS = 32
@@ -31,8 +32,7 @@ def read_networks(mapping: Mapping, report: Report) -> tuple[Nic, ...]:
         report.add(line, f"networks has {len(entries)} cards: a VM has at most {MOST_NICS}")
     nics = []
     for entry in entries:
-        check_keys(entry, [key.name for key in NIC_KEYS], report, " of a network")
-        taken = {key.attribute: take(entry, key, report, " of a network") for key in NIC_KEYS}
+        taken = take_all(entry, NIC_KEYS, report, " of a network")
         taken["mac"] = taken["mac"] and taken["mac"].upper()
         if taken["bridge"]:
             nics.append(Nic(**taken))

@@ -5,7 +5,8 @@ import stat
 from pathlib import Path
 
 from stackyard.definitions.document import DocumentError, Mapping, read_document
-from stackyard.definitions.values import Report, shown
+from stackyard.definitions.key_reader import Report
+from stackyard.definitions.values import shown
 
 LARGEST_BYTES = 1024 * 1024
 USUAL_BYTES = 16 * 1024  # asking for the largest at once would cost a MiB of memory a file

@@ -9,10 +9,10 @@ from stackyard.definitions.device_keys import SERIAL_PORTS
 from stackyard.definitions.device_reader import DEVICE_NAMES, read_devices, read_serials
 from stackyard.definitions.disks import read_disks
 from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.key_reader import Report, take
 from stackyard.definitions.keys import REQUIRED, VM_KEYS
 from stackyard.definitions.model import Source
 from stackyard.definitions.networks import MOST_NICS, read_ipconfigs, read_networks
-from stackyard.definitions.values import Report, take
 
 SHAPED = ("disks", "nested_disks", "network", "networks")
 OUR_TAGS = "stackyard-"  # what begins so says how far a VM has come

@@ -7,8 +7,9 @@ from typing import Any
 from netaddr import AddrFormatError, IPAddress, IPNetwork
 
 from stackyard.definitions.document import Mapping
+from stackyard.definitions.key_reader import Report, check_keys, take
 from stackyard.definitions.keys import Key
-from stackyard.definitions.values import Report, check_keys, shown, take
+from stackyard.definitions.values import shown
 
 IPV6 = 6
 NETWORK_KEYS = (

@@ -8,8 +8,8 @@ from itertools import combinations
 from netaddr import AddrFormatError, IPAddress
 
 from stackyard.definitions.document import Mapping
+from stackyard.definitions.key_reader import Report, take_all
 from stackyard.definitions.keys import Key
-from stackyard.definitions.values import Report, check_keys, take
 from stackyard.fleet.networks import Network, Range
 
 STORE = "vault:kv/ephemeral-clusters/ip-allocations"
@@ -67,8 +67,7 @@ def duration(text: str) -> dt.timedelta | None:
 def read_pool(name: str, value: Mapping, report: Report) -> Pool | None:
     """Return the pool that an entry describes; mistakes are reported and give None."""
     where = f" of pool {name}"
-    check_keys(value, [key.name for key in POOL_KEYS], report, where)
-    taken = {key.name: take(value, key, report, where) for key in POOL_KEYS}
+    taken = take_all(value, POOL_KEYS, report, where)
     try:
         first, last = (IPAddress(taken[key]) for key in ("first", "last"))
     except (AddrFormatError, ValueError, TypeError):

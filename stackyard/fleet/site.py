@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from stackyard.definitions.document import DocumentError, Mapping, Problem, read_document
+from stackyard.definitions.key_reader import Report, check_keys, take_all
 from stackyard.definitions.keys import CONFIG_ID, Key
 from stackyard.definitions.load import DefinitionsError
 from stackyard.definitions.reading import read_text
-from stackyard.definitions.values import Report, check_keys, take
 from stackyard.fleet.networks import ClusterNetwork, Network, read_cluster, read_network
 from stackyard.fleet.pools import Pool, check_pools, read_pool, reserve
 
@@ -152,13 +152,8 @@ def _each(document: Mapping, key: str, report: Report) -> list[tuple[str, Mappin
     return [(name, value) for name, value in entries.items() if isinstance(value, Mapping)]
 
 
-def _taken(value: Mapping, keys: tuple[Key, ...], where: str, report: Report) -> dict[str, Any]:
-    check_keys(value, [key.name for key in keys], report, where)
-    return {key.field or key.name: take(value, key, report, where) for key in keys}
-
-
 def _node(name: str, value: Mapping, report: Report) -> Node:
-    taken = _taken(value, NODE_KEYS, f" of node {name}", report)
+    taken = take_all(value, NODE_KEYS, report, f" of node {name}")
     # What a mistake says of a node limits no VM, so that it is the only one told.
     limits = {key: taken[key] or sys.maxsize for key in ("threads", "memory_mib")}
     return Node(name, **limits, storages=taken["storages"])
@@ -172,7 +167,7 @@ def _range(document: Mapping, report: Report) -> range:
     if not isinstance(value, Mapping):
         report.add(line, "vmid_range must be a mapping with first and last")
         return VMIDS
-    taken = _taken(value, RANGE_KEYS, " of vmid_range", report)
+    taken = take_all(value, RANGE_KEYS, report, " of vmid_range")
     if taken["first"] > taken["last"]:
         report.add(line, f"vmid_range is empty: {taken['first']} is more than {taken['last']}")
     return range(taken["first"], taken["last"] + 1)
