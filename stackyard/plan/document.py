@@ -126,13 +126,9 @@ def _waiting(waiting: Waiting) -> dict[str, Any]:
 
 
 def _step(step: Step) -> dict[str, Any]:
-    plain = {field.name: getattr(step, field.name) for field in fields(step)}
+    plain = {field.name: plain_value(getattr(step, field.name)) for field in fields(step)}
     if isinstance(step, Configure | Create):
         plain["changes"] = [_change(change) for change in step.changes]
-    if isinstance(step, Erase):
-        plain["disk"] = plain_value(step.disk)
-    if isinstance(step, ManageHa):
-        plain = {name: plain_value(side) for name, side in plain.items()}
     return {"step": step_name(step), **plain}
 
 
@@ -163,17 +159,10 @@ def _read_action(plain: dict[str, Any]) -> Action:
 
 
 def _read_step(plain: dict[str, Any]) -> Step:
-    arguments = {key: value for key, value in plain.items() if key != "step"}
+    arguments = {key: _read_value(value) for key, value in plain.items() if key != "step"}
     if "changes" in arguments:
-        arguments["changes"] = tuple(_read_change(change) for change in arguments["changes"])
-    if "storages" in arguments:
-        arguments["storages"] = tuple(arguments["storages"])
-    if "disk" in arguments:
-        arguments["disk"] = _read_value(arguments["disk"])
-    kind = _STEPS[plain["step"]]
-    if kind is ManageHa:
-        arguments = {name: _read_value(side) for name, side in arguments.items()}
-    return kind(**arguments)
+        arguments["changes"] = tuple(_read_change(change) for change in plain["changes"])
+    return _STEPS[plain["step"]](**arguments)
 
 
 def _read_change(plain: dict[str, Any]) -> Change:
