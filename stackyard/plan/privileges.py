@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 
 from stackyard.definitions.hardware import Pci, Usb
 from stackyard.definitions.model import Definition, Disk
-from stackyard.plan.values import Change, Configure, Create, Plan, Unlock, Value
+from stackyard.plan.values import Plan, Unlock, Value
+from stackyard.plan.waves import changes_of
 
 _OPTIONS = frozenset({"args", "affinity", "hugepages", "hookscript"})
 _SERIAL = re.compile(r"serial\d")
@@ -19,10 +20,12 @@ def root_only(definitions: Iterable[Definition], plan: Plan) -> tuple[str, ...]:
     """Return a sentence for each change of a plan that only root itself may make."""
     known = {definition.name: definition for definition in definitions}
     changes = tuple(
-        f"{known[name].source.at(change.key)}: {name}: {why}: log in as root@pam with "
-        f"PROXMOX_PASSWORD, or take {change.key} out"
-        for name, change in _changes(plan)
-        if name in known and (why := _why(change.key, change.after))
+        f"{known[action.name].source.at(change.key)}: {action.name}: {why}: log in as root@pam "
+        f"with PROXMOX_PASSWORD, or take {change.key} out"
+        for action in plan.actions
+        if action.name in known
+        for change in changes_of(action)
+        if (why := _why(change.key, change.after))
     )
     return (*_locked(plan), *changes)
 
@@ -61,10 +64,3 @@ def is_device_of_node(key: str, value: Value) -> bool:
     if isinstance(value, Disk):
         return value.media == "passthrough"
     return bool(_SERIAL.fullmatch(key)) and value not in ("socket", None)
-
-
-def _changes(plan: Plan) -> Iterator[tuple[str, Change]]:
-    for action in plan.actions:
-        for step in action.steps:
-            if isinstance(step, Configure | Create):
-                yield from ((action.name, change) for change in step.changes)

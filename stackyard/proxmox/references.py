@@ -4,12 +4,13 @@ Who carries it out says how a place is read; the environment can be read by anyb
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from stackyard.definitions.document import is_utf8
 from stackyard.definitions.model import Reference, VaultReference
 from stackyard.plan.values import Change, Configure, Create, Plan, Step
+from stackyard.plan.waves import changes_of
 from stackyard.proxmox.errors import ProxmoxError
 
 Place = Reference | VaultReference
@@ -46,12 +47,18 @@ class Secrets:
             MissingSecretError: one is not there.
         """
         self._known: dict[Place, str] = {}
-        for name, change in _changes(plan):
-            if isinstance(change.after, Place) and change.after not in self._known:
+        named = (
+            (change.after, f"{change.key} of {action.name}")
+            for action in plan.actions
+            for change in changes_of(action)
+            if isinstance(change.after, Place)
+        )
+        for place, what in named:
+            if place not in self._known:
                 try:
-                    self._known[change.after] = read(change.after)
+                    self._known[place] = read(place)
                 except MissingSecretError as error:
-                    raise MissingSecretError(f"{change.key} of {name} comes from {error}") from None
+                    raise MissingSecretError(f"{what} comes from {error}") from None
 
     def put_in(self, step: Step) -> Step:
         """Return the step with the secrets themselves, to be carried out and not to be kept."""
@@ -63,10 +70,3 @@ class Secrets:
         if not isinstance(change.after, Place):
             return change
         return replace(change, after=self._known[change.after])
-
-
-def _changes(plan: Plan) -> Iterator[tuple[str, Change]]:
-    for action in plan.actions:
-        for step in action.steps:
-            if isinstance(step, Configure | Create):
-                yield from ((action.name, change) for change in step.changes)
