@@ -13,7 +13,7 @@ from stackyard.plan.destroy import addresses_of_vm, is_protected, removal_steps
 from stackyard.plan.differ import Difference, compare
 from stackyard.plan.observed import SNAPSHOT, TAG, UNCONFIGURED, Config, ObservedVm
 from stackyard.plan.steps import (
-    STORED,
+    Stored,
     after_move,
     cold_slots,
     finish,
@@ -136,6 +136,7 @@ def _action(
     definition: Definition, vm: ObservedVm, verb: Verb, steps: list[Step], about: str
 ) -> Action:
     """Return an action on a VM that is there."""
+    config = vm.config or Config()
     return Action(
         name=definition.name,
         node=vm.node,
@@ -143,8 +144,8 @@ def _action(
         verb=verb,
         steps=tuple(steps),
         about=about,
-        digest=vm.config.digest if vm.config else None,
-        fingerprint=vm.config.fingerprint if vm.config else None,
+        digest=config.digest,
+        fingerprint=config.fingerprint,
         status=vm.status,
         target=definition.target_node if definition.target_node != vm.node else None,
         frees=addresses_of_vm(vm) if verb == "replace" else (),
@@ -204,7 +205,7 @@ def _moves_while_waiting(
     if vm.node == definition.target_node:
         return
     back = {*definition.devices, *(disk.slot for disk in definition.disks)}
-    waits = back & {key for key, there in config.leaving().items() if isinstance(there, STORED)}
+    waits = back & {key for key, there in config.leaving().items() if isinstance(there, Stored)}
     if stays_running(definition, vm):
         waits |= cold_slots(difference, config) & config.disks().keys()
     for slot in sorted(waits):

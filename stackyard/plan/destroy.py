@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from stackyard.definitions.model import Definition
 from stackyard.plan.checks import not_ours, several
 from stackyard.plan.errors import PlanError
-from stackyard.plan.observed import Observed, ObservedVm
+from stackyard.plan.observed import Config, Observed, ObservedVm
 from stackyard.plan.values import Action, Delete, Plan, Shutdown, Step, Unlock
 from stackyard.plan.waves import addresses_of
 
@@ -33,6 +33,7 @@ def plan_destroy(name: str, definitions: Iterable[Definition], observed: Observe
 
 def removal_of(vm: ObservedVm) -> Action:
     """Return the action that removes a VM that is there."""
+    config = vm.config or Config()
     return Action(
         name=vm.name or str(vm.vmid),
         node=vm.node,
@@ -40,8 +41,8 @@ def removal_of(vm: ObservedVm) -> Action:
         verb="destroy",
         steps=removal_steps(vm),
         about="with all its disks",
-        digest=vm.config.digest if vm.config else None,
-        fingerprint=vm.config.fingerprint if vm.config else None,
+        digest=config.digest,
+        fingerprint=config.fingerprint,
         status=vm.status,
         frees=addresses_of_vm(vm),
     )

@@ -74,7 +74,7 @@ def _reasons(action: Action, observed: Observed, made: set[int], freed: set[int]
     for node in {action.node, action.target or action.node}:
         if not observed.nodes.get(node):
             yield f"{node} is offline or does not answer"
-    vm = next((vm for vm in observed.vms if vm.vmid == action.vmid), None)
+    vm = next(iter(observed.numbered(action.vmid)), None)
     if action.verb == "create":
         yield from _not_to_be_there(action, vm, observed, freed)
     elif isinstance(action.steps[0], Unlock):

@@ -26,10 +26,7 @@ from stackyard.plan.values import (
     Step,
 )
 
-Tags = tuple[str, ...]
-_Stored = Disk | EfiDisk | TpmState
-_FIRMWARE = (EfiDisk, TpmState)
-STORED = (Disk, EfiDisk, TpmState)  # what has a volume on a storage
+Stored = Disk | EfiDisk | TpmState  # what has a volume on a storage
 
 
 def steps_of_new(
@@ -41,8 +38,8 @@ def steps_of_new(
 ) -> list[Step]:
     """Return what a clone with this configuration still needs; `vm` where it is there already."""
     changes = [change for change in difference.changes if change.key != "tags"]
-    before = config.tags
-    changes.append(Change("tags", before, _sorted({*definition.tags, TAG, UNCONFIGURED})))
+    tags = tuple(sorted({*definition.tags, TAG, UNCONFIGURED}))
+    changes.append(Change("tags", config.tags, tags))
     if "description" not in {change.key for change in changes}:
         changes.append(Change("description", config.values.get("description"), None))
     steps: list[Step] = []
@@ -177,13 +174,13 @@ def _storages_of_move(
     disk, a TPM state, and, as long as the VM runs, a cloud-init drive.
     """
     mapped: dict[str, str] = {}
-    wanted: list[tuple[str, _Stored]] = [
-        (key, device) for key, device in definition.devices.items() if isinstance(device, _FIRMWARE)
+    wanted: list[tuple[str, Stored]] = [
+        (key, device) for key, device in definition.devices.items() if isinstance(device, Stored)
     ]
     by_slot = sorted(definition.disks, key=lambda disk: disk.media != "cloudinit")
     for key, device in [*wanted, *((disk.slot, disk) for disk in by_slot)]:
         before = config.values.get(key)
-        if isinstance(before, STORED) and before.storage and device.storage:
+        if isinstance(before, Stored) and before.storage and device.storage:
             mapped.setdefault(before.storage, device.storage)
     local = mapped.keys() - shared
     return {before: after for before, after in mapped.items() if before in local - {after}}
@@ -195,7 +192,7 @@ def after_move(config: Config, move: Migrate) -> Config:
     moved = {
         key: replace(value, storage=mapped.get(value.storage or "", value.storage))
         for key, value in config.values.items()
-        if isinstance(value, STORED)
+        if isinstance(value, Stored)
     }
     return replace(config, values={**config.values, **moved})
 
@@ -228,7 +225,3 @@ def finish(definition: Definition, power: Power, is_template: bool = False) -> l
     if definition.template and not is_template:
         return [MakeTemplate()]
     return list(power.last)
-
-
-def _sorted(tags: set[str]) -> Tags:
-    return tuple(sorted(tags))
