@@ -7,6 +7,7 @@ each VM that is a host. N hosts take at most N + nodes + 2 requests, 16 in fligh
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -16,17 +17,14 @@ from stackyard.inventory import Host, Inventory
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError, ProxmoxError
 from stackyard.proxmox.facts import UNKNOWN, Facts, interfaces_of
-from stackyard.proxmox.nodes import read_nodes
+from stackyard.proxmox.nodes import UNREACHABLE, name_of, read_nodes, read_vms, tags_of
 from stackyard.proxmox.overlay import Include, is_managed, match, may_be
 from stackyard.proxmox.reading import Readers, reading, result_of
 from stackyard.proxmox.settings import Settings
 from stackyard.proxmox.unanswered import was_broken
 
-_UNREACHABLE = range(595, 600)
 _BROKEN = 596  # behind pveproxy, as by an answer that it cannot read
 _GATEWAY = range(502, 505)
-
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ def _look(client: Client, readers: Readers) -> tuple[list[Facts], frozenset[str]
     resources = readers.begin(lambda: client.get("/cluster/resources", type="vm"))
     status = {row["node"]: row.get("status") for row in read_nodes(client)}
     nodes = [node for node in status if status[node] == "online"]
-    listed = dict(zip(nodes, readers.map(_list(client), nodes), strict=True))
+    listed = dict(zip(nodes, readers.map(partial(read_vms, client), nodes), strict=True))
     rows = {int(row["vmid"]): row for row in result_of(resources) if row.get("type") == "qemu"}
     pools = {vmid: row.get("pool") for vmid, row in rows.items()}
     fresh = [_facts(node, row, pools) for node, found in listed.items() for row in found or ()]
@@ -116,28 +114,15 @@ def _look(client: Client, readers: Readers) -> tuple[list[Facts], frozenset[str]
     return list(vms.values()), silent, rows.keys() - vms.keys()
 
 
-def _list(client: Client) -> Callable[[str], Rows | None]:
-    def read(node: str) -> Rows | None:
-        try:
-            return list(client.get(f"/nodes/{node}/qemu"))
-        except ApiError as error:
-            if error.status in _UNREACHABLE:
-                return None
-            raise
-
-    return read
-
-
 def _facts(node: str, row: Mapping[str, Any], pools: Mapping[int, str | None]) -> Facts:
-    vmid, name = int(row["vmid"]), row.get("name")
-    tags = str(row.get("tags") or "").replace(",", ";").replace(" ", ";")
+    vmid = int(row["vmid"])
     return Facts(
         vmid=vmid,
         node=node,
-        name=None if name in (None, "", f"VM {vmid}") else str(name),
+        name=name_of(row),
         status=str(row.get("status", UNKNOWN)),
         template=str(row.get("template", "")) == "1",
-        tags=tuple(tag for tag in tags.split(";") if tag),
+        tags=tuple(tags_of(row)),
         lock=row.get("lock") or None,
         pool=pools.get(vmid) or None,
     )
@@ -249,4 +234,4 @@ def _unheard(refused: list[ApiError], asked: int) -> Iterator[str]:
 
 
 def _is_unreachable(error: ApiError) -> bool:
-    return error.status in _UNREACHABLE or error.status in _GATEWAY
+    return error.status in UNREACHABLE or error.status in _GATEWAY

@@ -7,6 +7,7 @@ seconds and shows a reused VMID with the old VM's name.
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from stackyard.definitions.model import Definition
@@ -18,7 +19,7 @@ from stackyard.proxmox.client import Client
 from stackyard.proxmox.errors import ApiError
 from stackyard.proxmox.ha import observe_ha
 from stackyard.proxmox.makings import when_made
-from stackyard.proxmox.nodes import read_nodes
+from stackyard.proxmox.nodes import name_of, read_nodes, read_vms, tags_of
 from stackyard.proxmox.pools import observe_pools
 from stackyard.proxmox.reading import Readers, reading
 from stackyard.proxmox.taken import with_taken
@@ -27,7 +28,6 @@ from stackyard.proxmox.wire import decode_pending
 MIB = 1024**2
 MAKING_PATIENCE_SECONDS = 600.0
 STRANGERS_PATIENCE_SECONDS = 20.0  # with a VM that is most likely somebody else's
-_UNREACHABLE = range(595, 600)
 _LOOKS = 3  # until the lists and what is read after them agree
 
 
@@ -160,9 +160,9 @@ def _lists(client: Client, readers: Readers) -> Observed:
     rows = read_nodes(client)
     nodes = {str(row["node"]): row.get("status") == "online" for row in rows}
     online = [node for node, is_online in nodes.items() if is_online]
-    lists = dict(zip(online, readers.map(_list(client), online), strict=True))
-    nodes.update({node: False for node, vms in lists.items() if vms is None})
-    vms = [vm for vms in lists.values() for vm in vms or ()]
+    lists = dict(zip(online, readers.map(partial(read_vms, client), online), strict=True))
+    nodes.update({node: False for node, found in lists.items() if found is None})
+    vms = [_listed(node, row) for node, found in lists.items() for row in found or ()]
     if not all(nodes.values()):
         vms += _of_away(client, nodes)
     rooms = {str(r["node"]): NodeRoom(int(r["maxcpu"]), int(r["maxmem"])) for r in rows if _told(r)}
@@ -183,28 +183,14 @@ def _told(row: dict[str, Any]) -> bool:
     return bool(row.get("maxcpu") and row.get("maxmem"))
 
 
-def _list(client: Client) -> Callable[[str], list[ObservedVm] | None]:
-    def read(node: str) -> list[ObservedVm] | None:
-        try:
-            return [_listed(node, row) for row in client.get(f"/nodes/{node}/qemu")]
-        except ApiError as error:
-            if error.status in _UNREACHABLE:
-                return None
-            raise
-
-    return read
-
-
 def _listed(node: str, row: dict[str, Any]) -> ObservedVm:
-    vmid, name = int(row["vmid"]), row.get("name")
-    tags = str(row.get("tags") or "").replace(",", ";").replace(" ", ";")
     return ObservedVm(
-        vmid=vmid,
+        vmid=int(row["vmid"]),
         node=node,
-        name=None if name in (None, "", f"VM {vmid}") else str(name),
+        name=name_of(row),
         status="running" if row.get("status") == "running" else "stopped",
         template=str(row.get("template", "")) == "1",
-        tags=tuple(sorted(tag for tag in tags.split(";") if tag)),
+        tags=tuple(sorted(tags_of(row))),
         lock=row.get("lock") or None,
         memory_bytes=int(row.get("maxmem") or 0),
         disk_bytes=int(row.get("maxdisk") or 0),
