@@ -1,6 +1,5 @@
 """Steps on disks, and the move to another node."""
 
-import time
 from typing import Any
 
 from stackyard.definitions.model import Disk
@@ -8,10 +7,9 @@ from stackyard.plan.values import Erase, Grow, Migrate, MoveDisk
 from stackyard.proxmox import properties, wire
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
-from stackyard.proxmox.pauses import growing
+from stackyard.proxmox.pauses import comes_true
 
 MOVE_SECONDS = 600.0  # for the cluster to move a VM that it was asked to
-_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 3.0
 
 
 def grow(errand: Errand, step: Grow) -> None:
@@ -76,11 +74,9 @@ def migrate(errand: Errand, step: Migrate) -> None:
 
 def _arrive(errand: Errand) -> None:
     """Wait until the VM is on its node: the task only asked the cluster's HA to move it."""
-    deadline = time.monotonic() + MOVE_SECONDS
-    for pause in growing(_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-        if any(row["vmid"] == errand.action.vmid for row in errand.client.get(errand.vms)):
-            return
-        if time.monotonic() > deadline:
-            break
-        errand.jobs.pause(pause)
-    raise TaskError(errand.what("migration"), f"the VM has not come to {errand.node}")
+
+    def is_there() -> bool:
+        return any(row["vmid"] == errand.action.vmid for row in errand.client.get(errand.vms))
+
+    if not comes_true(is_there, MOVE_SECONDS, errand.jobs.pause):
+        raise TaskError(errand.what("migration"), f"the VM has not come to {errand.node}")

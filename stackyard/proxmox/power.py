@@ -1,17 +1,15 @@
 """Steps on the whole VM: its power, becoming a template, and its end."""
 
-import time
 from typing import Any
 
 from stackyard.definitions.model import PowerState
 from stackyard.plan.values import Unlock
 from stackyard.proxmox.errand import Errand
 from stackyard.proxmox.errors import TaskError
-from stackyard.proxmox.pauses import growing
+from stackyard.proxmox.pauses import comes_true
 
 GUEST_SECONDS = 120  # for a guest to shut down before it is forced, or its reboot given up
 SWITCH_SECONDS = 120.0  # for the power to be as asked: a reboot task ends before the VM is up
-_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS = 0.5, 3.0
 
 
 def start(errand: Errand) -> None:
@@ -43,19 +41,17 @@ def until(errand: Errand, power: PowerState, patience: float = SWITCH_SECONDS) -
     Raises:
         TaskError: it does not.
     """
-    deadline = time.monotonic() + patience
-    for pause in growing(_FIRST_POLL_SECONDS, _LONGEST_POLL_SECONDS):
-        if errand.client.get(f"{errand.vm}/status/current")["status"] == power:
-            return
-        if time.monotonic() > deadline:
-            break
-        errand.jobs.pause(pause)
-    raise TaskError(errand.what("switch of the power"), f"the VM is not {power} after all")
+    if not comes_true(lambda: _current(errand) == power, patience, errand.jobs.pause):
+        raise TaskError(errand.what("switch of the power"), f"the VM is not {power} after all")
 
 
 def is_running(errand: Errand) -> bool:
     """Tell whether the VM runs now, which no digest does."""
-    return bool(errand.client.get(f"{errand.vm}/status/current")["status"] != "stopped")
+    return _current(errand) != "stopped"
+
+
+def _current(errand: Errand) -> str:
+    return str(errand.client.get(f"{errand.vm}/status/current")["status"])
 
 
 def shutdown(errand: Errand) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.pool import ThreadPool
 
+from stackyard.proxmox.pauses import growing
+from stackyard.proxmox.reading import LOOK_SECONDS
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.target import Readiness, Target
 
 DEADLINE_SECONDS = 300.0
-_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.3, 5.0, 1.5
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.3, 5.0
 _AT_ONCE = 16
-_LOOK_SECONDS = 0.5  # Python runs no handler of a signal that comes just before its thread sleeps
 
 Look = Callable[[Target, Callable[[str], None]], None]
 NotYet = Callable[[Target, str], None]
@@ -61,7 +62,7 @@ def wait_ready(
         try:
             while left:
                 with suppress(multiprocessing.TimeoutError):
-                    result = ended.next(_LOOK_SECONDS)
+                    result = ended.next(LOOK_SECONDS)
                     left.remove(result.target)
                     results[result.target] = result
                     with lock:
@@ -83,7 +84,7 @@ def _why_not(
     stop: threading.Event,
 ) -> str:
     """Return why a host is not ready in the end; nothing of one that is."""
-    pause = _FIRST_PAUSE
+    pauses = growing(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS)
     while True:
         try:
             look(target)
@@ -94,6 +95,5 @@ def _why_not(
         else:
             return ""
         left = deadline - time.monotonic()
-        if left <= 0 or stop.wait(min(pause, left)):
+        if left <= 0 or stop.wait(min(next(pauses), left)):
             return f"not ready after {time.monotonic() - began:.0f} s; {reason}"
-        pause = min(pause * _GROWTH, _LONGEST_PAUSE)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from stackyard.plan.values import Action, Shutdown
-from stackyard.proxmox import power
+from stackyard.proxmox import pauses
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.halt import Halt
@@ -43,7 +43,7 @@ def test_the_cluster_has_the_time_of_the_guest_to_stop_a_vm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     guest = DeafGuest()
-    monkeypatch.setattr(power, "time", SimpleNamespace(monotonic=lambda: guest.seconds))
+    monkeypatch.setattr(pauses, "time", SimpleNamespace(monotonic=lambda: guest.seconds))
     action = Action("web", "node01", 100, "update", (Shutdown(),), "")
     carrier = Carrier(cast(Client, guest), cast(Jobs, guest), action, Halt())
 
