@@ -33,14 +33,14 @@ MOST_LINES = 20
 @app.command("list")
 def list_contexts(store: StoreOption = DEFAULT_STORE) -> None:
     """Print each context with its cluster's server."""
-    from stackyard.kubeconfig.document import content, entries
+    from stackyard.kubeconfig.document import by_name, content, entries, used
     from stackyard.kubeconfig.server import shown
     from stackyard.stores.kubeconfigs import read_clusters
 
     document = read_clusters(opened(store))
-    clusters = {entry["name"]: entry for entry in entries(document, "clusters")}
+    clusters = by_name(document, "clusters")
     for entry in entries(document, "contexts"):
-        cluster = clusters.get(str(content("contexts", entry).get("cluster")))
+        cluster = clusters.get(str(used(entry, "clusters")))
         typer.echo(f"{entry['name']}\t{shown(content('clusters', cluster).get('server'))}")
 
 

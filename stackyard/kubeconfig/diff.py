@@ -4,9 +4,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from stackyard.kubeconfig.document import KINDS, Entry, Kubeconfig, content, dump, entries
+from stackyard.kubeconfig.document import KINDS, USED, Entry, Kubeconfig, by_name, dump, used
 from stackyard.kubeconfig.server import shown
-from stackyard.kubeconfig.tables import USED
 
 # What may be read by anybody; whatever else an entry holds is taken for a credential.
 OPEN = frozenset({
@@ -46,15 +45,11 @@ def changed_contexts(before: Kubeconfig | None, after: Kubeconfig | None) -> dic
 
 
 def _by_context(document: Kubeconfig) -> dict[str, list[Entry | None]]:
-    tables = {kind: {entry["name"]: entry for entry in entries(document, kind)} for kind in KINDS}
-    made: dict[str, list[Entry | None]] = {}
-    for name, context in tables["contexts"].items():
-        used = (str(content("contexts", context).get(KINDS[kind])) for kind in USED)
-        made[name] = [
-            context,
-            *(tables[kind].get(one) for kind, one in zip(USED, used, strict=True)),
-        ]
-    return made
+    tables = {kind: by_name(document, kind) for kind in KINDS}
+    return {
+        name: [context, *(tables[kind].get(str(used(context, kind))) for kind in USED)]
+        for name, context in tables["contexts"].items()
+    }
 
 
 class _Mask:

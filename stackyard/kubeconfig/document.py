@@ -12,6 +12,7 @@ from stackyard.kubeconfig.text import TextError, read_yaml, write_yaml
 Kubeconfig = dict[str, Any]
 Entry = dict[str, Any]
 KINDS = {"clusters": "cluster", "users": "user", "contexts": "context"}
+USED = ("clusters", "users")  # what a context names
 
 
 class KubeconfigError(StackyardError):
@@ -53,6 +54,11 @@ def find(document: Kubeconfig, kind: str, name: str) -> Entry | None:
     return next((entry for entry in entries(document, kind) if entry["name"] == name), None)
 
 
+def by_name(document: Kubeconfig, kind: str) -> dict[str, Entry]:
+    """Return the entries of a kind by their names, in their order."""
+    return {entry["name"]: entry for entry in entries(document, kind)}
+
+
 def names(found: Iterable[Entry]) -> list[str]:
     """Return the entries' names in their order."""
     return [str(entry["name"]) for entry in found]
@@ -62,6 +68,11 @@ def content(kind: str, entry: Entry | None) -> dict[str, Any]:
     """Return what an entry holds; nothing where it is absent or null."""
     found: dict[str, Any] = (entry or {}).get(KINDS[kind]) or {}
     return found
+
+
+def used(context: Entry | None, kind: str) -> Any:
+    """Return the name of the cluster or the user that a context says it uses, as it says it."""
+    return content("contexts", context).get(KINDS[kind])
 
 
 def dangling(kind: str, name: object) -> str:

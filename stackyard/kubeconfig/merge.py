@@ -10,6 +10,7 @@ from typing import Any
 from stackyard.definitions.document import is_utf8
 from stackyard.kubeconfig.document import (
     KINDS,
+    USED,
     Entry,
     Kubeconfig,
     KubeconfigError,
@@ -18,6 +19,7 @@ from stackyard.kubeconfig.document import (
     entries,
     find,
     names,
+    used,
 )
 from stackyard.kubeconfig.server import check_server, rewrite_server
 from stackyard.kubeconfig.shape import check_shape
@@ -162,8 +164,8 @@ def _parts(document: Kubeconfig) -> dict[str, Entry]:
         count = len(contexts)
         raise KubeconfigError(f"the kubeconfig has {count} contexts and none of them is current")
     parts = {}
-    for kind in ("clusters", "users"):
-        name = content("contexts", found).get(KINDS[kind])
+    for kind in USED:
+        name = used(found, kind)
         entry = find(document, kind, str(name))
         if entry is None:
             raise KubeconfigError(f"the context {found['name']} {dangling(kind, name)}")

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 from stackyard.kubeconfig.document import (
     KINDS,
+    USED,
     Entry,
     Kubeconfig,
     KubeconfigError,
+    by_name,
     content,
-    entries,
+    used,
 )
 from stackyard.kubeconfig.server import same_server, shown
 
-USED = ("clusters", "users")
 Parts = dict[str, Entry]
 
 
@@ -20,9 +21,7 @@ class Tables:
     """A document's entries, in their order; the document itself stays as it is."""
 
     def __init__(self, document: Kubeconfig) -> None:
-        self._entries = {
-            kind: {entry["name"]: entry for entry in entries(document, kind)} for kind in KINDS
-        }
+        self._entries = {kind: by_name(document, kind) for kind in KINDS}
         self._users: dict[tuple[str, str], set[str]] = {}
         for context in self._entries["contexts"].values():
             self._count(context)
@@ -73,17 +72,17 @@ class Tables:
             return
         contexts = {name} if kind == "contexts" else self._users.get(("users", name), set())
         for context in contexts:
-            cluster = content("contexts", self._entries["contexts"].get(context)).get("cluster")
+            cluster = used(self._entries["contexts"].get(context), "clusters")
             if isinstance(cluster, str):
                 yield cluster
 
     def _count(self, context: Entry) -> None:
-        for used in _used(context):
-            self._users.setdefault(used, set()).add(context["name"])
+        for pair in _used(context):
+            self._users.setdefault(pair, set()).add(context["name"])
 
     def _uncount(self, context: Entry) -> None:
-        for used in _used(context):
-            self._users[used].discard(context["name"])
+        for pair in _used(context):
+            self._users[pair].discard(context["name"])
 
     def _drop_orphans(self, context: Entry) -> None:
         for kind, name in _used(context):
@@ -93,6 +92,6 @@ class Tables:
 
 def _used(context: Entry) -> Iterator[tuple[str, str]]:
     for kind in USED:
-        name = content("contexts", context).get(KINDS[kind])
+        name = used(context, kind)
         if isinstance(name, str):
             yield kind, name

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stackyard.kubeconfig.certificates import CertificateError, load, mismatch
 from stackyard.kubeconfig.document import (
-    KINDS,
+    USED,
     Entry,
     Kubeconfig,
     KubeconfigError,
@@ -14,6 +14,7 @@ from stackyard.kubeconfig.document import (
     dangling,
     entries,
     find,
+    used,
 )
 from stackyard.kubeconfig.server import check_server
 
@@ -53,26 +54,25 @@ def check_current(document: Kubeconfig) -> list[Finding]:
 
 def days_left(document: Kubeconfig, context: str, now: dt.datetime) -> int | None:
     """Return the whole days until the first certificate ends; None where none can be read."""
-    parts = {kind: _part(document, context, kind) for kind in ("clusters", "users")}
+    entry = find(document, "contexts", context)
     try:
-        end = load(parts["clusters"], parts["users"]).end()
+        end = load(*(_part(document, entry, kind) for kind in USED)).end()
     except CertificateError:
         return None
     return None if end is None else (end - now).days
 
 
-def _part(document: Kubeconfig, context: str, kind: str) -> Entry | None:
-    name = content("contexts", find(document, "contexts", context)).get(KINDS[kind])
+def _part(document: Kubeconfig, context: Entry | None, kind: str) -> Entry | None:
+    name = used(context, kind)
     return find(document, kind, name) if isinstance(name, str) else None
 
 
 def _context(document: Kubeconfig, context: Entry, now: dt.datetime) -> Iterator[str]:
     parts = {}
-    for kind in ("clusters", "users"):
-        parts[kind] = _part(document, context["name"], kind)
+    for kind in USED:
+        parts[kind] = _part(document, context, kind)
         if parts[kind] is None:
-            name = content("contexts", context).get(KINDS[kind])
-            yield f"it {dangling(kind, name)}"
+            yield f"it {dangling(kind, used(context, kind))}"
             continue
         for file in FILES:
             if content(kind, parts[kind]).get(file):
