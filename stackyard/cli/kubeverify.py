@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackyard.cli.kubeoptions import DEFAULT_STORE, StoreOption, opened
-from stackyard.cli.options import check_seconds
-from stackyard.cli.ready import table
+from stackyard.cli.options import check_seconds, table
 
 if TYPE_CHECKING:
     from stackyard.stores.clusters import Health

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackyard.cli.options import table
 from stackyard.cli.wholehelp import WholeHelp
 
 if TYPE_CHECKING:
@@ -71,7 +72,6 @@ def down(directory: Dir = LAB) -> None:
 @app.command()
 def status(directory: Dir = LAB) -> None:
     """Show where the lab answers and which machines it has."""
-    from stackyard.cli.ready import table
     from stackyard.lab import overview
 
     lab = _running(directory)

@@ -1,5 +1,6 @@
 """Options and output that several commands share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -47,3 +48,13 @@ def check_seconds(value: float) -> float:
     if not value <= LONGEST_SECONDS:
         raise typer.BadParameter(f"{value:g} is not a number of seconds up to {LONGEST_SECONDS:g}")
     return value
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Lay rows out in columns; the last one is as wide as it likes."""
+    everything = [head, *rows]
+    widths = [max(len(row[column]) for row in everything) for column in range(len(head) - 1)]
+    return [
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in everything
+    ]

@@ -75,7 +75,7 @@ def allocate(
     )
     span = " and ".join(str(address) for address in block.addresses)
     typer.echo(f"{name}: {span}, {'allocated' if changed else 'as it was'}", err=True)
-    typer.echo(_json(_shown(block)) if as_json else block.vip)
+    typer.echo(json.dumps(_shown(block)) if as_json else block.vip)
 
 
 @app.command()
@@ -95,7 +95,7 @@ def release(
     freed, _ = change_allocations(place, lambda before: addresses.release(before, found, name))
     typer.echo(f"{name}: {'released' if freed else 'was not there'}", err=True)
     if as_json:
-        typer.echo(_json({"cluster": name, "released": [str(address) for address in freed]}))
+        typer.echo(json.dumps({"cluster": name, "released": [str(address) for address in freed]}))
 
 
 @app.command("list")
@@ -124,7 +124,7 @@ def capacity(
     total, free = addresses.capacity(read_allocations(place), found)
     counts = {"total": total, "used": total - free, "free": free}
     if as_json:
-        typer.echo(_json({"pool": found.name, **counts}))
+        typer.echo(json.dumps({"pool": found.name, **counts}))
     else:
         typer.echo("\n".join(f"{key}\t{value}" for key, value in counts.items()))
 
@@ -179,7 +179,7 @@ def _now() -> dt.datetime:
 def _show(blocks: "Iterable[Block]", as_json: bool) -> None:
     rows = [_shown(block) for block in blocks]
     if as_json:
-        typer.echo(_json(rows))
+        typer.echo(json.dumps(rows))
         return
     for row in rows:
         spans = ",".join(row["addresses"])
@@ -193,7 +193,3 @@ def _shown(block: "Block") -> dict[str, Any]:
         "addresses": [str(address) for address in block.addresses],
         "expires": block.expires.isoformat() if block.expires else None,
     }
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value)

@@ -1,13 +1,12 @@
 """`stackyard ready`: wait until the running VMs answer by ssh, with their host keys pinned."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site, check_seconds
+from stackyard.cli.options import HERE, Site, check_seconds, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,13 +95,3 @@ def showing(waiting: "Waiting") -> "Callable[[Readiness], None]":
 def _row(result: "Readiness") -> tuple[str, str, str, str]:
     target = result.target
     return target.name, target.address, "yes" if result.is_ready else "no", result.reason
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Lay rows out in columns; the last one is as wide as it likes."""
-    everything = [head, *rows]
-    widths = [max(len(row[column]) for row in everything) for column in range(len(head) - 1)]
-    return [
-        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        for row in everything
-    ]

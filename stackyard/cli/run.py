@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site
-from stackyard.cli.ready import Timeout, probe, showing, table
+from stackyard.cli.options import HERE, Site, table
+from stackyard.cli.ready import Timeout, probe, showing
 from stackyard.cli.vms import Audit
 
 if TYPE_CHECKING:

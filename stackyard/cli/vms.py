@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackyard.cli.options import table
+from stackyard.cli.terminal import can_ask
+
 if TYPE_CHECKING:
     from nornir.core.processor import Processor
 
@@ -151,13 +154,11 @@ def ask(question: str, yes: bool) -> None:
         PlanError: there is nobody to ask.
         Exit: the answer was no (1).
     """
-    import sys
-
     from stackyard.plan import PlanError
 
     if yes:
         return
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not can_ask():
         raise PlanError("there is no terminal to ask on: nothing was done, give --yes to do it")
     if not typer.confirm(question, err=True):
         typer.echo("nothing was done", err=True)
@@ -211,15 +212,12 @@ def show_outcome(outcome: "Outcome", work: Work) -> None:
         raise typer.Exit(1)
 
 
-def _table(reached: "Iterable[Reached]") -> Iterator[str]:
-    rows = [("VM", "VMID", "node", "state", "result")]
+def _table(reached: "Iterable[Reached]") -> list[str]:
+    rows = []
     for action in reached:
         done = ", ".join(action.done)
         result = f"{action.verb}: {done}"
         if action.error:
             result = f"{action.error}; done before: {done}" if done else action.error
         rows.append((action.name, str(action.vmid), action.node, action.state, result))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        yield "  ".join([*cells, row[-1]])
+    return table(("VM", "VMID", "node", "state", "result"), rows)
