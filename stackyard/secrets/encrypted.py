@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import yaml
 
+from stackyard.definitions.document import TEXT
 from stackyard.definitions.nesting import Loader, NestingError, check_nesting
 from stackyard.secrets.comments import find_comments
 from stackyard.secrets.metadata import (
@@ -22,7 +23,6 @@ from stackyard.secrets.metadata import (
 
 NULL = "tag:yaml.org,2002:null"
 NULLS = {"null", "~"}
-TEXT = "tag:yaml.org,2002:str"
 
 
 def check_encrypted(text: str, name: str) -> Iterator[Finding]:
@@ -42,23 +42,20 @@ def _check_yaml(text: str) -> Iterator[Finding]:
     yield from _check_documents(text, "YAML")
 
 
-def _check_json(text: str) -> Iterator[Finding]:
+def _check_json(
+    text: str, otherwise: str = "is not valid JSON, as SOPS writes it"
+) -> Iterator[Finding]:
     try:
         json.loads(text)
     except (ValueError, RecursionError):
-        yield 1, "is not valid JSON, as SOPS writes it"
+        yield 1, otherwise
     else:
         # JSON is YAML, too, and YAML's nodes know their lines and show a key that comes twice.
         yield from _check_documents(text, "JSON")
 
 
 def _check_binary(text: str) -> Iterator[Finding]:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        yield 1, "is not encrypted by SOPS"
-    else:
-        yield from _check_documents(text, "JSON")
+    return _check_json(text, "is not encrypted by SOPS")
 
 
 def _check_documents(text: str, kind: str) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What has to change in Vault so that it has what the files have. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from stackyard.secrets.tree import Entry, Place
@@ -46,13 +46,7 @@ def without_removals(
 ) -> tuple[Change, ...]:
     """Return the changes without those that remove a key or a secret: what is there stays."""
     kept = (
-        Change(
-            change.place,
-            change.added,
-            change.changed,
-            (),
-            {**observed.get(change.place, {}), **change.after},
-        )
+        replace(change, removed=(), after={**observed.get(change.place, {}), **change.after})
         for change in changes
     )
     return tuple(change for change in kept if change)

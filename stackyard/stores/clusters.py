@@ -121,8 +121,8 @@ def _get(handle: int, path: str, environ: Mapping[str, str], timeout: float) -> 
         raise StoreError("its user has no credentials")
     if done.returncode:
         said = done.stderr.decode(errors="replace")
-        short = [sentence for word, sentence in REASONS.items() if word in said]
-        raise StoreError((short or ["kubectl failed"])[0])
+        known = (sentence for word, sentence in REASONS.items() if word in said)
+        raise StoreError(next(known, "kubectl failed"))
     try:
         answer = json.loads(done.stdout)
     except ValueError:

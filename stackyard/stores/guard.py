@@ -15,7 +15,6 @@ from stackyard.stores.secretfiles import FOLDER
 # A file that says SOPS has encrypted it is held to that, wherever it is.
 CLAIM = re.compile(r'^(?:sops:|sops_mac=)|"sops"\s*:', re.MULTILINE)
 
-
 Sources = tuple[tuple[Path, rules.Rules], ...]
 
 

