@@ -14,7 +14,7 @@ if Path(__file__).resolve().parents[2].joinpath("stackyard", "stores").is_dir():
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from stackyard.errors import StackyardError
-from stackyard.stores.secretfiles import file_of, read_secret
+from stackyard.stores.secretfiles import file_of, read_secret, read_value
 
 DOCUMENTATION = r"""
 name: secret
@@ -74,9 +74,6 @@ class LookupModule(LookupBase):
 
 
 def _secret(file, key):
-    found = read_secret(file, os.environ)
     if key is None:
-        return found
-    if key not in found:
-        raise AnsibleLookupError(f"{file} has no key {key}: it has {', '.join(found)}")
-    return found[key]
+        return read_secret(file, os.environ)
+    return read_value(file, key, os.environ)

@@ -51,17 +51,14 @@ def show(
     site: Site = HERE,
 ) -> None:
     """Print a secret in clear."""
-    from stackyard.secrets.errors import SecretsError
-    from stackyard.stores.secretfiles import decrypt, file_of, read_secret
+    from stackyard.stores.secretfiles import decrypt, file_of, read_value
 
     file = file_of(site, name)
     if key is None:
         typer.echo(decrypt(file, os.environ), nl=False)
         return
-    found = read_secret(file, os.environ)
-    if key not in found:
-        raise SecretsError(f"{file} has no key {key}: it has {', '.join(found)}")
-    typer.echo(found[key], nl=not found[key].endswith("\n"))
+    value = read_value(file, key, os.environ)
+    typer.echo(value, nl=not value.endswith("\n"))
 
 
 @app.command()

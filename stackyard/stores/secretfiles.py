@@ -1,7 +1,8 @@
 """A site's secret files, `secrets/**.yaml`: found, read by name, and decrypted in memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 from stackyard.definitions.document import read_document
@@ -122,6 +123,19 @@ def read_secret(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     return {entry.key: entry.value for entry in entries}
 
 
+def read_value(path: Path, key: str, environ: Mapping[str, str]) -> str:
+    """Return the value of one key of the only secret in a file.
+
+    Raises:
+        SecretsError: the file defines no secret, several, or one without such a key.
+        StoreError: it cannot be decrypted.
+    """
+    found = read_secret(path, environ)
+    if key not in found:
+        raise SecretsError(f"{path} has no key {key}: it has {', '.join(found)}")
+    return found[key]
+
+
 def _found(site: Path) -> tuple[Path, ...]:
     folder = site / FOLDER
     # Who reads a link that leads nowhere is told so; left out, its secrets would be pruned.
@@ -152,13 +166,8 @@ def _each(paths: Iterable[Path], read: Callable[[Path], tuple[Entry, ...]]) -> t
     problems = [str(result) for result in results if isinstance(result, StackyardError)]
     if problems:
         raise SecretsError("\n".join(problems))
-    return tuple(_entries(results))
-
-
-def _entries(results: Iterable[tuple[Entry, ...] | StackyardError]) -> Iterator[Entry]:
-    for result in results:
-        if not isinstance(result, StackyardError):
-            yield from result
+    entries = (result for result in results if not isinstance(result, StackyardError))
+    return tuple(chain.from_iterable(entries))
 
 
 def _text(path: Path) -> str:
