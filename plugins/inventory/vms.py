@@ -442,7 +442,7 @@ def _made_to_stay():
 
 def _question(desired: Inventory, include) -> str:
     """Return a digest of all that decides which VMs Proxmox is asked about, and what."""
-    definitions = [[h.name, h.variables["stackyard_definition"]] for h in desired.hosts.values()]
+    definitions = [[h.name, h.definition] for h in desired.hosts.values()]
     deciding = [
         [name, *(of.get(key) for key in ("managed", "vmid", "agent", "template"))]
         for name, of in sorted(definitions)

@@ -13,12 +13,11 @@ from stackyard.definitions.model import Definition, Source
 from stackyard.inventory.clusters import cluster_groups, with_members
 from stackyard.inventory.describe import describe
 from stackyard.inventory.groups import PARENTS, groups_of, role_of
-from stackyard.inventory.model import ClashError, Group, Host, Inventory
+from stackyard.inventory.model import DEFINITION, ClashError, Group, Host, Inventory
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
 CONTROLLER = ("localhost", "127.0.0.1")  # where tasks go that are to run beside Ansible itself
 ANSIBLES_OWN = ("all", "ungrouped", "_meta")  # `_meta` holds the variables in its JSON
-DEFINITION = "stackyard_definition"
 
 
 def build_inventory(

@@ -7,6 +7,8 @@ from typing import Any
 from stackyard.definitions.model import Source
 from stackyard.errors import StackyardError
 
+DEFINITION = "stackyard_definition"  # the variable that holds it
+
 
 class InventoryError(StackyardError):
     """The definitions make no inventory; the sentence says which host or group is in the way."""
@@ -28,6 +30,12 @@ class Host:
     address: str | None
     variables: Mapping[str, Any]
     groups: tuple[str, ...]  # the ones it is a direct member of, sorted
+
+    @property
+    def definition(self) -> Mapping[str, Any]:
+        """What the definition gives of which the host was made, by the model's names."""
+        given: Mapping[str, Any] = self.variables[DEFINITION]
+        return given
 
 
 @dataclass(frozen=True, slots=True)

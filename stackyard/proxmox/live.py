@@ -134,8 +134,7 @@ def _needs_agent(host: Host | None, vm: Facts) -> bool:
         return False
     if host is None:
         return True
-    definition = host.variables["stackyard_definition"]
-    return bool(definition.get("agent")) or not definition.get("managed", True)
+    return bool(host.definition.get("agent")) or not is_managed(host)
 
 
 def _agent(client: Client) -> Callable[[Facts], tuple[Mapping[str, Any], ...] | ApiError]:
@@ -172,7 +171,7 @@ def _unsure(
     for name, host in desired.hosts.items():
         if name in found:
             continue
-        wanted = host.variables["stackyard_definition"]["target_node"]
+        wanted = host.definition["target_node"]
         if wanted in silent:
             unsure[name] = wanted
         elif vm := next((vm for vm in forgotten if may_be(host, vm, vmids)), None):
@@ -181,8 +180,8 @@ def _unsure(
 
 
 def _vmids(desired: Inventory) -> set[int]:
-    definitions = (host.variables["stackyard_definition"] for host in desired.hosts.values())
-    return {definition["vmid"] for definition in definitions if "vmid" in definition}
+    hosts = desired.hosts.values()
+    return {host.definition["vmid"] for host in hosts if "vmid" in host.definition}
 
 
 def _silent(found: Mapping[str, Facts], unsure: Mapping[str, str]) -> Iterator[str]:

@@ -69,13 +69,12 @@ def match(desired: Inventory, vms: Iterable[Facts], include: Include) -> dict[st
 
 def _chosen(host: Host, candidates: list[Facts]) -> Facts | None:
     """Return the VM of a definition, which a plan would take too: ours, or any where unmanaged."""
-    definition = host.variables["stackyard_definition"]
-    is_template = bool(definition.get("template"))
+    is_template = bool(host.definition.get("template"))
     known = [vm for vm in candidates if OURS in vm.tags or not is_managed(host)]
     alike = [vm for vm in known if vm.template == is_template]
     # What is to become a template is none until a plan makes it one.
     fitting = known if is_template and not alike else alike
-    numbered = [vm for vm in fitting if vm.vmid == definition.get("vmid")]
+    numbered = [vm for vm in fitting if vm.vmid == host.definition.get("vmid")]
     if len(fitting) > 1 and not numbered:
         places = " and ".join(f"{vm.vmid} on {vm.node}" for vm in fitting[:2])
         raise InventoryError(f"two VMs in Proxmox are called {host.name} ({places}): rename one")
@@ -90,12 +89,12 @@ def _is_strange(desired: Inventory, vm: Facts) -> bool:
 
 def is_managed(host: Host) -> bool:
     """Tell whether a definition is more than a host, so that its VM is ours."""
-    return bool(host.variables["stackyard_definition"].get("managed", True))
+    return bool(host.definition.get("managed", True))
 
 
 def may_be(host: Host, vm: Facts, vmids: Collection[int]) -> bool:
     """Tell whether a VM whose name is forgotten may be a host's; `vmids` are in definitions."""
-    vmid = host.variables["stackyard_definition"].get("vmid")
+    vmid = host.definition.get("vmid")
     is_its_number = vmid == vm.vmid if vmid is not None else vm.vmid not in vmids
     return is_its_number and (OURS in vm.tags or not is_managed(host))
 
@@ -125,7 +124,7 @@ def lay_over(
 
 def _observed(host: Host, facts: Facts) -> Host:
     variables = {**facts.variables(), **host.variables}
-    definition = host.variables["stackyard_definition"]
+    definition = host.definition
     leased = [ip for ip in facts.addresses if not (definition.get("skip_ipv6") and ":" in ip)]
     address = host.address or next(iter(leased), None)
     if address and definition.get("define_connection_info", True):
