@@ -6,13 +6,7 @@ Names, types, ranges and defaults are those of Proxmox's API schema.
 from dataclasses import dataclass
 
 from stackyard.definitions import hardware
-from stackyard.definitions.keys import (
-    CONFIG_ID,
-    DISK_KEYS,
-    REQUIRED,
-    SNIPPET,
-    Key,
-)
+from stackyard.definitions.keys import CONFIG_ID, DISK_KEYS, REQUIRED, SNIPPET, Key
 
 
 @dataclass(frozen=True, slots=True)

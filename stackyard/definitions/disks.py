@@ -24,7 +24,6 @@ from stackyard.definitions.values import shown
 
 UNITS = {"": 1024**3, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 BUSES = ("scsi", "virtio", "sata", "ide")
-MEDIA_KEYS = ("disk", "cloudinit", "passthrough", "cdrom")
 NEEDED = {
     "disk": ("storage", "size"),
     "cloudinit": ("storage",),
@@ -47,6 +46,10 @@ MEDIA: dict[str, DiskMedia] = {
 DISK_KEY_OF = {key.name: key for key in DISK_KEYS}
 VOLUME_KEYS = {"passthrough": FILE_KEY, "cdrom": ISO_KEY}
 FLAT_NAMES = dict.fromkeys(key.name for key in FLAT_DISK_KEYS)
+NESTED_NAMES = {
+    kind: dict.fromkeys((*DISK_KEY_OF, *(k.name for of, k in VOLUME_KEYS.items() if of == kind)))
+    for kind in MEDIA
+}
 # Ten thousand VMs have few different disks, and to make one takes long. What never changes can be
 # shared; `typed`, since 1 and 1.0 are equal and yet not written alike.
 SHARED_DISK = lru_cache(maxsize=4096, typed=True)(Disk)
@@ -131,18 +134,16 @@ def _nested(mapping: Mapping, report: Report) -> Iterator[Disk]:
 
 def _nested_slot(slot: str, content: Any, line: int, report: Report) -> Iterator[Disk]:
     if not isinstance(content, Mapping) or len(content) != 1:
-        report.add(line, f"{slot} must hold exactly one of {', '.join(MEDIA_KEYS)}")
+        report.add(line, f"{slot} must hold exactly one of {', '.join(MEDIA)}")
         return
     ((kind, values),) = content.items()
-    check_keys(content, MEDIA_KEYS, report, f" in {slot}")
-    if kind not in MEDIA_KEYS:
+    check_keys(content, MEDIA, report, f" in {slot}")
+    if kind not in MEDIA:
         return
     if not isinstance(values, Mapping):
         report.add(content.lines.get(kind, line), f"{kind} of {slot} must be a mapping")
         return
-    extra = {"passthrough": (FILE_KEY,), "cdrom": (ISO_KEY,)}.get(kind, ())
-    known = {key.name: key for key in (*DISK_KEYS, *extra)}
-    check_keys(values, known, report, f" of {kind} in {slot}")
+    check_keys(values, NESTED_NAMES[kind], report, f" of {kind} in {slot}")
     disk = _disk(slot, kind, values, report)
     if disk:
         yield disk

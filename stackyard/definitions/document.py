@@ -115,17 +115,15 @@ def _resolve(kind: type, value: str | None, implicit: Any) -> str:
     """Return a node's tag as PyYAML does; it depends on the text alone, and texts recur."""
     if value is not None and len(value) > LONGEST_KEPT:
         return _tag(kind, value, implicit)
-    return _resolved(kind, value, implicit)
-
-
-@lru_cache(maxsize=16384)
-def _resolved(kind: type, value: str | None, implicit: Any) -> str:
-    return _tag(kind, value, implicit)
+    return _kept_tag(kind, value, implicit)
 
 
 def _tag(kind: type, value: str | None, implicit: Any) -> str:
     tag = str(RESOLVER.resolve(kind, value, implicit))
     return TEXT if tag == INT and value and is_long_text(value) else tag
+
+
+_kept_tag = lru_cache(maxsize=16384)(_tag)
 
 
 def is_long_text(number: str) -> bool:

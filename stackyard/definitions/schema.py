@@ -6,6 +6,7 @@ from typing import Any
 
 from stackyard.definitions.availability import HA
 from stackyard.definitions.device_keys import FAMILIES, SERIAL_KEY, Family
+from stackyard.definitions.disks import BUSES
 from stackyard.definitions.keys import (
     DISK_KEYS,
     FILE_KEY,
@@ -17,8 +18,8 @@ from stackyard.definitions.keys import (
     VM_KEYS,
     Key,
 )
+from stackyard.definitions.vm_reader import NUMBERED
 
-BUSES = ("scsi", "virtio", "sata", "ide")
 TEXTS: dict[str, Any] = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]
 }
@@ -58,7 +59,7 @@ def json_schema(nodes: Iterable[str] = ()) -> dict[str, Any]:
     }
     schema["properties"] |= {f.name: _device(f) for f in (*FAMILIES, HA) if not f.count}
     schema["patternProperties"] = {
-        "^ipconfig([12]?[0-9]|3[01])$": {
+        f"^{NUMBERED}$": {
             "type": ["string", "null"],
             "pattern": "^(ip6?|gw6?)=",
         },
