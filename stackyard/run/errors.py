@@ -2,6 +2,8 @@
 
 from stackyard.errors import StackyardError
 
+_LONGEST = 400  # characters of a message in a sentence
+
 
 class RunError(StackyardError):
     """A step of a run failed; the sentence tells what was reached and how to go on."""
@@ -25,3 +27,10 @@ class PlayError(RunError):
 
 class NotYetError(StackyardError):
     """Not ready at this moment; its text is the reason so far."""
+
+
+def short(text: str) -> str:
+    """Return foreign text as a sentence may quote it: one line, and not too long."""
+    # Bytes of a host that are no UTF-8 come as halves of characters, which no file takes.
+    line = " ".join(text.split()).encode(errors="replace").decode()
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -23,10 +23,11 @@ from stackyard.proxmox.converge import converge, remove_tag
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.observe import observe
 from stackyard.routing import Route, configures, load_balancing, main_play, members, unfit
+from stackyard.run.controller import Controller
 from stackyard.run.errors import PlayError, RunError
 from stackyard.run.folder import private_folder
 from stackyard.run.journal import Journal
-from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
+from stackyard.run.play import PlayEvent, PlayResult, play_hosts, run_play
 from stackyard.run.probe import Probe
 from stackyard.run.ready import DEADLINE_SECONDS, NotYet, wait_ready
 from stackyard.run.report import Report

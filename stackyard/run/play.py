@@ -1,28 +1,22 @@
 """Ansible runs a play; what happens comes back as events, and as one result for each host.
 
-ansible-playbook is the one of our own environment, called with an argument list in the site's
-folder, where its ansible.cfg counts. What it prints for people goes to a private log.
+What Ansible prints for people goes to a private log.
 """
 
 import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from configparser import ConfigParser
-from configparser import Error as ConfigParserError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stackyard.run.errors import PlayError
+from stackyard.run.controller import Controller
+from stackyard.run.errors import PlayError, short
 from stackyard.run.folder import open_private
 
-CALLBACKS = Path(__file__).parent / "callbacks"
-_EVENTS = "stackyard_events"
-_TEXT = "stackyard_text"
 _ERROR = re.compile(
     r"^(?:\[ERROR\]:|ERROR[!:]) (.+?)(?:\nOrigin: ([^\n]+)|\n\n|\Z)", re.MULTILINE | re.DOTALL
 )
@@ -33,7 +27,6 @@ _OLDER_ERROR = re.compile(
 )
 _HOSTS = re.compile(r"^ {4}hosts \(\d+\):$")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # ANSIBLE_FORCE_COLOR, which jobs of CI often set
-_LONGEST = 400  # characters of a message in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +98,7 @@ class PlayResult:
         with self.log.open(encoding="utf-8", errors="replace") as lines:
             plain = (_COLOUR.sub("", line) for line in lines)
             first = next(filter(None, map(_ERROR.match, plain)), None)
-        return f": {_short(first[1])}" if first else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Controller:
-    """Where and how Ansible runs."""
-
-    site: Path  # its working folder
-    environ: Mapping[str, str] = field(repr=False)
-    log: Path | int = 2  # a file for what Ansible prints for people, or a descriptor
+        return f": {short(first[1])}" if first else ""
 
 
 def run_play(
@@ -142,9 +126,9 @@ def play_hosts(controller: Controller, play: str) -> tuple[str, ...]:
         PlayError: Ansible cannot tell, because of a mistake in the playbook or the inventory.
     """
     done = subprocess.run(
-        [_ansible_playbook(), play, "--list-hosts"],
+        [controller.program, play, "--list-hosts"],
         cwd=controller.site,
-        env=_with_config(controller.environ, controller.site),
+        env=controller.with_config(),
         capture_output=True,
         text=True,
         errors="replace",
@@ -175,9 +159,9 @@ def _run(
     with os.fdopen(reading, encoding="utf-8") as lines:
         try:
             process = subprocess.Popen(
-                [_ansible_playbook(), *arguments],
+                [controller.program, *arguments],
                 cwd=controller.site,
-                env=_with_callbacks(controller.environ, controller.site, writing),
+                env=controller.with_callbacks(writing),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -219,7 +203,7 @@ def _event(event: Mapping[str, Any]) -> PlayEvent:
         event["event"],
         event.get("host", ""),
         event.get("task", event.get("play", "")),
-        _short(event.get("msg", "")),
+        short(event.get("msg", "")),
     )
 
 
@@ -227,60 +211,12 @@ def _reason(said: str) -> str:
     """Return the error among what Ansible said, and where it is; warnings may stand before it."""
     said = _COLOUR.sub("", said)
     if older := _OLDER_ERROR.search(said):
-        return f"{_short(older[1])} ({older[2]}:{older[3]}:{older[4]})"
+        return f"{short(older[1])} ({older[2]}:{older[3]}:{older[4]})"
     found = _ERROR.search(said)
     if not found:
-        return _short(said) or "no reason given"
+        return short(said) or "no reason given"
     error, place = found.groups()
-    return f"{_short(error)} ({place})" if place else _short(error)
-
-
-def _short(text: str) -> str:
-    # Bytes of a host that are no UTF-8 come as halves of characters, which no file takes.
-    line = " ".join(text.split()).encode(errors="replace").decode()
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
-
-
-def _ansible_playbook() -> str:
-    program = Path(sys.executable).parent / "ansible-playbook"
-    if not program.exists():
-        raise PlayError(f"{program} is not there: install ansible-core beside stackyard")
-    return str(program)
-
-
-def _with_config(environ: Mapping[str, str], site: Path) -> dict[str, str]:
-    """Name the site's ansible.cfg: in a folder that all may write Ansible would pass it over."""
-    config = site.resolve() / "ansible.cfg"
-    own = {"ANSIBLE_CONFIG": str(config)} if config.is_file() else {}
-    return {**own, **environ}
-
-
-def _with_callbacks(environ: Mapping[str, str], site: Path, descriptor: int) -> dict[str, str]:
-    """Add our callbacks to those that the environment or its ansible.cfg, or the site's, has."""
-    config = site.resolve() / Path(environ.get("ANSIBLE_CONFIG") or "ansible.cfg").expanduser()
-    settings = ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
-    try:
-        settings.read(config, encoding="utf-8")
-    except (ConfigParserError, UnicodeDecodeError) as error:
-        raise PlayError(f"{config} cannot be read: {_short(str(error))}") from error
-    base = settings["defaults"] if settings.has_section("defaults") else {}
-    paths = environ.get("ANSIBLE_CALLBACK_PLUGINS") or _absolute(
-        base.get("callback_plugins", ""), config.parent
-    )
-    enabled = environ.get("ANSIBLE_CALLBACKS_ENABLED") or base.get("callbacks_enabled", "")
-    text = environ.get("ANSIBLE_STDOUT_CALLBACK") or base.get("stdout_callback", "default")
-    return {
-        **_with_config(environ, site),
-        "ANSIBLE_STDOUT_CALLBACK": _TEXT if text == "default" else text,
-        "STACKYARD_EVENTS_FD": str(descriptor),
-        "ANSIBLE_CALLBACK_PLUGINS": ":".join(filter(None, (str(CALLBACKS), paths))),
-        "ANSIBLE_CALLBACKS_ENABLED": ",".join(filter(None, (_EVENTS, enabled))),
-    }
-
-
-def _absolute(paths: str, folder: Path) -> str:
-    """Paths of an ansible.cfg are relative to it; those of the environment to the working one."""
-    return ":".join(str(folder / Path(path).expanduser()) for path in paths.split(":") if path)
+    return f"{short(error)} ({place})" if place else short(error)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from ansible_venv import ansible_venv
 
+from stackyard.run.controller import Controller
 from stackyard.run.errors import PlayError
-from stackyard.run.play import Controller, PlayEvent, PlayResult, play_hosts, run_play
+from stackyard.run.play import PlayEvent, PlayResult, play_hosts, run_play
 
 SECRET = "correct-horse-battery-staple"
 
@@ -273,7 +274,7 @@ def test_an_ansible_that_is_killed_within_an_event_is_told(
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     killed.chmod(0o700)
-    monkeypatch.setattr("stackyard.run.play._ansible_playbook", lambda: str(killed))
+    monkeypatch.setattr("stackyard.run.controller.Controller.program", str(killed))
     result, events = play(site, "good", "one")
     assert [event.task for event in events] == ["Fill the memory"]
     assert result.failure == f"plays/good.yml ended with exit code -9 (see {site / 'play.log'})"
@@ -365,7 +366,7 @@ def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(
 
 
 def test_the_callback_is_silent_without_a_reader(site: Path) -> None:
-    from stackyard.run.play import CALLBACKS
+    from stackyard.run.controller import CALLBACKS
 
     environ = os.environ | {
         "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
