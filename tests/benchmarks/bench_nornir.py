@@ -18,7 +18,7 @@ HOSTS = 10_000
 def measure() -> Section:
     """Measure both sides, one after the other."""
     with tempfile.TemporaryDirectory() as name:
-        site = make_site(Path(name), HOSTS)
+        site = make_site(Path(name) / "site", HOSTS)
         ours = {"plugin": "StackyardInventory", "options": {"site": str(site)}}
         made = InitNornir(inventory=ours, logging={"enabled": False})
         theirs = {"plugin": "SimpleInventory", "options": _simple(Path(name), made)}
