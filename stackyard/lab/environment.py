@@ -34,6 +34,7 @@ def variables(folder: Folder, services: Services, access: Access) -> dict[str, s
         "STACKYARD_SSHKEYS": access.public_key,
         "ANSIBLE_PRIVATE_KEY_FILE": str(folder.ssh_key),
         "STACKYARD_KNOWN_HOSTS": str(folder.known_hosts),
+        "STACKYARD_AUDIT": str(folder.audit),
         # What these would leave in the user's home. And every lab has the same addresses: what ssh
         # keeps open and what kubectl remembers of a server is of one lab alone.
         "ANSIBLE_HOME": str(folder.ansible),

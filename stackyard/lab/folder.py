@@ -80,6 +80,11 @@ class Folder:
         return self.path / "known_hosts"
 
     @property
+    def audit(self) -> Path:
+        """What was done to the lab's VMs, which is nothing for a site's own log."""
+        return self.path / "audit.jsonl"
+
+    @property
     def ansible(self) -> Path:
         """What Ansible keeps of its own in a user's home."""
         return self.path / "ansible"

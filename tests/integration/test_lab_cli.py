@@ -111,6 +111,21 @@ def test_exec_has_the_commands_exit_code_and_the_labs_variables(folder: Path) ->
     assert code == 0, "the lab's tools lie on PATH"
 
 
+def test_what_is_done_to_the_labs_vms_leaves_nothing_in_a_site(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "site" / "vms").mkdir(parents=True)
+    (tmp_path / "site" / "vms" / "a.yaml").write_text("name: a\ntarget_node: node01\n")
+    assert say("up", folder, "--no-machines")[0] == 0
+    apply = (str(STACKYARD), "apply", "--yes", "--site", str(tmp_path / "site"))
+    code, _, messages = say("exec", folder, "--", *apply)
+    assert code == 0, messages
+    assert '"vm": "a"' in (folder / "audit.jsonl").read_text(encoding="utf-8")
+    assert [path.name for path in (tmp_path / "site").iterdir()] == ["vms"]
+    assert say("down", folder)[0] == 0
+    assert not folder.exists()
+
+
 def test_a_shell_says_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert say("up", folder, "--no-machines")[0] == 0
     monkeypatch.setenv("SHELL", "/bin/true")
