@@ -14,7 +14,7 @@ from pathlib import Path
 from stackyard.lab import cgroups, processes
 from stackyard.lab.addresses import in_lan, lab_id
 from stackyard.lab.errors import LabError
-from stackyard.lab.folder import PRIVATE, Folder, read_json
+from stackyard.lab.folder import PRIVATE, Folder, ignore_in_git, read_json
 from stackyard.lab.image import Report, ensure_image
 from stackyard.lab.platform_file import load_platform
 from stackyard.lab.processes import Process
@@ -62,6 +62,7 @@ def up(path: Path, cache: Path, platform: Path, report: Report, *, machines: boo
         image = str(ensure_image(cache.resolve(), report)) if machines else ""
         settings = Settings(str(platform.resolve()), str(cache.resolve()), image)
         settings.save(folder)
+        ignore_in_git(folder.path)
         report("starting the lab")
         try:
             return _start(folder, settings)

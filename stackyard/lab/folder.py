@@ -131,6 +131,13 @@ class Folder:
                 entry.unlink()
 
 
+def ignore_in_git(folder: Path) -> None:
+    """Keep all of a folder out of the repository that it may lie in, keys among it."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        write_private(ignore, "*\n")
+
+
 def write_private(file: Path, text: str) -> None:
     """Write a file that only its owner can read, from the first byte on, whole or not at all."""
     fresh = file.with_name(file.name + ".new")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stackyard.lab.errors import LabError
-from stackyard.lab.folder import write_private
+from stackyard.lab.folder import ignore_in_git, write_private
 from stackyard.lab.recipe import Recipe, make_recipe
 from stackyard.lab.sources import ETC_APT, apt_proxy, codename, debian_sources
 
@@ -20,6 +20,7 @@ Report = Callable[[str], None]
 
 IMAGE = "image-"
 PACKAGES = "packages"  # what the package proxy keeps
+OURS = (PACKAGES, ".gitignore")
 LAST_LINES = 5  # of mmdebstrap's output, in an error
 
 
@@ -46,9 +47,10 @@ def make_private(cache: Path) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for entry in cache.iterdir():
-            if entry.name != PACKAGES and not entry.name.startswith(IMAGE):
+            if entry.name not in OURS and not entry.name.startswith(IMAGE):
                 raise LabError(f"{cache} has {entry.name} and is no cache; choose another --cache")
         cache.chmod(0o700)
+        ignore_in_git(cache)
     except OSError as error:
         raise LabError(f"{cache} cannot be made a folder: {error.strerror}") from error
 

@@ -126,6 +126,15 @@ def test_what_is_done_to_the_labs_vms_leaves_nothing_in_a_site(
     assert not folder.exists()
 
 
+def test_git_takes_nothing_of_a_lab_in_a_repository(folder: Path, tmp_path: Path) -> None:
+    assert say("up", folder, "--no-machines")[0] == 0
+    git = ["git", "-C", str(tmp_path)]
+    for command in (["init", "-q"], ["add", "--all"]):
+        subprocess.run([*git, *command], check=True)
+    listed = subprocess.run([*git, "ls-files"], capture_output=True, text=True, check=True)
+    assert listed.stdout == ""
+
+
 def test_a_shell_says_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert say("up", folder, "--no-machines")[0] == 0
     monkeypatch.setenv("SHELL", "/bin/true")
@@ -187,8 +196,10 @@ def test_a_cache_among_somebody_elses_files_is_refused(tmp_path: Path) -> None:
     assert shared.stat().st_mode & 0o777 == 0o755
     for name in ("packages", "image-1", "image-2.unfinished"):
         (tmp_path / "cache" / name).mkdir(parents=True)
-    image.make_private(tmp_path / "cache")
+    for _ in range(2):
+        image.make_private(tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "cache" / ".gitignore").read_text(encoding="utf-8") == "*\n"
 
 
 def test_a_lab_needs_a_folder(tmp_path: Path) -> None:
