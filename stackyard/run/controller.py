@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from configparser import ConfigParser
 from configparser import Error as ConfigParserError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +55,7 @@ class Controller:
         Raises:
             PlayError: the ansible.cfg cannot be read.
         """
-        name = self.environ.get("ANSIBLE_CONFIG") or "ansible.cfg"
-        config = self.site.resolve() / Path(name).expanduser()
+        config = self.site.resolve() / _at_home(self.environ.get("ANSIBLE_CONFIG") or "ansible.cfg")
         base = _defaults(config)
         paths = self.environ.get("ANSIBLE_CALLBACK_PLUGINS") or _absolute(
             base.get("callback_plugins", ""), config.parent
@@ -82,4 +82,10 @@ def _defaults(config: Path) -> Mapping[str, str]:
 
 def _absolute(paths: str, folder: Path) -> str:
     """Paths of an ansible.cfg are relative to it; those of the environment to the working one."""
-    return ":".join(str(folder / Path(path).expanduser()) for path in paths.split(":") if path)
+    return ":".join(str(folder / _at_home(path)) for path in paths.split(":") if path)
+
+
+def _at_home(text: str) -> Path:
+    with suppress(RuntimeError):  # a ~ of nobody's is a name like any other, for Ansible too
+        return Path(text).expanduser()
+    return Path(text)

@@ -312,7 +312,8 @@ def own_callback(folder: Path) -> None:
 def test_the_sites_own_callbacks_stay(site: Path) -> None:
     own_callback(site)
     with (site / "ansible.cfg").open("a") as config:
-        config.write("callback_plugins = own\ncallbacks_enabled = mine ; of ours\n")
+        config.write("callback_plugins = own:~nobody-at-all/theirs\n")
+        config.write("callbacks_enabled = mine ; of ours\n")
         config.write("stdout_callback = minimal ; short\n")
     result, events = play(site, "good", "one")
     assert result.failure is None
