@@ -19,6 +19,7 @@ from stackyard.stores.replace import kept_mode, locked
 from stackyard.stores.replace import replace as replace_file
 
 SSH_PORT = 22
+_REVOKED = "@revoked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,16 @@ class KnownHosts:
             for number, entry in entries
             if entry.key and not entry.marker and entry.covers(name)
         )
+
+    def revokes(self, key: HostKey) -> int | None:
+        """Return the line that revokes a key, for whatever hosts; None where there is none.
+
+        Raises:
+            ReadyError: the file cannot be read.
+        """
+        entries = enumerate(map(_Entry.parse, self._lines()), start=1)
+        lines = (number for number, one in entries if one.marker == _REVOKED and one.key == key)
+        return next(lines, None)
 
     def pin(self, names: Iterable[str], key: HostKey, *, replace: bool = False) -> None:
         """Pin a key for names that have none yet; with `replace`, in place of what they have.

@@ -77,6 +77,7 @@ class Probe:
             if target.is_fresh and target.has_agent:
                 raise NotYetError("ssh offers another host key than the guest agent") from error
             raise self._differs(target, pins, error.offered) from error
+        self._refuse_revoked(proved)
         # No key that was not proved: an old pin would come back under the other name.
         self.known_hosts.pin(target.known_names, proved)
         _check_cloud_init(target, status, note)
@@ -98,6 +99,7 @@ class Probe:
             return self._pin_agents(target, (*by_address, *by_name), note)
         if not by_address and not by_name:
             key = offered_key(target)
+            self._refuse_revoked(key)
             note(
                 f"its host key {key.fingerprint} is trusted on first use: compare it with "
                 f"`ssh-keygen -lf {HOST_KEY_FILE}` on the VM, or give the VM a guest agent"
@@ -109,6 +111,7 @@ class Probe:
 
     def _pin_agents(self, target: Target, old: tuple[Pin, ...], note: Note) -> tuple[Pin, ...]:
         key = self.agent_key(target)
+        self._refuse_revoked(key)
         stale = [pin for pin in old if pin.key != key]
         if stale:
             note(
@@ -117,6 +120,14 @@ class Probe:
             )
         self.known_hosts.pin(target.known_names, key, replace=bool(stale))
         return self.known_hosts.pins(target.known_names[0])
+
+    def _refuse_revoked(self, key: HostKey) -> None:
+        """Refuse a key that ssh refuses, too; a template's goes when cloud-init makes new ones."""
+        line = self.known_hosts.revokes(key)
+        if line:
+            raise NotYetError(
+                f"its host key {key.fingerprint} is revoked ({self.known_hosts.path}:{line})"
+            )
 
     def _agree(self, target: Target, by_address: tuple[Pin, ...], by_name: tuple[Pin, ...]) -> None:
         """Refuse pins that contradict each other."""

@@ -200,6 +200,19 @@ def test_without_an_agent_the_first_key_is_trusted_with_a_warning(
     assert wait(target, probe()).notes == ()
 
 
+@pytest.mark.parametrize("kind", [{}, {"has_agent": True, "is_fresh": True}], ids=["", "agent"])
+def test_a_revoked_key_is_neither_trusted_nor_pinned(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, kind: dict[str, Any]
+) -> None:
+    for pin in ("", f"{target.known_names[0]} {server.key}\n"):
+        text = f"{pin}@revoked * {server.key}\n"
+        known.path.write_text(text)
+        result = wait(replace(target, **kind), probe(server.key))
+        assert not result.is_ready
+        assert f"its host key {server.key.fingerprint} is revoked ({known.path}:" in result.reason
+        assert known.path.read_text() == text
+
+
 def test_a_pin_of_the_address_alone_is_completed(
     server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts
 ) -> None:
