@@ -18,12 +18,14 @@ def is_named(file: Path) -> bool:
 def read_file(file: Path) -> "Kubeconfig":
     """Return a file's kubeconfig, the certificates it names as files made part of it.
 
+    Other files that it names relative to itself are named as they are found from everywhere.
+
     Raises:
         KubeconfigError: it is not there or no kubeconfig, or a file that it names cannot be read.
         StoreError: it cannot be read.
     """
     from stackyard.kubeconfig import KubeconfigError, parse
-    from stackyard.kubeconfig.inline import inline
+    from stackyard.kubeconfig.inline import inline, located
     from stackyard.stores.file import decoded, read_bytes
 
     def read(path: str) -> bytes:
@@ -33,11 +35,14 @@ def read_file(file: Path) -> "Kubeconfig":
         except OSError as error:
             raise KubeconfigError(f"{file} names {path}: {error.strerror}") from None
 
+    def locate(path: str) -> str:
+        return path if Path(path).is_absolute() else str((file.parent / path).absolute())
+
     name = "standard input" if file == STDIN else str(file)
     found = _given() if file == STDIN else read_bytes(file)
     if found is None:
         raise KubeconfigError(f"{name}: there is no such file")
-    return inline(parse(decoded(name, found), name), read)
+    return located(inline(parse(decoded(name, found), name), read), locate)
 
 
 def _given() -> bytes:

@@ -1,4 +1,4 @@
-"""Certificates and keys that a kubeconfig names as files become part of it."""
+"""What a kubeconfig names as files: certificates and keys become part of it, others are located."""
 
 import base64
 from collections.abc import Callable
@@ -31,6 +31,26 @@ def inline(document: Kubeconfig, read: Read) -> Kubeconfig:
         if entries(document, kind)
     }
     return {**document, **lists}
+
+
+def located(document: Kubeconfig, locate: Callable[[str], str]) -> Kubeconfig:
+    """Return the document for another place: `locate` makes each relative path of its users whole.
+
+    These are token files and exec plugins; one without a slash is a program of PATH.
+    """
+    users = [_located(entry, locate) for entry in entries(document, "users")]
+    return {**document, "users": users} if users else document
+
+
+def _located(entry: Entry, locate: Callable[[str], str]) -> Entry:
+    made = dict(content("users", entry))
+    file, plugin = made.get("tokenFile"), made.get("exec")
+    if file and isinstance(file, str):
+        made["tokenFile"] = locate(file)
+    command = plugin.get("command") if isinstance(plugin, dict) else None
+    if isinstance(plugin, dict) and isinstance(command, str) and "/" in command:
+        made["exec"] = {**plugin, "command": locate(command)}
+    return {**entry, KINDS["users"]: made} if made else entry
 
 
 def _inlined(kind: str, entry: Entry, read: Read) -> Entry:

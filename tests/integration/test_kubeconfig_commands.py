@@ -187,6 +187,19 @@ def test_standard_input_and_certificate_files(
     assert command("merge", ".").stderr == "error: . cannot be read: Is a directory\n"
 
 
+def test_what_a_user_names_relative_to_its_file_is_found_from_everywhere(command: Command) -> None:
+    document = cluster("a")
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    document["users"][0]["user"] = {"tokenFile": "token", "exec": {"command": "./login", **plugin}}
+    Path("sub").mkdir()
+    assert command("merge", write("sub/a.yaml", document)).code == 0
+    user, here = stored()["users"][0]["user"], Path.cwd() / "sub"
+    assert (user["tokenFile"], user["exec"]["command"]) == (f"{here}/token", f"{here}/login")
+    document["users"][0]["user"] = {"exec": {"command": "aws", **plugin}}  # a program of PATH
+    assert command("merge", write("sub/a.yaml", document)).code == 0
+    assert stored()["users"][0]["user"]["exec"]["command"] == "aws"
+
+
 def exec_plugin() -> Kubeconfig:
     document = cluster()
     document["users"][0]["user"] = {
