@@ -39,7 +39,8 @@ def run(
     from stackyard.nornir.processor import EventProcessor
     from stackyard.proxmox.halt import Halt
     from stackyard.routing import near_misses
-    from stackyard.run.pipeline import Listener, Means, carry_out
+    from stackyard.run.means import Listener, Means
+    from stackyard.run.pipeline import carry_out
     from stackyard.run.request import read_request
 
     request = read_request(site, commit, os.environ)

@@ -5,67 +5,34 @@ carries `stackyard-unconfigured` until its play has succeeded. So the way to fin
 failed is the same run again; nothing about it is remembered here.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from shlex import quote
 
-from nornir.core.processor import Processor
-
 from stackyard.errors import StackyardError
 from stackyard.nornir.processor import Event
 from stackyard.plan import UNCONFIGURED, Observed
 from stackyard.proxmox.apply import Terms
-from stackyard.proxmox.client import Client
 from stackyard.proxmox.converge import converge, remove_tag
-from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.observe import observe
 from stackyard.routing import Route, configures, load_balancing, main_play, members, unfit
 from stackyard.run.controller import Controller
 from stackyard.run.errors import PlayError, RunError
-from stackyard.run.folder import private_folder
 from stackyard.run.journal import Journal
-from stackyard.run.play import PlayEvent, PlayResult, play_hosts, run_play
-from stackyard.run.probe import Probe
-from stackyard.run.ready import DEADLINE_SECONDS, NotYet, wait_ready
+from stackyard.run.means import Means
+from stackyard.run.play import PlayResult, play_hosts, run_play
+from stackyard.run.ready import wait_ready
 from stackyard.run.report import Report
 from stackyard.run.request import Request
 from stackyard.run.select import select_targets
-from stackyard.run.target import Readiness
 from stackyard.stores.references import read_secret
 
 # For hosts nobody named: configured with the others if they are there, and no reason to wait long.
 LEFTOVER_SECONDS = 30.0
 _LOCALHOSTS = frozenset({"localhost", "127.0.0.1", "::1"})  # Ansible has them in no inventory
 _VERBS = {"create": "created", "update": "updated", "finish": "finished creating"}
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Told what happens while it happens."""
-
-    step: Callable[[str], None] = lambda _text: None
-    play: Callable[[PlayEvent], None] = lambda _event: None
-    ready: Callable[[Readiness], None] = lambda _result: None
-    not_yet: NotYet = lambda _target, _answer: None
-    processors: Sequence[Processor] = ()  # of Nornir, for the steps of apply
-    change: Callable[[Event], None] = lambda _event: None  # a VM's that no apply makes
-    halt: Halt = field(default_factory=Halt)  # once called, no step of an apply begins any more
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a run works with."""
-
-    client: Client
-    probe: Probe
-    site: Path
-    environ: Mapping[str, str] = field(repr=False)  # Ansible's
-    output: int | None = None  # where Ansible prints; None: to a private log for each play
-    timeout: float = DEADLINE_SECONDS  # seconds to wait for the hosts of a play
-    listener: Listener = Listener()
 
 
 def carry_out(request: Request, means: Means) -> Report:
@@ -219,7 +186,7 @@ class _Run:
 
     def _play(self, route: Route, hosts: tuple[str, ...]) -> PlayResult:
         self.means.listener.step(f"{route.file}: {', '.join(hosts)}")
-        controller = self._controller(route)
+        controller = self.means.controller(self.request.commit.short, route)
         # A limit of Ansible's own localhost alone is an error.
         alone = _LOCALHOSTS.issuperset(hosts) and hosts == play_hosts(controller, route.file)
         limit = () if alone else hosts
@@ -296,16 +263,3 @@ class _Run:
                 self.means.listener.change(
                     Event(name, vm.vmid, vm.node, "untag", "done", before=before)
                 )
-
-    def _controller(self, route: Route) -> Controller:
-        site, environ, output = self.means.site, self.means.environ, self.means.output
-        if output is not None:
-            return Controller(site, environ, output)
-        stamp = time.strftime("%Y%m%dT%H%M%S")
-        name = f"{stamp}-{self.request.commit.short}-{route.play}.log"
-        try:
-            return Controller(site, environ, private_folder(site, "logs") / name)
-        except OSError as error:
-            raise PlayError(
-                f"{error.filename} cannot be made for the log of {route.file} ({error.strerror})"
-            ) from error
