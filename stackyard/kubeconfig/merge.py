@@ -51,20 +51,6 @@ class Incoming:
     server: str | None = None
 
 
-def merge(
-    existing: Kubeconfig | None,
-    incoming: Kubeconfig,
-    called: Names,
-    server: str | None = None,
-    force: bool = False,
-) -> Kubeconfig:
-    """Return the existing document with the incoming one's cluster under the given names.
-
-    As `merge_all` with one cluster.
-    """
-    return merge_all(existing, [Incoming(incoming, called, server)], force)
-
-
 def merge_all(
     existing: Kubeconfig | None, incoming: Iterable[Incoming], force: bool = False
 ) -> Kubeconfig:

@@ -15,7 +15,7 @@ from in_process import run_here
 from many_writers import run_writers
 from vault_lab import Vault
 
-from stackyard.kubeconfig import Names, dump, merge, parse
+from stackyard.kubeconfig import Incoming, Kubeconfig, Names, dump, merge_all, parse
 from stackyard.kubeconfig.document import find
 from stackyard.stores import StoreError, open_store, update
 
@@ -35,6 +35,10 @@ def kubeconfig(address: str = "10.0.0.1") -> str:
         "current-context": "default",
     }
     return yaml.safe_dump(content)
+
+
+def merged(context: str) -> Kubeconfig:
+    return merge_all(None, [Incoming(parse(kubeconfig()), Names(context, "a"))])
 
 
 def test_the_first_write_creates_and_others_stay(vault: Vault) -> None:
@@ -175,7 +179,7 @@ def test_the_commands(vault: Vault) -> None:
     output = vault.folder / "out"
     assert command(vault, "show", "--output", str(output), store=store).returncode == 0
     assert output.stat().st_mode & 0o777 == 0o600
-    assert parse(output.read_text()) == merge(None, parse(kubeconfig()), Names("k8s-a", "a"))
+    assert parse(output.read_text()) == merged("k8s-a")
     assert command(vault, "remove", "k8s-a", store=store).stderr == "k8s-a: removed\n"
     assert command(vault, "remove", "k8s-a", store=store).stderr == "k8s-a: was not there\n"
 
@@ -244,5 +248,5 @@ def test_the_action_fails_in_one_sentence(play: Play) -> None:
 
 
 def test_dump_and_parse_keep_a_merged_document() -> None:
-    document = merge(None, parse(kubeconfig()), Names("a", "a"))
+    document = merged("a")
     assert parse(dump(document)) == document

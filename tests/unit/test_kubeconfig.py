@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stackyard.kubeconfig import (
+    Incoming,
     Kubeconfig,
     KubeconfigError,
     Names,
     dump,
-    merge,
+    merge_all,
     parse,
     remove,
     select,
@@ -23,6 +24,16 @@ from stackyard.kubeconfig import (
 from stackyard.kubeconfig.document import find
 
 SECRET = "c2VjcmV0LWtleQ=="
+
+
+def merge(
+    existing: Kubeconfig | None,
+    incoming: Kubeconfig,
+    called: Names,
+    server: str | None = None,
+    force: bool = False,
+) -> Kubeconfig:
+    return merge_all(existing, [Incoming(incoming, called, server)], force)
 
 
 def k3s(address: str = "127.0.0.1", secret: str = SECRET) -> Kubeconfig:
