@@ -1,6 +1,5 @@
 """Tickets, permissions and pools."""
 
-import re
 from collections.abc import Mapping
 
 from stackyard.lab.api import views
@@ -8,6 +7,7 @@ from stackyard.lab.api.auth import PRIVILEGES
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.cluster import Pool
 from stackyard.lab.api.faults import ApiError
+from stackyard.lab.api.values import split_list
 
 Body = Mapping[str, object]
 
@@ -69,9 +69,9 @@ async def change_pool(call: Call) -> None:
     """PUT /pools/P: adds members, or takes them out with delete=1."""
     found = _pool(call)
     found.comment = call.params.get("comment", found.comment)
-    for text in filter(None, re.split(r"[\s,;]+", call.params.get("vms", ""))):
+    for text in split_list(call.params.get("vms", "")):
         _change_vm(call, found, int(text))
-    for name in filter(None, re.split(r"[\s,;]+", call.params.get("storage", ""))):
+    for name in split_list(call.params.get("storage", "")):
         (found.storages.discard if call.flag("delete") else found.storages.add)(name)
 
 

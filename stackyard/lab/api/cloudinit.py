@@ -2,7 +2,6 @@
 
 import hashlib
 import ipaddress
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -13,6 +12,7 @@ from stackyard.lab.api.cluster import Cluster
 from stackyard.lab.api.devices import CICUSTOM, IPCONFIG, NET
 from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.options import CLOUD_INIT, indexed
+from stackyard.lab.api.values import split_list
 from stackyard.lab.api.vm import Vm, typed
 from stackyard.lab.machine import Boot
 
@@ -56,7 +56,7 @@ def network_config(config: Mapping[str, str], nameservers: tuple[str, ...]) -> s
         subnets = [*_ipv4(ip), *_ipv6(ip)]
         if subnets:
             lines += ["      subnets:", *subnets]
-    servers = [s for s in re.split(r"[\s,;]+", config.get("nameserver", "")) if s] or nameservers
+    servers = split_list(config.get("nameserver", "")) or nameservers
     if servers:
         lines += ["    - type: nameserver", "      address:", *(f"      - '{s}'" for s in servers)]
         domains = config.get("searchdomain", "").split()

@@ -13,6 +13,7 @@ from stackyard.lab.api.call import Call
 from stackyard.lab.api.cluster import Cluster
 from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.power import keep_power
+from stackyard.lab.api.values import split_list
 
 Body = Mapping[str, object]
 _NUMBERS = ("max_restart", "max_relocate", "failback")
@@ -69,7 +70,7 @@ async def change(call: Call) -> None:
     _entry(cluster, vmid)
     if call.params.get("digest", _digest(cluster)) != _digest(cluster):
         raise ApiError("detected modified configuration - file changed by other user? Try again.")
-    gone = re.split(r"[\s,;]+", call.params.get("delete", ""))
+    gone = split_list(call.params.get("delete", ""))
     options = {k: v for k, v in call.params.items() if k not in ("delete", "digest")}
     _keep(cluster, vmid, {k: v for k, v in cluster.ha[vmid].items() if k not in gone} | options)
 

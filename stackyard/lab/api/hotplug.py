@@ -4,11 +4,10 @@ Recorded are the cases of a usual VM. What the option `hotplug` changes follows 
 behaviour of qemu-server when it writes the configuration of a running VM.
 """
 
-import re
-
 from stackyard.lab.api import formats
 from stackyard.lab.api.devices import NET, words
 from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed
+from stackyard.lab.api.values import split_list
 from stackyard.lab.api.vm import Vm, is_cdrom, parse_drive
 
 _FAST = frozenset(
@@ -26,7 +25,7 @@ _USB_SYSTEMS = ("l26", "win8", "win10", "win11")
 def features(vm: Vm) -> frozenset[str]:
     """Return what may be plugged: 1 is the usual, 0 nothing."""
     text = vm.config.get("hotplug", "1")
-    named = frozenset(re.split(r"[\s,;]+", text))
+    named = frozenset(split_list(text))
     return {"1": _USUAL, "0": frozenset[str]()}.get(text, named)
 
 

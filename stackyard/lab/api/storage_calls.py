@@ -1,11 +1,11 @@
 """Storages: …/storage of a node and of the cluster, and what they hold."""
 
-import re
 from collections.abc import Mapping
 
 from stackyard.lab.api import views
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.faults import ApiError, invalid
+from stackyard.lab.api.values import split_list
 from stackyard.lab.platform import Storage
 
 Body = Mapping[str, object]
@@ -15,7 +15,7 @@ async def storages(call: Call) -> list[Body]:
     """GET /nodes/N/storage."""
     if not call.identity.allowed:
         return []
-    wanted = set(filter(None, re.split(r"[\s,;]+", call.params.get("content", ""))))
+    wanted = set(split_list(call.params.get("content", "")))
     only = call.params.get("storage")
     return [
         views.storage_entry(call.cluster, call.node, storage)
@@ -85,10 +85,10 @@ async def add_storage(call: Call) -> Body:
     volumes.storages[name] = Storage(
         name=name,
         type="dir" if kind == "dir" else "lvmthin",
-        content=tuple(re.split(r"[\s,;]+", call.params.get("content", "images"))),
+        content=tuple(split_list(call.params.get("content", "images"))),
         path=call.params.get("path", f"/dev/{name}"),
         size_bytes=next(iter(volumes.storages.values())).size_bytes,
-        nodes=tuple(filter(None, re.split(r"[\s,;]+", call.params.get("nodes", "")))),
+        nodes=tuple(split_list(call.params.get("nodes", ""))),
         shared=call.flag("shared"),
     )
     return {"storage": name, "type": kind}

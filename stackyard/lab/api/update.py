@@ -1,7 +1,6 @@
 """Changes of a VM's configuration: PUT and POST …/config."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 
 from stackyard.lab.api.call import Call
@@ -19,6 +18,7 @@ from stackyard.lab.api.hotplug import at_once
 from stackyard.lab.api.options import drive_table, indexed, rule_of
 from stackyard.lab.api.passwords import encrypted
 from stackyard.lab.api.tasks import Task
+from stackyard.lab.api.values import split_list
 from stackyard.lab.api.vm import Vm, is_cdrom, normal_tags, parse_drive, with_mac
 
 ROOT_OPTIONS = ("args", "lock", "affinity", "hugepages", "keephugepages", "hookscript", "ivshmem")
@@ -66,17 +66,13 @@ def check_skiplock(call: Call) -> bool:
     return call.flag("skiplock")
 
 
-def _names(text: str) -> list[str]:
-    return [name for name in re.split(r"[\s,;]+", text) if name]
-
-
 class _Change:
     """What one call wants changed."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.delete = _names(call.params.get("delete", ""))
-        self.revert = _names(call.params.get("revert", ""))
+        self.delete = split_list(call.params.get("delete", ""))
+        self.revert = split_list(call.params.get("revert", ""))
         self.options = {k: v for k, v in call.params.items() if k not in _CONTROL}
         self.skiplock = check_skiplock(call)
 

@@ -35,6 +35,11 @@ ha_service = matches(r"((vm|ct):)?[1-9]\d+", "HA resource")
 disk_size = matches(r"\d+(\.\d+)?[KMGT]?", "disk size")
 
 
+def split_list(text: str) -> list[str]:
+    """Return the parts of a list: blanks, commas and semicolons stand between them."""
+    return [part for part in re.split(r"[\s,;]+", text) if part]
+
+
 def mac(value: str) -> str | None:
     """Check a unicast MAC address."""
     good = re.fullmatch(r"[0-9a-fA-F][02468aceACE](:[0-9a-fA-F]{2}){5}", value)
@@ -49,7 +54,7 @@ def url_encoded(value: str) -> str | None:
 
 def tag_list(value: str) -> str | None:
     """Check tags: separated by blank, comma or semicolon."""
-    for tag in filter(None, re.split(r"[\s,;]+", value)):
+    for tag in split_list(value):
         if not re.fullmatch(r"[a-zA-Z0-9_][a-zA-Z0-9_+.-]*", tag):
             return "invalid characters in tag"
     return None
@@ -58,8 +63,7 @@ def tag_list(value: str) -> str | None:
 def hotplug(value: str) -> str | None:
     """Check what may be plugged: 0, 1 or a list of features."""
     known = ("network", "disk", "cpu", "memory", "usb", "cloudinit")
-    named = [part for part in re.split(r"[\s,;]+", value) if part]
-    good = value in ("0", "1") or all(part in known for part in named)
+    good = value in ("0", "1") or all(part in known for part in split_list(value))
     return None if good else "unable to parse hotplug option"
 
 
@@ -108,7 +112,7 @@ def ipv6(value: str) -> str | None:
 
 def address_list(value: str) -> str | None:
     """Check name servers: addresses separated by blank, comma or semicolon."""
-    for item in filter(None, re.split(r"[\s,;]+", value)):
+    for item in split_list(value):
         if not _address(item, ipaddress.ip_address):
             return "value does not look like a valid IP address"
     return None

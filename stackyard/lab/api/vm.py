@@ -13,6 +13,7 @@ from stackyard.lab.api import formats
 from stackyard.lab.api.devices import NET
 from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.options import DISK_SLOTS, drive_table, indexed, rule_of
+from stackyard.lab.api.values import split_list
 
 Properties = dict[str, str]
 GIB = 1024**3
@@ -186,7 +187,7 @@ def typed(name: str, value: str) -> str | int | float:
 
 def normal_tags(value: str) -> str:
     """Return tags as the server keeps them: lower case, sorted, each once."""
-    return ";".join(sorted({t for t in re.split(r"[\s,;]+", value.lower()) if t}))
+    return ";".join(sorted(set(split_list(value.lower()))))
 
 
 _UNITS = (("T", 1024**4), ("G", GIB), ("M", MIB), ("K", 1024))
