@@ -30,7 +30,6 @@ def load_platform(path: Path = EXAMPLE) -> Platform:
 
     Raises:
         PlatformError: the file cannot be read, is no YAML, or says what cannot be played.
-
     """
     try:
         text = path.read_text(encoding="utf-8")

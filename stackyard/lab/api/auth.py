@@ -63,7 +63,6 @@ class Authority:
 
         Raises:
             ApiError: 401 without a body.
-
         """
         token = headers.get("Authorization", "")
         if token.startswith("PVEAPIToken"):
@@ -97,7 +96,6 @@ class Authority:
 
         Raises:
             ApiError: 401 without a body.
-
         """
         if username not in self._users or not (
             self._secret_holds(username, password) or self._ticket_user(password) == username

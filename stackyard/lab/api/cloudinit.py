@@ -102,7 +102,6 @@ def documents(cluster: Cluster, vm: Vm, config: Mapping[str, str]) -> tuple[str,
 
     Raises:
         ApiError: a snippet is not there.
-
     """
     custom = formats.split(config.get("cicustom", ""), CICUSTOM)
     for volid in custom.values():

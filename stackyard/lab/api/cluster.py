@@ -64,12 +64,17 @@ class Cluster:
         if not self.quorum:
             raise ApiError("cluster not ready - no quorum?")
 
+    def check_writable(self, vm: Vm) -> None:
+        """Refuse to write a VM's configuration, as the cluster's file system does by itself."""
+        if not self.quorum:
+            path = f"/etc/pve/nodes/{vm.node}/qemu-server/{vm.vmid}.conf.tmp.1000"
+            raise ApiError(f"unable to open file '{path}' - Permission denied")
+
     def vm(self, node: str, vmid: int) -> Vm:
         """Return a VM of this node.
 
         Raises:
             ApiError: the VM is not there, or on another node.
-
         """
         vm = self.vms.get(vmid)
         if vm is None or vm.node != node:

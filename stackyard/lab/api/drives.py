@@ -79,7 +79,6 @@ def make_drive(volumes: Volumes, place: Place, vm: Vm, slot: str, text: str) -> 
 
     Raises:
         ApiError: there is no such volume or image, it is too big, or a second cloud-init drive.
-
     """
     drive = parse_drive(slot, text)
     file = drive["file"]

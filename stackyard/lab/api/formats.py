@@ -98,7 +98,6 @@ def split(text: str, table: Mapping[str, Rule]) -> dict[str, str]:
 
     Raises:
         FormatError: it is no list of `key=value`, or names a key twice.
-
     """
     found: dict[str, str] = {}
     for part in text.split(","):
@@ -147,7 +146,6 @@ def parse(text: str, table: Mapping[str, Rule], path: str) -> dict[str, str]:
 
     Raises:
         FormatError: with the server's text, one line for each key that does not hold.
-
     """
     found = split(text, table)
     problems: list[str] = []

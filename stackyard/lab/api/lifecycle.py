@@ -35,9 +35,7 @@ async def destroy(call: Call) -> str:
         target = call.vm()
         async with cluster.locked(target):
             target = call.vm()
-            if not cluster.quorum:
-                path = f"/etc/pve/nodes/{vm.node}/qemu-server/{vm.vmid}.conf.tmp.1000"
-                raise ApiError(f"unable to open file '{path}' - Permission denied")
+            cluster.check_writable(target)
             target.check_lock(skip=skip)
             if cluster.running(target):
                 raise ApiError(f"VM {target.vmid} is running - destroy failed")

@@ -168,7 +168,6 @@ def check(given: Raw, table: Table) -> None:
 
     Raises:
         ApiError: 400, with the recorded text for each that does not hold.
-
     """
     errors: dict[str, str] = {}
     for name, value in given.items():

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.cloudinit import boot
@@ -69,24 +70,26 @@ def _off(cluster: Cluster, vm: Vm) -> None:
 
 async def stop(call: Call) -> str:
     """POST …/stop: a stopped VM is fine, even a locked one."""
-    call.cluster.check_quorum()
-    skip = check_skiplock(call)
-    if call.cluster.kept_by_ha(call.vmid):
-        return _tell_ha(call, "hastop", "stopped")
-
-    async def worker(_task: Task) -> None:
-        vm = call.cluster.findable(call.node, call.vmid)
-        if not call.cluster.running(vm):
-            return
-        async with call.cluster.locked(vm):
-            vm.check_lock(skip=skip)
-            await switch_off(call.cluster, vm)
-
-    return call.start_task("qmstop", worker)
+    return _turn_off(call, "qmstop", lambda _task, vm: switch_off(call.cluster, vm))
 
 
 async def shutdown(call: Call) -> str:
     """POST …/shutdown: asks the guest, and with forceStop cuts the power in the end."""
+
+    async def ask(task: Task, vm: Vm) -> None:
+        try:
+            await _ask_off(call, vm)
+        except MachineError as error:
+            if not call.flag("forceStop"):
+                raise
+            task.log(f"{error} - terminating now with SIGTERM")
+            await switch_off(call.cluster, vm)
+
+    return _turn_off(call, "qmshutdown", ask)
+
+
+def _turn_off(call: Call, kind: str, turn: Callable[[Task, Vm], Awaitable[None]]) -> str:
+    """Let a task take the power away from the VM, if it has any."""
     call.cluster.check_quorum()
     skip = check_skiplock(call)
     if call.cluster.kept_by_ha(call.vmid):
@@ -98,15 +101,9 @@ async def shutdown(call: Call) -> str:
             return
         async with call.cluster.locked(vm):
             vm.check_lock(skip=skip)
-            try:
-                await _ask_off(call, vm)
-            except MachineError as error:
-                if not call.flag("forceStop"):
-                    raise
-                task.log(f"{error} - terminating now with SIGTERM")
-                await switch_off(call.cluster, vm)
+            await turn(task, vm)
 
-    return call.start_task("qmshutdown", worker)
+    return call.start_task(kind, worker)
 
 
 async def _ask_off(call: Call, vm: Vm) -> None:

@@ -18,7 +18,6 @@ async def parameters(request: web.Request) -> Params:
 
     Raises:
         ApiError: content where there may be none, JSON that is none, null in JSON.
-
     """
     body = (await request.read()).decode(errors="replace")
     if body and request.method in ("GET", "DELETE"):

@@ -15,7 +15,6 @@ def seed(cluster: Cluster) -> list[Vm]:
 
     Raises:
         PlatformError: the API would refuse to make one of them.
-
     """
     running = []
     for guest in cluster.platform.guests:

@@ -59,7 +59,6 @@ class Endpoint:
         Raises:
             PlatformError: a VM of the platform is one that the API would refuse.
             OSError: an address or a port cannot be had.
-
         """
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.stop)

@@ -108,7 +108,6 @@ class Tasks:
 
         Raises:
             ApiError: 400, it is no UPID, or this node has no such task.
-
         """
         match = _UPID.fullmatch(upid)
         if not match:

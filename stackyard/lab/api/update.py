@@ -128,9 +128,7 @@ class _Change:
             vm = self.call.vm()
             vm.check_digest(self.call.params.get("digest"))
             vm.check_lock(skip=self.skiplock)
-            if not cluster.quorum:
-                path = f"/etc/pve/nodes/{vm.node}/qemu-server/{vm.vmid}.conf.tmp.1000"
-                raise ApiError(f"unable to open file '{path}' - Permission denied")
+            cluster.check_writable(vm)
             running = cluster.running(vm)
             vm.changed()  # also when a disk of several cannot be made: what came before stays
             for name in self.revert:

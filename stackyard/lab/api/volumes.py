@@ -59,7 +59,6 @@ class Volumes:
 
         Raises:
             ApiError: there is none of that name, or not on this node.
-
         """
         found = self.storages.get(name)
         if found is None:
@@ -122,7 +121,6 @@ class Volumes:
 
         Raises:
             ApiError: it is larger than a file can be (the recorded text).
-
         """
         stem = f"vm-{vmid}-disk-{self._free_number(node, storage, vmid)}"
         kind = "raw" if storage.type == "lvmthin" else wanted or "raw"
