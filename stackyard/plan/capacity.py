@@ -40,15 +40,11 @@ def capacity_notes(plan: Plan, observed: Observed) -> tuple[str, ...]:
     return tuple(note for _problem, note in _storages(plan, {}, observed) if note)
 
 
-def _place(action: Action) -> str:
-    return action.target or action.node
-
-
 def _one(action: Action, definition: Definition, observed: Observed) -> Iterator[str]:
-    room = observed.rooms.get(_place(action))
+    room = observed.rooms.get(action.final_node)
     if room is None or action.verb == "destroy":
         return
-    at, name, node = definition.source.at, definition.name, _place(action)
+    at, name, node = definition.source.at, definition.name, action.final_node
     threads = definition.cores * definition.sockets
     if threads > room.threads:
         yield f"{at('cores')}: {name} asks for {threads} CPUs, but {node} has {room.threads}"
@@ -67,7 +63,7 @@ def _memory(plan: Plan, wanted: dict[str, Definition], observed: Observed) -> It
         if not _runs_after(action, action.vmid in before):
             after.pop(action.vmid, None)
         elif definition:
-            after[action.vmid] = (_place(action), definition.memory_mib << 20)
+            after[action.vmid] = (action.final_node, definition.memory_mib << 20)
     had, asked = _by_node(before.values()), _by_node(after.values())
     for node, room in sorted(observed.rooms.items()):
         if asked[node] > max(room.memory_bytes, had[node]):

@@ -71,7 +71,7 @@ def with_digests(plan: Plan, observed: Observed) -> Plan:
 
 
 def _reasons(action: Action, observed: Observed, made: set[int], freed: set[int]) -> Iterator[str]:
-    for node in {action.node, action.target or action.node}:
+    for node in {action.node, action.final_node}:
         if not observed.nodes.get(node):
             yield f"{node} is offline or does not answer"
     vm = next(iter(observed.numbered(action.vmid)), None)
@@ -117,7 +117,7 @@ def _as_it_was(action: Action, vm: ObservedVm | None) -> Iterator[str]:
 
 
 def _template(step: Clone, action: Action, observed: Observed) -> Iterator[str]:
-    node = action.target or action.node
+    node = action.final_node
     found = (vm for vm in observed.named(step.template) if vm.vmid == step.template_vmid)
     if not any(vm.template and vm.node == node for vm in found):
         yield f"its template {step.template} (VM {step.template_vmid}) is not on {node} any more"

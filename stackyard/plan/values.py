@@ -184,6 +184,11 @@ class Action:
     waiting: tuple[str, ...] = ()  # keys that were as wanted before, but for a restart
     frees: tuple[str, ...] = ()  # addresses that a VM to be removed has
 
+    @property
+    def final_node(self) -> str:
+        """The node that the VM is on afterwards."""
+        return self.target or self.node
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:

@@ -205,7 +205,7 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
     ended: Ended = outcome.result
     return Reached(
         action.name,
-        action.target or action.node,
+        action.final_node,
         action.vmid,
         action.verb,
         ended.done,

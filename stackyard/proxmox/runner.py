@@ -41,7 +41,7 @@ def spread(wave: tuple[Action, ...]) -> list[Action]:
     ranked = []
     for action in wave:
         storages = (step.storage or "" for step in action.steps if isinstance(step, Clone))
-        place = (action.target or action.node, next(storages, None))
+        place = (action.final_node, next(storages, None))
         turns[place] += 1
         ranked.append((turns[place], action))
     return [action for _turn, action in sorted(ranked, key=lambda pair: pair[0])]
