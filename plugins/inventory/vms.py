@@ -212,26 +212,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         # A source may have either, by whichever of them Ansible found the plugin.
         self._redirected_names = ["vms", self.NAME]
         self._refuse_unknown(self._read_config_data(path), path)
-        folder = Path(path).resolve().parent
-        known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
         try:
-            # Not resolved: a link that leads out of the site is a mistake.
-            vms = Path(os.path.normpath(folder / self.get_option("vms")))
-            desired = self._desired(vms, folder / known_hosts, cache)
-            if self.get_option("verify"):
-                desired = self._observed(desired, path, cache)
-            elif self.get_option("include_tags") or self.get_option("include_pools"):
-                raise AnsibleParserError(
-                    f"{path}: include_tags and include_pools need verify: proxmox"
-                )
+            desired = self._made(path, cache)
         except StackyardError as error:
             # Without its cause, which Ansible would tell after it: the same once more.
             raise AnsibleParserError(f"{path}: {error}") from None
-        if not desired.hosts:  # AWX would delete all that it has
-            raise AnsibleParserError(
-                f"{path}: there is no host: {vms} has no definition, and no VM in Proxmox was taken"
-                " by include_tags or include_pools"
-            )
         if filters := self._texts("filters", path):
             if not (wanted := self._wanted(desired, filters)):
                 raise AnsibleParserError(f"{path}: there is no host: filters leave out all of them")
@@ -244,6 +229,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._take_back(hosts, groups)
             raise
         self._set("all", desired.variables)  # last, for it cannot be taken back
+
+    def _made(self, path: str, cache: bool) -> Inventory:
+        """Make the inventory, with what Proxmox knows of it where that is asked for."""
+        folder = Path(path).resolve().parent
+        known_hosts = os.environ.get("STACKYARD_KNOWN_HOSTS") or self.get_option("known_hosts")
+        # Not resolved: a link that leads out of the site is a mistake.
+        vms = Path(os.path.normpath(folder / self.get_option("vms")))
+        desired = self._desired(vms, folder / known_hosts, cache)
+        if self.get_option("verify"):
+            desired = self._observed(desired, path, cache)
+        elif self._includes_others():
+            raise AnsibleParserError(f"{path}: include_tags and include_pools need verify: proxmox")
+        if not desired.hosts:  # AWX would delete all that it has
+            raise AnsibleParserError(
+                f"{path}: there is no host: {vms} has no definition, and no VM in Proxmox was taken"
+                " by include_tags or include_pools"
+            )
+        return desired
+
+    def _includes_others(self) -> bool:
+        """Tell whether VMs without a definition may be hosts."""
+        return bool(self.get_option("include_tags") or self.get_option("include_pools"))
 
     def _take_back(self, hosts: set, groups: set) -> None:
         """Remove what was not there before: another source may be good, and be used."""
@@ -271,8 +278,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             kept = self._taken(key) if cache else None
             if kept and of and kept.get("digest") == of:
                 return from_json(str(kept["inventory"]))
-        others = bool(self.get_option("include_tags") or self.get_option("include_pools"))
-        made = build_inventory(load_vms(files, allow_empty=others), known_hosts)
+        definitions = load_vms(files, allow_empty=self._includes_others())
+        made = build_inventory(definitions, known_hosts)
         if of:
             self._cache[key] = {"digest": of, "inventory": to_json(made)}
         return made

@@ -1,7 +1,7 @@
 """The networks of `inventory/site.yml`, with their ranges and virtual addresses."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netaddr import AddrFormatError, IPAddress, IPNetwork
@@ -76,7 +76,7 @@ def read_network(name: str, value: Mapping, report: Report) -> Network | None:
         *_ranges(value, "ranges", "range", network, report),
         *_ranges(value, "vips", "VIP", network, report),
     ]
-    return Network(name, cidr, gateway, dns, tuple(ranges), value.line)
+    return replace(network, ranges=tuple(ranges))
 
 
 def _ranges(

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingType
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,12 +72,7 @@ def read_site(site: Path) -> tuple[Site, tuple[Problem, ...]]:
     path = site / FILE
     report = Report(str(path))
     document = _document(path, report)
-    other = path.with_suffix(".yaml")
-    if os.path.lexists(other):
-        advice = (
-            f"{path.name} is, so remove it" if os.path.lexists(path) else f"call it {path.name}"
-        )
-        report.problems.append(Problem(str(other), 1, f"is not read: {advice}"))
+    report.problems += _misnamed(path)
     check_keys(document, KEYS, report)
     nodes = [_node(name, value, report) for name, value in _each(document, "nodes", report)]
     nodes = _all_or_none(document, "nodes", nodes)
@@ -122,6 +118,15 @@ def _document(path: Path, report: Report) -> Mapping:
         return document
     report.add(1, f"must be a mapping with {', '.join(KEYS)}")
     return Mapping(1)
+
+
+def _misnamed(path: Path) -> Iterator[Problem]:
+    """Yield the file that somebody may take for this one."""
+    other = path.with_suffix(".yaml")
+    if os.path.lexists(other):
+        is_there = os.path.lexists(path)
+        advice = f"{path.name} is, so remove it" if is_there else f"call it {path.name}"
+        yield Problem(str(other), 1, f"is not read: {advice}")
 
 
 def _is_absent(path: Path) -> bool:
