@@ -18,7 +18,7 @@ import typer
 
 from stackyard.cli.demo_steps import StepError, Steps
 from stackyard.cli.lab import LAB
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import CHANGES, HERE, Site
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from stackyard.definitions.model import Definition
     from stackyard.inventory import Host
 
-CHANGES = 2  # the exit code of a plan that is not empty
 STORE = "kv/cluster-secret-store/secrets/KUBECONFIG"
 RECAP = re.compile(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", re.MULTILINE)
 LOG_WIDTH = 120  # columns where no terminal says how many there are

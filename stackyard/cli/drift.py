@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import CHANGES, HERE, Site
 from stackyard.cli.vms import Limit
-
-DRIFT = 2
 
 
 def drift(
@@ -35,4 +33,4 @@ def drift(
         typer.echo(f"error: not all could be told: {', '.join(silent)} did not answer", err=True)
         raise typer.Exit(1)
     if has_drift(planned):
-        raise typer.Exit(DRIFT)
+        raise typer.Exit(CHANGES)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackyard.cli.options import CHANGES
+
 if TYPE_CHECKING:
     from stackyard.stores import Store
     from stackyard.stores.kubeconfigs import Outcome
 
 DEFAULT_STORE = "vault:kv/cluster-secret-store/secrets/KUBECONFIG"
-WOULD_CHANGE = 2
 StoreOption = Annotated[
     str,
     typer.Option(
@@ -52,4 +53,4 @@ def carry_out(
 def end(would_change: bool) -> None:
     """End with the exit code of `--check`."""
     if would_change:
-        raise typer.Exit(WOULD_CHANGE)
+        raise typer.Exit(CHANGES)

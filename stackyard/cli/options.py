@@ -36,6 +36,7 @@ Site = Annotated[
     ),
 ]
 HERE = Path()
+CHANGES = 2  # the exit code where something differs: a plan, a drift, a check
 LONGEST_SECONDS = 86_400.0
 
 

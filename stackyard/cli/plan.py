@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackyard.cli.consent import DataLoss, Detach, Prune, Replace
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import CHANGES, HERE, Site
 from stackyard.cli.vms import Limit
 
 if TYPE_CHECKING:
     from stackyard.plan import Plan
-
-CHANGES = 2
 
 
 def plan(

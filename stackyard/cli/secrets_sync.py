@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import CHANGES, HERE, Site
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from stackyard.secrets.tree import Entry
 
-CHANGES = 2
 KEPT = "kubeconfig sync"
 
 
