@@ -36,10 +36,14 @@ def keeping(address: str) -> str:
     return KEEPS + address.replace(":", "_")
 
 
+def as_tags(value: Value) -> tuple[str, ...]:
+    """Return the tags that the value of the key `tags` is; none where it is not set."""
+    return value if isinstance(value, tuple) else ()
+
+
 def kept_addresses(tags: Value) -> frozenset[str]:
     """Return the addresses that tags say the guest keeps."""
-    said = tags if isinstance(tags, tuple) else ()
-    kept = (tag.removeprefix(KEEPS) for tag in said if tag.startswith(KEEPS))
+    kept = (tag.removeprefix(KEEPS) for tag in as_tags(tags) if tag.startswith(KEEPS))
     return frozenset(address.replace("_", ":") for address in kept)
 
 
@@ -70,8 +74,7 @@ class Config:
     @property
     def tags(self) -> tuple[str, ...]:
         """The VM's tags."""
-        tags = self.values.get("tags")
-        return tags if isinstance(tags, tuple) else ()
+        return as_tags(self.values.get("tags"))
 
     @property
     def is_unread(self) -> bool:

@@ -8,7 +8,7 @@ from stackyard.definitions.hardware import Cpu, Device, Ha
 from stackyard.definitions.model import Disk, IpConfig, Nic, Reference, VaultReference
 from stackyard.plan import booting
 from stackyard.plan.disks import OPTIONS, size_text
-from stackyard.plan.observed import MARK, is_system_tag
+from stackyard.plan.observed import MARK, as_tags, is_system_tag
 from stackyard.plan.values import (
     Action,
     Change,
@@ -144,8 +144,7 @@ def is_told(change: Change) -> bool:
 
 
 def _tags(value: Value) -> tuple[str, ...]:
-    tags = value if isinstance(value, tuple) else ()
-    return tuple(tag for tag in tags if not is_system_tag(tag))
+    return tuple(tag for tag in as_tags(value) if not is_system_tag(tag))
 
 
 _HINTS: dict[When, str] = {

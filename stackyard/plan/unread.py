@@ -11,6 +11,7 @@ from stackyard.plan.observed import (
     TAG,
     UNCONFIGURED,
     Config,
+    as_tags,
     is_system_tag,
     keeping,
     kept_addresses,
@@ -29,7 +30,7 @@ def remembered(
     """
     found = config.tags
     wanted = next((c.after for c in difference.changes if c.key == "tags"), found)
-    tags = {tag for tag in _tuple(wanted) if tag == TAG or not is_system_tag(tag)}
+    tags = {tag for tag in as_tags(wanted) if tag == TAG or not is_system_tag(tag)}
     tags |= set(found) & {UNCONFIGURED}
     guest = any(is_for_guest(change) for change in difference.changes)
     held = guest and stays and not reboots
@@ -64,10 +65,6 @@ def _kept(difference: Difference, config: Config) -> set[str]:
 
 def untag(changes: tuple[Change, ...], config: Config) -> list[Configure]:
     """Return what forgets it all again, once the guest has restarted."""
-    tags = _tuple(next((c.after for c in changes if c.key == "tags"), config.tags))
+    tags = as_tags(next((c.after for c in changes if c.key == "tags"), config.tags))
     rest = tuple(sorted(t for t in tags if t != RESTART and not kept_addresses((t,))))
     return [Configure((Change("tags", tags, rest),))] if rest != tags else []
-
-
-def _tuple(tags: Value) -> tuple[str, ...]:
-    return tags if isinstance(tags, tuple) else ()

@@ -7,13 +7,12 @@ inventory's hosts, so that no text of a commit message becomes a path or a patte
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from stackyard.definitions.model import Definition
+from stackyard.inventory import Inventory
+from stackyard.inventory.groups import LOAD_BALANCERS
 from stackyard.routing.errors import RoutingError
-
-if TYPE_CHECKING:
-    from stackyard.inventory import Inventory
 
 # Which play configures the VMs of a group; the first group that a VM is in decides.
 _PLAY_OF_GROUP: Final = {
@@ -22,12 +21,11 @@ _PLAY_OF_GROUP: Final = {
     "kubeadm_workers": "kubeadm",
     "talos_control_plane": "talos",
     "talos_workers": "talos",
-    "haproxy_servers": "haproxy",
+    LOAD_BALANCERS: "haproxy",
 }
 _CONTROL_PLANES: Final = ("k3s", "kubeadm_control_plane", "talos_control_plane")
 _CLUSTER_PLAYS: Final = ("k3s", "kubeadm", "talos")
 _LOAD_BALANCER: Final = "haproxy"
-_LOAD_BALANCERS: Final = "haproxy_servers"
 _EVERYTHING: Final = "site"
 
 
@@ -55,7 +53,7 @@ class Route:
 def route(
     names: Iterable[str],
     definitions: Iterable[Definition],
-    inventory: "Inventory",
+    inventory: Inventory,
     plays: Collection[str],
 ) -> tuple[Route, ...]:
     """Return the routes for the names of a commit's tags: clusters first, load balancers last.
@@ -78,7 +76,7 @@ def route(
 def load_balancing(
     names: Iterable[str],
     definitions: Iterable[Definition],
-    inventory: "Inventory",
+    inventory: Inventory,
     plays: Collection[str],
 ) -> Route | None:
     """Return the route of the load balancers that must learn of these VMs; None: none must."""
@@ -87,7 +85,7 @@ def load_balancing(
     return Route(_LOAD_BALANCER, follows=servers) if servers and _LOAD_BALANCER in plays else None
 
 
-def main_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str | None:
+def main_play(name: str, inventory: Inventory, plays: Collection[str]) -> str | None:
     """Return the play that makes a VM what it is for; None where the site has none.
 
     A Kubernetes VM's play is its kind's; any other VM may have one of its own name.
@@ -100,12 +98,12 @@ def main_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str 
     return name if name in plays else None
 
 
-def configures(play: str, name: str, inventory: "Inventory", plays: Collection[str]) -> bool:
+def configures(play: str, name: str, inventory: Inventory, plays: Collection[str]) -> bool:
     """Tell whether a VM is configured once this play has succeeded on it."""
     return play in (_EVERYTHING, main_play(name, inventory, plays))
 
 
-def members(inventory: "Inventory", group: str) -> frozenset[str]:
+def members(inventory: Inventory, group: str) -> frozenset[str]:
     """Return the hosts of a group and of the groups below it; none where there is no such group."""
     found: set[str] = set()
     seen: set[str] = set()
@@ -134,7 +132,7 @@ def unfit(definition: Definition) -> str | None:
 def _route_of(
     name: str,
     vms: Mapping[str, Definition],
-    inventory: "Inventory",
+    inventory: Inventory,
     plays: Collection[str],
 ) -> Route:
     if name not in vms or name not in inventory.hosts:
@@ -153,14 +151,14 @@ def _route_of(
     return Route(_play_for(name, inventory, plays), hosts=(name,))
 
 
-def _play_for(name: str, inventory: "Inventory", plays: Collection[str]) -> str:
+def _play_for(name: str, inventory: Inventory, plays: Collection[str]) -> str:
     play = main_play(name, inventory, plays)
     if play is None:
         raise RoutingError(_without_play(name, inventory, plays))
     return play
 
 
-def _without_play(name: str, inventory: "Inventory", plays: Collection[str]) -> str:
+def _without_play(name: str, inventory: Inventory, plays: Collection[str]) -> str:
     """Say which play a VM lacks: its group's, or one of its own where no group has any."""
     tag = f"the commit's tag [ansible {name}]"
     for group, play in _PLAY_OF_GROUP.items():
@@ -173,7 +171,7 @@ def _without_play(name: str, inventory: "Inventory", plays: Collection[str]) -> 
 
 
 def _load_balancers(
-    routes: Iterable[Route], vms: Mapping[str, Definition], inventory: "Inventory"
+    routes: Iterable[Route], vms: Mapping[str, Definition], inventory: Inventory
 ) -> tuple[str, ...]:
     """Return the load balancers that must learn of a control plane."""
     planes = frozenset[str]().union(*(members(inventory, group) for group in _CONTROL_PLANES))
@@ -182,7 +180,7 @@ def _load_balancers(
         for one in routes
     ):
         return ()
-    servers = members(inventory, _LOAD_BALANCERS)
+    servers = members(inventory, LOAD_BALANCERS)
     return tuple(sorted(name for name in servers if name in vms and not unfit(vms[name])))
 
 
