@@ -132,6 +132,20 @@ def _existing(volumes: Volumes, node: str, volid: str) -> Volume:
     return found
 
 
+def disk_volume(vm: Vm, volumes: Volumes, slot: str, verb: str) -> Volume:
+    """Return the volume of a disk that somebody wants to `resize` or to `move`.
+
+    Raises:
+        ApiError: there is no disk in the slot, or its volume is gone.
+    """
+    if slot not in vm.config:
+        raise ApiError(f"disk '{slot}' does not exist")
+    drive = parse_drive(slot, vm.config[slot])
+    if is_cdrom(drive):
+        raise ApiError(f"you can't {verb} a cdrom")
+    return _existing(volumes, vm.node, drive["file"])
+
+
 def detach(vm: Vm, volumes: Volumes, slot: str) -> None:
     """Take a drive out: a disk becomes unusedN, a cloud-init drive's volume goes."""
     drive = parse_drive(slot, vm.config.pop(slot))

@@ -4,13 +4,13 @@ import asyncio
 
 from stackyard.lab.api.call import Call
 from stackyard.lab.api.cluster import Cluster
+from stackyard.lab.api.drives import disk_volume
 from stackyard.lab.api.faults import ApiError
 from stackyard.lab.api.tasks import Task
 from stackyard.lab.api.update import check_skiplock
 from stackyard.lab.api.vm import (
     Vm,
     format_size,
-    is_cdrom,
     parse_drive,
     parse_size,
     print_drive,
@@ -69,19 +69,13 @@ async def resize(call: Call) -> str:
 
 
 def _grow(cluster: Cluster, vm: Vm, slot: str, size: str) -> None:
-    if slot not in vm.config:
-        raise ApiError(f"disk '{slot}' does not exist")
-    drive = parse_drive(slot, vm.config[slot])
-    if is_cdrom(drive):
-        raise ApiError("you can't resize a cdrom")
-    volume = cluster.volumes.get(vm.node, drive["file"])
-    if volume is None:
-        raise ApiError(f"volume '{drive['file']}' does not exist")
+    volume = disk_volume(vm, cluster.volumes, slot, "resize")
     wanted = parse_size(size.removeprefix("+")) + (volume.size if size.startswith("+") else 0)
     wanted = -(-wanted // 1024) * 1024
     if wanted < volume.size:
         raise ApiError("shrinking disks is not supported")
     cluster.volumes.grow(vm.node, volume.volid, wanted)
+    drive = parse_drive(slot, vm.config[slot])
     vm.config[slot] = print_drive(drive | {"size": format_size(wanted)})
     vm.changed()
 

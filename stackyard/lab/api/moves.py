@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Mapping
 
 from stackyard.lab.api.call import Call
-from stackyard.lab.api.drives import detach
+from stackyard.lab.api.drives import detach, disk_volume
 from stackyard.lab.api.faults import ApiError, invalid
 from stackyard.lab.api.hardware import reserved
 from stackyard.lab.api.options import indexed
 from stackyard.lab.api.tasks import Task, Worker
-from stackyard.lab.api.vm import Vm, format_size, is_cdrom, is_cloudinit, parse_drive, print_drive
+from stackyard.lab.api.vm import Vm, format_size, is_cloudinit, parse_drive, print_drive
 from stackyard.lab.api.volumes import Volume
 
 
@@ -46,14 +46,7 @@ def _movable(call: Call, slot: str) -> tuple[Vm, Volume]:
     vm, volumes = call.vm(), call.cluster.volumes
     vm.check_digest(call.params.get("digest"))
     vm.check_lock()
-    if slot not in vm.config:
-        raise ApiError(f"disk '{slot}' does not exist")
-    drive = parse_drive(slot, vm.config[slot])
-    if is_cdrom(drive):
-        raise ApiError("you can't move a cdrom")
-    volume = volumes.get(vm.node, drive["file"])
-    if volume is None:
-        raise ApiError(f"volume '{drive['file']}' does not exist")
+    volume = disk_volume(vm, volumes, slot, "move")
     storage = volumes.for_images(call.params["storage"], call.node)
     if storage.name == volume.storage and call.params.get("format") in (None, volume.format):
         raise ApiError("you can't move to the same storage with same format")
