@@ -6,6 +6,7 @@ which of them changed since; where both did, nothing is written.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,14 +35,21 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """What one side has: its text, and the document that this is."""
+
+    version: str
+    text: str | None = field(repr=False)
+    document: Kubeconfig | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SyncPlan:
     """What both sides have, and whose document is to be taken; None where they agree."""
 
     store: Store
     sops: SopsStore
-    versions: tuple[str, str]
-    texts: tuple[str | None, str | None] = field(repr=False)
-    documents: tuple[Kubeconfig | None, Kubeconfig | None] = field(repr=False)
+    held: Mapping[Side, Held]
     agreed: str | None
     taken: Side | None
 
@@ -58,12 +66,12 @@ class SyncPlan:
     @property
     def before(self) -> Kubeconfig | None:
         """What the side has that is to be replaced."""
-        return self.documents[1 if self.taken is Side.STORE else 0]
+        return self.held[Side.SOPS if self.taken is Side.STORE else Side.STORE].document
 
     @property
     def after(self) -> Kubeconfig | None:
         """What both are to have."""
-        return self.documents[1 if self.taken is Side.SOPS else 0]
+        return self.held[self.taken or Side.STORE].document
 
 
 def decide(store: str | None, sops: str | None, agreed: str | None) -> Side | None:
@@ -97,19 +105,22 @@ def plan_sync(store: Store, sops: SopsStore, prefer: Side | None) -> SyncPlan:
     if sops.keys[0] == AGREED[0]:
         raise StoreError(f"{sops.name} is where sync remembers what both had: use another key")
     agreed = SopsStore(sops.file, AGREED).read().document
-    found = store.read(), sops.read()
-    texts = found[0].document, found[1].document
-    documents = as_document(store, texts[0]), as_document(sops, texts[1])
-    if documents == (None, None):
+    held = {Side.STORE: _held(store), Side.SOPS: _held(sops)}
+    ours, theirs = (_digest(one.document) for one in held.values())
+    if ours is None and theirs is None:
         raise StoreError(f"neither {store.name} nor {sops.name} has a kubeconfig")
     try:
-        taken = decide(_digest(documents[0]), _digest(documents[1]), agreed)
+        taken = decide(ours, theirs, agreed)
     except SyncConflictError as error:
         if prefer is None:
             raise SyncConflictError(f"{store.name} and {sops.name}: {error}") from None
         taken = prefer
-    versions = found[0].version, found[1].version
-    return SyncPlan(store, sops, versions, texts, documents, agreed, taken)
+    return SyncPlan(store, sops, held, agreed, taken)
+
+
+def _held(store: Store) -> Held:
+    found = store.read()
+    return Held(found.version, found.document, as_document(store, found.document))
 
 
 def carry_out(plan: SyncPlan) -> None:
@@ -120,13 +131,14 @@ def carry_out(plan: SyncPlan) -> None:
         StoreError: one could not be written.
     """
     changes = []
-    if plan.taken is Side.SOPS and plan.texts[1] is not None:
-        plan.store.write(plan.texts[1], plan.versions[0])
+    ours, theirs = plan.held[Side.STORE], plan.held[Side.SOPS]
+    if plan.taken is Side.SOPS and theirs.text is not None:
+        plan.store.write(theirs.text, ours.version)
     elif plan.taken is Side.STORE:
-        changes.append(Change(plan.sops.keys, json.dumps(plan.texts[0])))
+        changes.append(Change(plan.sops.keys, json.dumps(ours.text)))
     if not plan.remembered:
         changes.append(Change(AGREED, json.dumps(_digest(plan.after))))
-    plan.sops.file.change(changes, plan.versions[1])
+    plan.sops.file.change(changes, theirs.version)
 
 
 def sync(store: Store, sops: SopsStore, prefer: Side | None) -> SyncPlan:
