@@ -39,17 +39,9 @@ PROXMOX_DEFAULTS: dict[str, Value] = {
     "shares": 1000,
     "hotplug": DEFAULT,
 }
-_GUEST_KEYS = frozenset(
-    {
-        "ciuser",
-        "cipassword",
-        "sshkeys",
-        "nameserver",
-        "searchdomain",
-        "ciupgrade",
-        "cicustom",
-    }
-)
+_GUEST_KEYS = frozenset({
+    "ciuser", "cipassword", "sshkeys", "nameserver", "searchdomain", "ciupgrade", "cicustom",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +89,14 @@ def compare(
     problems += _balloon_problem(wanted, config, changes)
     changes += work.changes
     unwanted = extra_disks(disks, config.disks(), _boot(wanted, config))
-    gone = [disk for disk in unwanted if extra == "erase"]
-    erased = tuple(Erase(disk.slot, disk) for disk in gone if disk.media == "disk")
-    # A device of the node only leaves: its data are not the VM's, and Proxmox deletes none of them.
-    changes += [Change(disk.slot, disk, None) for disk in gone if disk.media == "passthrough"]
     extras = {disk.slot: disk for disk in unwanted} | extra_network(definition, config)
+    erased: tuple[Erase, ...] = ()
     if extra == "detach":
         changes += [Change(key, value, None) for key, value in extras.items()]
+    elif extra == "erase":
+        erased = tuple(Erase(disk.slot, disk) for disk in unwanted if disk.media == "disk")
+        # A device of the node only leaves: its data are not the VM's, and Proxmox keeps them.
+        changes += [Change(d.slot, d, None) for d in unwanted if d.media == "passthrough"]
     changes += kept_order(wanted, config, (*work.released, *changes))
     problems += boot_problem(config, (*work.released, *changes))
     touched = {change.key for change in (*changes, *work.released)}
