@@ -20,7 +20,6 @@ NO_RESOURCE = "none"
 # The power that a state asks for; of an ignored resource it is left alone.
 POWER_OF: MappingType[str, PowerState] = {
     "started": "running",
-    "enabled": "running",
     "stopped": "stopped",
     "disabled": "stopped",
 }
@@ -38,12 +37,15 @@ HA = Family("ha", "High availability: the VM as a resource that the cluster keep
 
 
 def read_ha(mapping: Mapping, report: Report) -> Ha | None:
-    """Return the resource that a definition asks for; `enabled` is an old name of `started`."""
+    """Return the resource that a definition asks for."""
     value = mapping.get(HA.name)
     found = None if value is None else read_device(HA.name, value, mapping, HA, report)
-    if not isinstance(found, Ha):
-        return None
-    return replace(found, state="started") if found.state == "enabled" else found
+    return with_todays_state(found) if isinstance(found, Ha) else None
+
+
+def with_todays_state(ha: Ha) -> Ha:
+    """Return a resource with its state as it is called today: `enabled` was once `started`."""
+    return replace(ha, state="started") if ha.state == "enabled" else ha
 
 
 def check_ha(values: dict[str, Any], mapping: Mapping, report: Report) -> None:

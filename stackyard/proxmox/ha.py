@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from stackyard.definitions.availability import HA
+from stackyard.definitions.availability import HA, with_todays_state
 from stackyard.definitions.hardware import Ha
 from stackyard.plan.observed import Observed, ObservedVm
 from stackyard.proxmox.client import Client
@@ -35,10 +35,9 @@ def _with_ha(vm: ObservedVm, rows: Mapping[str, dict[str, Any]]) -> ObservedVm:
 
 
 def decode_ha(row: Mapping[str, Any]) -> Ha:
-    """Read a resource; `enabled` is an old name of the state `started`."""
+    """Read a resource."""
     given = _FIELDS.take({key: str(value) for key, value in row.items() if value is not None})
-    found = replace(_DEFAULTS, **given)
-    return replace(found, state="started") if found.state == "enabled" else found
+    return with_todays_state(replace(_DEFAULTS, **given))
 
 
 def encode_ha(ha: Ha) -> dict[str, str]:
