@@ -24,6 +24,7 @@ from stackyard.definitions.values import shown
 
 UNITS = {"": 1024**3, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 BUSES = ("scsi", "virtio", "sata", "ide")
+ANY_SLOT = re.compile(rf"({'|'.join(BUSES)})\d+")  # with a number that no definition has, too
 NEEDED = {
     "disk": ("storage", "size"),
     "cloudinit": ("storage",),

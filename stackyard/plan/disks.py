@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Literal
 
-from stackyard.definitions.disks import whole_kib
+from stackyard.definitions.disks import ANY_SLOT, whole_kib
 from stackyard.definitions.keys import DISK_OPTION_KEYS
 from stackyard.definitions.limits import replaced
 from stackyard.definitions.model import Disk
@@ -18,7 +18,6 @@ from stackyard.plan.values import Change, Grow, MoveDisk
 
 CloneKind = Literal["full", "linked"] | None  # None: the VM is there, or made from nothing
 OPTIONS = tuple(key.attribute for key in DISK_OPTION_KEYS)
-_SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 
 
 @dataclass(slots=True)
@@ -77,7 +76,7 @@ def extra_disks(wanted: dict[str, Disk], found: dict[str, Disk], boot: str) -> t
         if slot not in wanted
         and slot not in booted
         and disk.media in ("disk", "passthrough")
-        and _SLOT.fullmatch(slot)
+        and ANY_SLOT.fullmatch(slot)
     )
 
 

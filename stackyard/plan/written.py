@@ -1,12 +1,12 @@
 """A VM that is there as the definition that leaves it as it is: what `stackyard import` writes."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stackyard.definitions.availability import HA, POWER_OF
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
+from stackyard.definitions.disks import ANY_SLOT
 from stackyard.definitions.hardware import Cpu, Device
 from stackyard.definitions.keys import FLAT_DISK_KEYS, NIC_KEYS, REQUIRED, UNOBSERVED, VM_KEYS, Key
 from stackyard.definitions.model import Disk, Nic
@@ -122,7 +122,7 @@ def _disks(config: Config, notes: list[str]) -> list[dict[str, Any]]:
     for slot, disk in sorted(config.disks().items(), key=lambda pair: _order(pair[0])):
         if disk.media == "disk" and not disk.size_bytes:
             notes.append(f"{slot} has no size that Proxmox tells")
-        elif re.fullmatch(r"(scsi|virtio|sata|ide)\d+", slot):
+        elif ANY_SLOT.fullmatch(slot):
             keys = _disk(disk, notes)
             disks += [keys] if _PLACES[disk.media] in keys else []
     return disks

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import quote, unquote
 
 from stackyard.definitions.device_keys import FAMILY_OF, SERIAL_PORTS
+from stackyard.definitions.disks import ANY_SLOT
 from stackyard.definitions.hardware import Device
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
@@ -26,7 +27,6 @@ Decoder = Callable[[str, str], Decoded]
 _NAMES = {key.name: key.option for key in OPTION_KEYS if key.option and key.name != "cpu_flags"}
 _OURS = {wire: name for name, wire in _NAMES.items()}
 _IDENTITY = ("smbios1", "meta")  # Proxmox gives them to each VM when it makes it
-_SLOT = re.compile(r"(scsi|virtio|sata|ide)\d+")
 _NETWORK = re.compile(r"net\d+")
 _IPCONFIG = re.compile(r"ipconfig\d+")
 
@@ -154,7 +154,7 @@ def _decode_plain(read: Callable[[str], Value]) -> Decoder:
 
 
 def _decoder_of_family(name: str) -> Decoder | None:
-    if _SLOT.fullmatch(name):
+    if ANY_SLOT.fullmatch(name):
         return devices.decode_disk
     if _NETWORK.fullmatch(name):
         return devices.decode_nic
