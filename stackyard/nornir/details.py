@@ -8,6 +8,8 @@ from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Task
 from rich.text import Text
 
+from stackyard.plan.text import counted
+
 _RESET = "\x1b[0m"
 
 
@@ -27,8 +29,7 @@ class Details:
             print_result(result)
         shown = f"{text.getvalue()}{_RESET}"
         plain = "" if sys.stderr.isatty() else Text.from_ansi(shown).plain
-        count = f"{len(result)} VM{'s' if len(result) != 1 else ''}"
-        sys.stderr.write(f"{task.name} of {count}:\n{plain or shown}\n")
+        sys.stderr.write(f"{task.name} of {counted(len(result))}:\n{plain or shown}\n")
 
     def task_instance_started(self, task: Task, host: Host) -> None:
         """Nothing yet."""

@@ -1,7 +1,7 @@
 """What is not as defined, for somebody who only wants to know: each VM in one line."""
 
 from stackyard.plan.consent import Consent
-from stackyard.plan.text import sentence, waiting_words
+from stackyard.plan.text import counted, sentence, waiting_words
 from stackyard.plan.values import Action, Plan, Waiting
 
 
@@ -41,13 +41,9 @@ def _waits(waiting: Waiting) -> str:
 
 def _sum(plan: Plan) -> str:
     if not has_drift(plan):
-        return f"No drift: {_vms(plan.wanted)} as defined."
+        return f"No drift: {counted(plan.wanted)} as defined."
     differ = {action.name for action in plan.actions if action.verb != "destroy"}
     differ |= {waiting.name for waiting in plan.waiting} | set(plan.blocked)
     orphans = sum(action.verb == "destroy" for action in plan.actions) + len(plan.orphans)
-    more = f", {_vms(orphans)} of ours without a definition" if orphans else ""
-    return f"Drift: {len(differ)} of {_vms(plan.wanted)} not as defined{more}."
-
-
-def _vms(count: int) -> str:
-    return f"{count} VM{'s' if count != 1 else ''}"
+    more = f", {counted(orphans)} of ours without a definition" if orphans else ""
+    return f"Drift: {len(differ)} of {counted(plan.wanted)} not as defined{more}."

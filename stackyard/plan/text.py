@@ -57,17 +57,20 @@ def render_text(plan: Plan) -> str:
 def summary(plan: Plan) -> str:
     """Return one sentence: what there is to do, or that there is nothing."""
     if plan.problems:
-        count = len(plan.problems)
-        return f"Nothing is done: {count} problem{'s' if count > 1 else ''} to solve first."
+        return f"Nothing is done: {counted(len(plan.problems), 'problem')} to solve first."
     wait = len(plan.waiting)
     waits = f", {wait} wait{'s' if wait == 1 else ''} for a restart" if wait else ""
     if plan.is_empty:
-        count = plan.wanted - wait
-        return f"Nothing to do: {count} VM{'s' if count != 1 else ''} as wanted{waits}."
+        return f"Nothing to do: {counted(plan.wanted - wait)} as wanted{waits}."
     verbs = Counter(action.verb for action in plan.actions)
     counts = [f"{verbs[verb]} {said}" for verb, said in _SAID.items() if verbs[verb]]
     of_wanted = sum(action.verb != "destroy" for action in plan.actions)
     return f"Plan: {', '.join(counts)}, {plan.wanted - of_wanted - wait} as wanted{waits}."
+
+
+def counted(count: int, noun: str = "VM") -> str:
+    """Say how many there are of something."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def _line(action: Action, width: int) -> str:
