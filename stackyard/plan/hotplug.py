@@ -100,7 +100,8 @@ def _balloon_waits(change: Change, _config: Config) -> bool:
 
 
 def _hotplug_waits(change: Change, config: Config) -> bool:
-    return ("memory" in _features(config)) != ("memory" in _tuple(change.after))
+    """Where CPUs or memory may be plugged, or are going to be, QEMU has to start anew for it."""
+    return not {"cpu", "memory"}.isdisjoint((*_features(config), *_tuple(change.after)))
 
 
 _WAITS: Mapping[str, Callable[[Change, Config], bool]] = {

@@ -39,6 +39,11 @@ def test_a_vm_is_rebooted_only_for_what_cannot_be_plugged(
     assert change(site, **plugged) == 1
     assert change(site, memory=2048, **plugged) == 0
     assert change(site, memory=1024, **plugged) == 1
+    plugged["hotplug"] = ["network", "memory", "usb"]
+    assert change(site, **plugged) == 1
+    assert change(site, **plugged | {"hotplug": ["network", "cpu"]}) == 1
+    assert change(site, **plugged | {"hotplug": ["network"]}) == 1
+    assert change(site, **plugged | {"hotplug": ["disk"]}) == 0
     assert site.run("plan").returncode == 0
 
 

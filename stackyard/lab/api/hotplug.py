@@ -4,6 +4,8 @@ Recorded are the cases of a usual VM. What the option `hotplug` changes follows 
 behaviour of qemu-server when it writes the configuration of a running VM.
 """
 
+import re
+
 from stackyard.lab.api import formats
 from stackyard.lab.api.devices import NET, words
 from stackyard.lab.api.options import CLOUD_INIT, drive_table, indexed
@@ -45,7 +47,7 @@ def at_once(vm: Vm, name: str, value: str | None) -> bool:
         "tablet": "usb" in allowed,
         "memory": "memory" in allowed and vm.config.get("numa") == "1",
         "balloon": (old == "0") == (value == "0"),
-        "hotplug": ("memory" in allowed) == ("memory" in (value or "")),
+        "hotplug": not re.search("memory|cpu", f"{vm.config.get('hotplug')} {value}"),
     }
     return plugged.get(family, False)
 
