@@ -65,7 +65,7 @@ FAMILIES = (
         _FORMAT,
         Key("efitype", "string", "Size and kind of the variables.", choices=("2m", "4m")),
         Key("pre-enrolled-keys", "switch", "With keys for Secure Boot."),
-        Key("ms-cert", "string", "Microsoft certificate.",
+        Key("ms-cert", "string", "Microsoft certificate, or a later one that is enrolled.",
             choices=("2011", "2023", "2023w", "2023k")),
     ), 1),
     Family("tpmstate", "Where the TPM keeps its state.", hardware.TpmState, (

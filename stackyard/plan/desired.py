@@ -15,6 +15,7 @@ _HIDDEN = frozenset({"cipassword"})  # Proxmox tells only that there is one
 _SHAPED = frozenset({"cpu_type", "cpu_flags", "tags"})  # more than the field's own value
 _FIELDS = {key.name: key.attribute for key in OPTION_KEYS if key.name not in _SHAPED}
 _MOST_CPU_UNITS = 10000  # of a control group of version 2: Proxmox keeps no more
+_CERTIFICATES = ("2011", "2023", "2023w", "2023k")  # by age; a new disk has the latest
 _OPTIONAL_OF_NIC = ("mac", "trunks", "rate", "queues", "link_down")
 
 
@@ -72,12 +73,21 @@ def over(wanted: Value, found: Value) -> Value:
     left: dict[str, Any] = {
         name: getattr(found, name) for name in names if getattr(wanted, name) is None
     }
-    if isinstance(wanted, EfiDisk) and isinstance(found, EfiDisk) and found.format is None:
-        left["format"] = None  # block storages have none to tell
+    if isinstance(wanted, EfiDisk) and isinstance(found, EfiDisk):
+        if found.format is None:
+            left["format"] = None  # block storages have none to tell
+        if _rank(found.ms_cert) >= _rank(wanted.ms_cert):
+            left["ms_cert"] = found.ms_cert
     if type(wanted) is type(found):
         left |= unsaid_defaults(wanted, found)
     changed: Any = wanted
     return replace(changed, **left) if left else wanted
+
+
+def _rank(certificate: str | None) -> int:
+    """Return the place of a certificate, last where it is unknown; a later one adds to those."""
+    known = dict(zip(_CERTIFICATES, range(len(_CERTIFICATES)), strict=True))
+    return known.get(certificate or _CERTIFICATES[0], len(known))
 
 
 def unsaid_defaults(wanted: Value, found: Value) -> dict[str, None]:

@@ -283,3 +283,15 @@ def test_memory_below_the_balloon_that_is_there_is_a_problem(site: Site) -> None
     site.define({**vm(0), "memory": 1024, "balloon": 512})
     assert site.run("apply", "--yes").returncode == 0
     assert site.run("plan").returncode == 0
+
+
+def test_a_later_certificate_than_the_wanted_one_is_enrolled(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    disk = {"storage": "local-lvm", "efitype": "4m", "pre-enrolled-keys": True}
+    site.define({**vm(0), "bios": "ovmf", "efidisk0": {**disk, "ms-cert": "2023"}})
+
+    made = site.run("apply", "--yes")
+
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert "ms-cert=2023k" in site.config("k8s-0")["efidisk0"]
+    assert site.run("plan").returncode == 0

@@ -98,6 +98,8 @@ def make_drive(volumes: Volumes, place: Place, vm: Vm, slot: str, text: str) -> 
     else:
         volume = _existing(volumes, place.node, file)
     kept = {k: v for k, v in drive.items() if k not in ("format", "import-from")}
+    if new and kept.get("pre-enrolled-keys") == "1" and kept.get("efitype") == "4m":
+        kept["ms-cert"] = "2023k"  # what the variables have that the new disk begins with
     return print_drive(kept | {"file": volume.volid, "size": format_size(volume.size)})
 
 
