@@ -23,7 +23,7 @@ from stackyard.plan.values import Action, Plan, Step, Verb
 from stackyard.plan.waves import waits_for
 from stackyard.proxmox.carrier import Carrier
 from stackyard.proxmox.client import Client
-from stackyard.proxmox.errors import VmidTakenError
+from stackyard.proxmox.errors import VmidTakenByVmError, VmidTakenError
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
 from stackyard.proxmox.references import ReadSecret, Secrets, from_environment
@@ -44,6 +44,7 @@ class Reached:
     error: str | None = None
     state: str = ""  # what is there afterwards, where somebody looked
     lost_vmid: bool = False  # to somebody else, who was quicker
+    lost_to_vm: bool = False  # and not only to a volume that a VM before has left
     read_back: Config | None = None  # its configuration, where a step had to read the final one
 
 
@@ -211,5 +212,6 @@ def _reached(action: Action, results: MultiResult | None, stopped: Mapping[str, 
         ended.done,
         error,
         lost_vmid=isinstance(outcome.exception, VmidTakenError),
+        lost_to_vm=isinstance(outcome.exception, VmidTakenByVmError),
         read_back=ended.read_back,
     )

@@ -29,7 +29,7 @@ from stackyard.plan.values import (
 from stackyard.proxmox import making, moving, power
 from stackyard.proxmox.client import Client
 from stackyard.proxmox.errand import Errand
-from stackyard.proxmox.errors import AnswerError, VmidTakenError
+from stackyard.proxmox.errors import AnswerError, VmidTakenByVmError, VmidTakenError
 from stackyard.proxmox.ha_step import manage_ha
 from stackyard.proxmox.halt import Halt
 from stackyard.proxmox.jobs import Jobs
@@ -130,4 +130,4 @@ def _taken(errand: Errand, error: AnswerError) -> VmidTakenError:
     if not error.says_taken_by_vm:  # but by a volume that a VM before has left
         return VmidTakenError(str(error))
     moved = errand.moved("that VMID was taken after the plan was made")
-    return VmidTakenError(str(moved))
+    return VmidTakenByVmError(str(moved))

@@ -127,4 +127,8 @@ class InterruptedRunError(ProxmoxError):
 
 
 class VmidTakenError(WorldMovedError):
-    """Somebody else made a VM with the number that was meant for ours."""
+    """The number that was meant for a VM of ours is not free, at least not for its volumes."""
+
+
+class VmidTakenByVmError(VmidTakenError):
+    """Somebody else has a VM, or a container, with that number."""

@@ -17,7 +17,7 @@ def with_taken(
     """Look, and add the VMIDs of all that is there, where new VMs are going to be made.
 
     One call: `GET /cluster/resources` is late with names, but has each VMID at once. It leaves out
-    what the token may not see; who is assigned such a VMID loses it and is given another one.
+    what the token may not see; who is assigned such a VMID loses it and is told so.
 
     A VMID that the lists did not show may have been taken after they were read: by another apply,
     which makes the very VM that it is assigned to. A VM that no list has may have moved from one

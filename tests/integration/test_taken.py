@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from apply_site import Site, make_site, vm
 from proxmox_lab import StartEndpoint
+
+from stackyard.lab.api.vm import Vm
 
 
 def vmids(site: Site) -> dict[str, int]:
@@ -65,3 +68,33 @@ def test_a_vm_on_a_node_that_is_away_is_not_made_again(
     assert "on node02, which does not answer: bring it up first" in named.stdout
     assert "on node02, which does not answer" in destroyed.stderr
     assert site.writes() == []
+
+
+class Hiding(dict[int, Vm]):
+    """VMs of which one is in no list that is answered, as for a token without VM.Audit on it."""
+
+    hidden = 0
+
+    def values(self) -> Any:
+        return [vm for vmid, vm in self.items() if vmid != self.hidden]
+
+
+def test_a_vm_that_the_token_may_not_see_any_more_is_not_made_again(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=1)
+    assert site.run("apply", "--yes").returncode == 0
+    vmid = next(int(row["vmid"]) for row in site.vms() if row["name"] == "k8s-0")
+    cluster = site.endpoint.endpoint.cluster
+    cluster.vms = seen = Hiding(cluster.vms)
+    seen.hidden = vmid
+
+    again = site.run("apply", "--yes")
+
+    assert again.returncode == 1
+    assert [vm.label for vm in dict.values(seen)].count("k8s-0") == 1
+    assert (
+        f"VM {vmid} is in no list that the token is shown, and may be k8s-0 itself" in again.stdout
+    )
+    site.define({**vm(0), "vmid": vmid + 1, "ipconfig0": "ip=192.168.1.30/24"})
+    assert site.run("apply", "--yes").returncode == 0
