@@ -17,6 +17,8 @@ from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
 
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
+SSH_ARGUMENTS = "ansible_ssh_common_args"
+SSH_PORT = "22"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,11 @@ def lay_over(
     Raises:
         InventoryError: a group would have a host's name.
     """
+    pinning = desired.variables.get(SSH_ARGUMENTS)
     hosts = {
-        name: _observed(host, facts[name]) if name in facts else _unseen(host, name in unsure)
+        name: _observed(host, facts[name], pinning)
+        if name in facts
+        else _unseen(host, name in unsure)
         for name, host in desired.hosts.items()
     }
     only_there = {name: _found(vm) for name, vm in facts.items() if name not in hosts}
@@ -122,14 +127,23 @@ def lay_over(
     return Inventory(hosts, groups, desired.variables)
 
 
-def _observed(host: Host, facts: Facts) -> Host:
+def _observed(host: Host, facts: Facts, pinning: str | None) -> Host:
     variables = {**facts.variables(), **host.variables}
     definition = host.definition
     leased = [ip for ip in facts.addresses if not (definition.get("skip_ipv6") and ":" in ip)]
     address = host.address or next(iter(leased), None)
-    if address and definition.get("define_connection_info", True):
-        variables.setdefault("ansible_host", address)
+    is_ours = definition.get("define_connection_info", True) and "ansible_host" not in variables
+    if address and is_ours:
+        variables["ansible_host"] = address
+        if pinning:
+            variables.setdefault(SSH_ARGUMENTS, f"{pinning} -o HostKeyAlias={_known_as(host)}")
     return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))
+
+
+def _known_as(host: Host) -> str:
+    """Return what known_hosts calls a host by name, as `stackyard ready` pins it: leases change."""
+    port = host.variables.get("ansible_port")
+    return host.name if str(port or SSH_PORT) == SSH_PORT else f"[{host.name}]:{port}"
 
 
 def _unseen(host: Host, is_unsure: bool) -> Host:

@@ -97,8 +97,10 @@ class _Session(paramiko.ServerInterface):
             with suppress(OSError):
                 channel.sendall(self._server.answer.encode())
                 channel.send_exit_status(self._server.exit_code)
-                # Closed by the client: a close may overtake the reply to its request.
                 channel.shutdown_write()
+                # Not closed before the client's end: a close may overtake the reply to its request.
+                channel.recv(1)
+                channel.close()
 
         threading.Thread(target=answer, daemon=True).start()
         return True

@@ -6,7 +6,9 @@ A small ssh server stands for the VM, a function for its guest agent.
 import base64
 import logging
 import re
+import shlex
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ssh_server import SshServer, new_key
 
+from stackyard.definitions.load import parse_vm
+from stackyard.inventory import build_inventory
+from stackyard.proxmox.facts import Facts
+from stackyard.proxmox.overlay import lay_over
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.hostkey import HostKey
 from stackyard.run.knownhosts import KnownHosts
@@ -342,6 +348,29 @@ def test_a_bug_is_no_reason(target: Target) -> None:
 
     with pytest.raises(ZeroDivisionError):
         wait_ready([target, replace(target, name="other")], broken, 1)
+
+
+def test_ssh_knows_a_host_at_whatever_address_it_has_leased(
+    server: SshServer, target: Target, probe: MakeProbe, known: KnownHosts, tmp_path: Path
+) -> None:
+    assert wait(replace(target, address="localhost"), probe()).is_ready
+    text = f"name: k8s-x\ntarget_node: node01\nvariables: {{ansible_port: {server.port}}}\n"
+    desired = build_inventory([parse_vm(f"{text}ipconfig0: ip=dhcp\n", "k8s-x.yaml")], known.path)
+    card = {"name": "eth0", "mac-address": "", "ip-addresses": ["10.0.0.7/24"]}
+    seen = Facts(100, "node01", "k8s-x", "running", tags=("stackyard",), interfaces=(card,))
+    variables = lay_over(desired, {"k8s-x": seen}).hosts["k8s-x"].variables
+    assert variables["ansible_host"] == "10.0.0.7"
+
+    arguments = shlex.split(variables["ansible_ssh_common_args"])
+    login = ["-o", "BatchMode=yes", "-i", f"{tmp_path}/own", "-p", str(server.port)]
+    # The address that it has leased this time is another one than was pinned.
+    command = ["ssh", "-F", "none", *arguments, *login, "suporte@127.0.0.1", "uptime"]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert server.commands[-1] == "uptime"
 
 
 def test_our_own_key_must_be_readable(tmp_path: Path) -> None:

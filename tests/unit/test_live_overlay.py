@@ -1,6 +1,7 @@
 """What Proxmox knows, laid over the desired inventory."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,30 @@ def test_a_leased_address_is_connected_to_and_a_defined_one_stays() -> None:
     assert hosts["fixed"].variables["proxmox_addresses"] == ["10.0.0.8"]
     assert hosts["silent"].address is None
     assert "ansible_host" not in hosts["silent"].variables
+
+
+def test_a_leased_address_is_known_by_its_hosts_name() -> None:
+    texts = {
+        "leased": DHCP,
+        "other-port": f"{DHCP}variables: {{ansible_port: 2222}}\n",
+        "fixed": STATIC,
+        "own": f"{DHCP}variables: {{ansible_ssh_common_args: -v}}\n",
+    }
+    vms = [
+        parse_vm(f"name: {name}\ntarget_node: node01\n{more}", f"{name}.yaml")
+        for name, more in texts.items()
+    ]
+    cards = (card("eth0", "10.0.0.7/24"),)
+    desired = build_inventory(vms, Path("/site/inventory/known_hosts"))
+    made = lay_over(desired, {name: facts(1, name, interfaces=cards) for name in texts})
+    told = {n: host.variables.get("ansible_ssh_common_args") for n, host in made.hosts.items()}
+    pinning = desired.variables["ansible_ssh_common_args"]
+    assert told == {
+        "leased": f"{pinning} -o HostKeyAlias=leased",
+        "other-port": f"{pinning} -o HostKeyAlias=[other-port]:2222",
+        "fixed": None,
+        "own": "-v",
+    }
 
 
 def test_a_leased_control_plane_is_a_clusters_endpoint() -> None:
