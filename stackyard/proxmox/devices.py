@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote, unquote
 
-from stackyard.definitions.keys import DISK_OPTION_KEYS, NIC_KEYS
+from stackyard.definitions.keys import DISK_OPTION_KEYS, NIC_KEYS, NIC_MODELS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.values import Value
 from stackyard.proxmox import properties
@@ -94,8 +94,8 @@ def decode_nic(_key: str, text: str) -> Decoded:
     options = properties.parse(text, "model")
     if "model" in options:
         model, mac = options.pop("model"), options.pop("macaddr", None)
-    else:  # virtio=BC:24:11:…
-        model = next(iter(options))
+    else:  # virtio=BC:24:11:…, first where Proxmox has written it
+        model = next((name for name in options if name in NIC_MODELS), next(iter(options)))
         mac = options.pop(model)
     firewall = bool(properties.as_flag(options.pop("firewall", None)))
     taken = _NIC.take(options)

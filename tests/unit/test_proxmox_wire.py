@@ -130,6 +130,12 @@ def test_cloud_init_drives_are_known_before_and_after_they_are_made(text: str) -
             "",
         ),
         ("tpmstate0", "data2:1,version=v2.0", TpmState("data2", "v2.0"), ""),
+        (  # in whatever order somebody wrote it into the VM's file
+            "net0",
+            "bridge=vmbr0,host-tunnel=1,virtio=BC:24:11:00:00:01,tag=7",
+            Nic("vmbr0", mac="BC:24:11:00:00:01", vlan=7),
+            "host-tunnel=1",
+        ),
     ],
 )
 def test_devices_are_read_in_all_their_forms(
