@@ -18,7 +18,8 @@ def is_named(file: Path) -> bool:
 def read_file(file: Path) -> "Kubeconfig":
     """Return a file's kubeconfig, the certificates it names as files made part of it.
 
-    Other files that it names relative to itself are named as they are found from everywhere.
+    Other files that it names relative to itself are named as they are found from everywhere; a pipe
+    is nowhere, and what it names stays as it is.
 
     Raises:
         KubeconfigError: it is not there or no kubeconfig, or a file that it names cannot be read.
@@ -42,7 +43,8 @@ def read_file(file: Path) -> "Kubeconfig":
     found = _given() if file == STDIN else read_bytes(file)
     if found is None:
         raise KubeconfigError(f"{name}: there is no such file")
-    return located(inline(parse(decoded(name, found), name), read), locate)
+    document = inline(parse(decoded(name, found), name), read)
+    return located(document, locate) if is_named(file) else document
 
 
 def _given() -> bytes:

@@ -187,7 +187,9 @@ def test_standard_input_and_certificate_files(
     assert command("merge", ".").stderr == "error: . cannot be read: Is a directory\n"
 
 
-def test_what_a_user_names_relative_to_its_file_is_found_from_everywhere(command: Command) -> None:
+def test_what_a_user_names_relative_to_its_file_is_found_from_everywhere(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = cluster("a")
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
     document["users"][0]["user"] = {"tokenFile": "token", "exec": {"command": "./login", **plugin}}
@@ -195,6 +197,9 @@ def test_what_a_user_names_relative_to_its_file_is_found_from_everywhere(command
     assert command("merge", write("sub/a.yaml", document)).code == 0
     user, here = stored()["users"][0]["user"], Path.cwd() / "sub"
     assert (user["tokenFile"], user["exec"]["command"]) == (f"{here}/token", f"{here}/login")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(dump(document).encode())))
+    assert command("merge", "-").code == 0
+    assert stored()["users"][0]["user"]["tokenFile"] == "token"  # of a folder that nobody knows
     document["users"][0]["user"] = {"exec": {"command": "aws", **plugin}}  # a program of PATH
     assert command("merge", write("sub/a.yaml", document)).code == 0
     assert stored()["users"][0]["user"]["exec"]["command"] == "aws"
