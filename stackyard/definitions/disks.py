@@ -223,4 +223,4 @@ def _check_fit(slot: str, kind: str, values: Mapping, report: Report) -> None:
     if kind in ("cdrom", "cloudinit") and bus == "virtio":
         report.add(values.line, f"{slot} is {kind}, which virtio has no drive for: use ide or sata")
     for name, why in contradictions(values):
-        report.add(values.lines.get(name, values.line), f"{name} of {slot} {why}")
+        report.add(values.line_of(name), f"{name} of {slot} {why}")

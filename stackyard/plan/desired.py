@@ -86,8 +86,8 @@ def over(wanted: Value, found: Value) -> Value:
 
 def _rank(certificate: str | None) -> int:
     """Return the place of a certificate, last where it is unknown; a later one adds to those."""
-    known = dict(zip(_CERTIFICATES, range(len(_CERTIFICATES)), strict=True))
-    return known.get(certificate or _CERTIFICATES[0], len(known))
+    name = certificate or _CERTIFICATES[0]
+    return _CERTIFICATES.index(name) if name in _CERTIFICATES else len(_CERTIFICATES)
 
 
 def unsaid_defaults(wanted: Value, found: Value) -> dict[str, None]:
