@@ -354,7 +354,7 @@ def test_a_broken_play_is_told_with_its_place_whatever_ansible_warns_of(
     site: Path, monkeypatch: pytest.MonkeyPatch, release: str
 ) -> None:
     ansible = ansible_venv(f"ansible-core=={release}.*") / "ansible-playbook"
-    monkeypatch.setattr("stackyard.run.play._ansible_playbook", lambda: str(ansible))
+    monkeypatch.setattr("stackyard.run.controller.Controller.program", str(ansible))
     (site / "ansible.cfg").write_text("[defaults]\ninventory = missing.yml,hosts.yml\n")
     (site / "plays/broken.yml").write_text("- hosts: all\n  tasks: [\n")
     (site / "plays/lost.yml").write_text("- import_playbook: missing.yml\n")
