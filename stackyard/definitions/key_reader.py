@@ -51,14 +51,13 @@ def take(mapping: Mapping, key: Key, report: Report, where: str = "") -> Any:
     value = mapping.get(key.name)
     if value is None and key.default is not REQUIRED:
         return key.default
-    line = mapping.line_of(key.name)
     if value is None:
-        report.add(line, f"{key.name} is missing{where}")
+        report.add(mapping.line_of(key.name), f"{key.name} is missing{where}")
         return None
     try:
         return CHECKS[key.type](value, key)
     except BadValueError as error:
-        report.add(line, f"{key.name}{where} {error}")
+        report.add(mapping.line_of(key.name), f"{key.name}{where} {error}")
         return None if key.default is REQUIRED else key.default
 
 
