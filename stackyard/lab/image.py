@@ -20,7 +20,7 @@ Report = Callable[[str], None]
 
 IMAGE = "image-"
 PACKAGES = "packages"  # what the package proxy keeps
-OURS = (PACKAGES, ".gitignore")
+OURS = (IMAGE, PACKAGES, ".gitignore")  # how names in a cache begin, also of what is unfinished
 LAST_LINES = 5  # of mmdebstrap's output, in an error
 
 
@@ -47,7 +47,7 @@ def make_private(cache: Path) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
         for entry in cache.iterdir():
-            if entry.name not in OURS and not entry.name.startswith(IMAGE):
+            if not entry.name.startswith(OURS):
                 raise LabError(f"{cache} has {entry.name} and is no cache; choose another --cache")
         cache.chmod(0o700)
         ignore_in_git(cache)

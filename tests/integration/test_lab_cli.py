@@ -196,6 +196,7 @@ def test_a_cache_among_somebody_elses_files_is_refused(tmp_path: Path) -> None:
     assert shared.stat().st_mode & 0o777 == 0o755
     for name in ("packages", "image-1", "image-2.unfinished"):
         (tmp_path / "cache" / name).mkdir(parents=True)
+    (tmp_path / "cache" / ".gitignore.new").touch()  # of a lab up that was killed
     for _ in range(2):
         image.make_private(tmp_path / "cache")
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
