@@ -55,9 +55,12 @@ class KnownHosts:
         Raises:
             ReadyError: the file cannot be read.
         """
-        entries = enumerate(map(_Entry.parse, self._lines()), start=1)
-        lines = (number for number, one in entries if one.marker == _REVOKED and one.key == key)
-        return next(lines, None)
+        for number, line in enumerate(self._lines(), start=1):
+            if _REVOKED in line:  # few are, and to take all apart takes long
+                entry = _Entry.parse(line)
+                if entry.marker == _REVOKED and entry.key == key:
+                    return number
+        return None
 
     def pin(self, names: Iterable[str], key: HostKey, *, replace: bool = False) -> None:
         """Pin a key for names that have none yet; with `replace`, in place of what they have.
