@@ -17,6 +17,7 @@ from stackyard.inventory.model import DEFINITION, ClashError, Group, Host, Inven
 
 PLAIN_PATH = re.compile(r"[\w/.@+,:-]+")
 CONTROLLER = ("localhost", "127.0.0.1")  # where tasks go that are to run beside Ansible itself
+SSH_PORT = 22
 ANSIBLES_OWN = ("all", "ungrouped", "_meta")  # `_meta` holds the variables in its JSON
 
 
@@ -112,6 +113,11 @@ def _connection(known_hosts: Path | None) -> dict[str, Any]:
         # Where it is off, as in AWX, Ansible says so to ssh before, which takes what is said first.
         "ansible_host_key_checking": True,
     }
+
+
+def known_as(name: str, port: int | str) -> str:
+    """Return how known_hosts calls a host at a port, which may be a definition's text."""
+    return name if str(port) == str(SSH_PORT) else f"[{name}]:{port}"
 
 
 def _ssh_path(path: Path) -> str:

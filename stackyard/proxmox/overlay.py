@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stackyard.inventory import Group, Host, Inventory, InventoryError
-from stackyard.inventory.build import ANSIBLES_OWN, CONTROLLER
+from stackyard.inventory.build import ANSIBLES_OWN, CONTROLLER, SSH_PORT, known_as
 from stackyard.inventory.clusters import with_members
 from stackyard.inventory.groups import UNMANAGED, valid
 from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
@@ -18,7 +18,6 @@ from stackyard.proxmox.facts import ABSENT, UNKNOWN, Facts
 # Equal to `stackyard.plan.TAG`; that room needs netaddr, which an inventory's Python may not have.
 OURS = "stackyard"
 SSH_ARGUMENTS = "ansible_ssh_common_args"
-SSH_PORT = "22"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +135,10 @@ def _observed(host: Host, facts: Facts, pinning: str | None) -> Host:
     if address and is_ours:
         variables["ansible_host"] = address
         if pinning:
-            variables.setdefault(SSH_ARGUMENTS, f"{pinning} -o HostKeyAlias={_known_as(host)}")
+            # By its name, under which `stackyard ready` pins it, for leases change.
+            alias = known_as(host.name, variables.get("ansible_port") or SSH_PORT)
+            variables.setdefault(SSH_ARGUMENTS, f"{pinning} -o HostKeyAlias={alias}")
     return Host(host.name, address, variables, _with(host.groups, _live_groups(facts)))
-
-
-def _known_as(host: Host) -> str:
-    """Return what known_hosts calls a host by name, as `stackyard ready` pins it: leases change."""
-    port = host.variables.get("ansible_port")
-    return host.name if str(port or SSH_PORT) == SSH_PORT else f"[{host.name}]:{port}"
 
 
 def _unseen(host: Host, is_unsure: bool) -> Host:

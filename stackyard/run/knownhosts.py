@@ -18,7 +18,6 @@ from stackyard.run.hostkey import HostKey
 from stackyard.stores.replace import kept_mode, locked
 from stackyard.stores.replace import replace as replace_file
 
-SSH_PORT = 22
 _REVOKED = "@revoked"
 
 
@@ -96,11 +95,6 @@ class KnownHosts:
         except OSError as error:
             raise ReadyError(f"{self.path} cannot be read: {error.strerror}") from error
         return text.removesuffix("\n").split("\n") if text else []
-
-
-def known_as(name: str, port: int) -> str:
-    """Return how known_hosts calls a host at a port."""
-    return name if port == SSH_PORT else f"[{name}]:{port}"
 
 
 @dataclass(frozen=True, slots=True)

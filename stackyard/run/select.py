@@ -7,10 +7,10 @@ from difflib import get_close_matches
 
 from stackyard.definitions.model import Definition
 from stackyard.inventory import Inventory
+from stackyard.inventory.build import SSH_PORT
 from stackyard.plan import UNCONFIGURED, Observed, ObservedVm
 from stackyard.routing import members, unfit
 from stackyard.run.errors import RunError
-from stackyard.run.knownhosts import SSH_PORT
 from stackyard.run.target import Target
 
 _PORT = re.compile("[1-9][0-9]{0,4}")

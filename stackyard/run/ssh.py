@@ -11,9 +11,9 @@ from typing import Any
 import paramiko
 from paramiko.pkey import UnknownKeyType
 
+from stackyard.inventory.build import known_as
 from stackyard.run.errors import NotYetError, ReadyError
 from stackyard.run.hostkey import HostKey
-from stackyard.run.knownhosts import known_as
 from stackyard.run.target import Target
 
 CONNECT_SECONDS = 5.0

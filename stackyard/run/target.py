@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from stackyard.run.knownhosts import SSH_PORT, known_as
+from stackyard.inventory.build import SSH_PORT, known_as
 
 
 @dataclass(frozen=True, slots=True)

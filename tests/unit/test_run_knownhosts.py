@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stackyard.inventory.build import known_as
 from stackyard.run.errors import ReadyError
 from stackyard.run.hostkey import HostKey
-from stackyard.run.knownhosts import KnownHosts, known_as
+from stackyard.run.knownhosts import KnownHosts
 
 
 def made_up(seed: int, type_: str = "ssh-ed25519") -> HostKey:
