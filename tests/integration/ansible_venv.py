@@ -11,16 +11,17 @@ ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "ansible"
 
 
-def ansible_venv(*requirements: str) -> Path:
+def ansible_venv(*requirements: str, python: str = sys.executable) -> Path:
     """Return the bin/ of an environment with just these packages, and what they need."""
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(requirements)).strip("-.")
+    of = requirements if python == sys.executable else (python, *requirements)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(of)).strip("-.")
     venv = CACHE / name
     complete = venv / ".complete"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+            subprocess.run([python, "-m", "venv", "--clear", str(venv)], check=True)
             pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet"]
             subprocess.run([*pip, "--disable-pip-version-check", *requirements], check=True)
             complete.touch()
