@@ -43,7 +43,6 @@ app = typer.Typer(
     name="stackyard",
     help="YAML VM definitions in, running clusters and their kubeconfigs out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -75,10 +74,13 @@ def _run(leaving: leave.Leaving) -> tuple[str, int]:
         return (said if is_help else f"error: {said} (see stackyard --help)"), USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
-    except OSError:
-        if not leaving:  # a terminal that hung up takes no last words either
+    except OSError as error:
+        if leaving:  # a terminal that hung up takes no last words either
+            code = INTERRUPTED
+        elif error.filename:  # one of the shell's, which --install-completion writes
+            return f"error: {error.filename}: {error.strerror}", 1
+        else:
             raise
-        code = INTERRUPTED
     # typer makes this code of a KeyboardInterrupt
     return ("interrupted" if code == INTERRUPTED else ""), code or 0
 

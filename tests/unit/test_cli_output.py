@@ -136,6 +136,23 @@ def test_a_terminal_without_a_cursor_gets_a_line_for_each_step(
     assert second.endswith("starting [the lab]")
 
 
+def test_a_shell_completes_commands(tmp_path: Path) -> None:
+    bin_folder = Path(sys.executable).parent
+    environ = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    script = """
+        eval "$(stackyard --show-completion)"
+        COMP_WORDS=(stackyard kubeconfig ver) COMP_CWORD=2
+        _stackyard_completion stackyard && echo "${COMPREPLY[@]}"
+        HOME=/dev/null stackyard --install-completion
+        exit $?
+    """
+    bash = ["bash", "--norc", "-c", script]
+    done = subprocess.run(bash, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "verify\n")
+    assert done.stderr.startswith("error: /dev/null")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_version_is_the_projects() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     done = subprocess.run(
