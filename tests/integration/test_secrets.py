@@ -259,6 +259,14 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     assert in_clear(sops) == []
 
 
+def test_a_secret_that_cannot_be_made_leaves_no_folder_behind(sops: Sops) -> None:
+    (sops.folder / ".sops.yaml").unlink()
+    (sops.folder / "secrets").mkdir()
+    done = run(sops, "new", GRAFANA, "PASSWORD", given=SECRET)
+    assert (done.returncode, "there is no .sops.yaml" in done.stderr) == (1, True)
+    assert list((sops.folder / "secrets").iterdir()) == []
+
+
 def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
     new(sops, GRAFANA, PASSWORD=SECRET)
     seen = sops.folder / "seen"
