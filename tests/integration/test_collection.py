@@ -15,9 +15,10 @@ import yaml
 from ansible_venv import ROOT, ansible_venv, bare_environment, checkout
 from test_awx import AWX
 
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 NAME = "fullstack.stackyard.vms"
 # Folders of a site and of development: none of them is anybody else's business.
-NEVER = {"vms", "inventory", "secrets", "tests", "docs", ".ci"}
+NEVER = {"vms", "inventory", "secrets", "tests", ".ci"}
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +83,16 @@ def test_the_tarball_holds_what_is_named_and_nothing_else(tarball: Path) -> None
         "meta/runtime.yml",
         "README.md",
     } <= names
+
+
+def test_every_link_of_its_pages_leads_somewhere(tarball: Path, tmp_path: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        archive.extractall(tmp_path, filter="data")
+    pages = list(tmp_path.rglob("*.md"))
+    assert tmp_path / "README.md" in pages
+    for page in pages:
+        for target in LINK.findall(page.read_text()):
+            assert (page.parent / target).exists(), (page, target)
 
 
 def test_it_works_by_its_full_name(bare: Path, collections: Path, tmp_path: Path) -> None:
