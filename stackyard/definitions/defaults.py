@@ -6,7 +6,14 @@ from stackyard.definitions.document import Mapping, Problem
 from stackyard.definitions.key_reader import Report, check_keys
 from stackyard.definitions.model import Source
 from stackyard.definitions.reading import decoded, read_mapping
-from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, read_values, take_values
+from stackyard.definitions.vm_reader import (
+    NAMES,
+    NUMBERED,
+    Defaults,
+    read_values,
+    source_lines,
+    take_values,
+)
 
 NO_DEFAULTS = "remove the file if all VMs have nothing in common"
 OF_ONE_VM = ("name", "vmid")
@@ -38,7 +45,7 @@ def read_defaults(path: Path, data: bytes | None) -> tuple[Defaults, list[Proble
     defaults = Defaults(document.line, INHERITABLE & wrong, report.path)
     defaults.update({name: value for name, value in document.items() if name not in wrong})
     defaults.lines = document.lines
-    defaults.source = Source(report.path, document.lines)
+    defaults.source = Source(report.path, source_lines(document))
     defaults.checked = take_values(defaults, defaults, Report(report.path))
     return defaults, report.problems
 

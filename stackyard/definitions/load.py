@@ -3,16 +3,22 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from stackyard.definitions.defaults import read_defaults
-from stackyard.definitions.document import Mapping, Problem
+from stackyard.definitions.document import Problem
 from stackyard.definitions.files import DEFAULTS, Files, read_files
 from stackyard.definitions.key_reader import Report, check_keys
 from stackyard.definitions.model import Definition, Source
 from stackyard.definitions.processes import in_parts
 from stackyard.definitions.reading import decoded, read_mapping
-from stackyard.definitions.vm_reader import NAMES, NUMBERED, Defaults, given_attributes, read_values
+from stackyard.definitions.vm_reader import (
+    NAMES,
+    NUMBERED,
+    Defaults,
+    given_attributes,
+    read_values,
+    source_lines,
+)
 from stackyard.errors import StackyardError
 
 LEAST_FILES = 1000  # for a process of its own; with fewer it gains nothing
@@ -114,25 +120,9 @@ def _parse(text: str, defaults: Defaults, report: Report) -> Definition | None:
     values = read_values(document, defaults, report)
     if not values["name"]:
         return None
-    lines = _device_lines(document) | document.lines
     given = given_attributes(document, defaults)
-    return Definition(source=Source(report.path, lines, given, defaults.source), **values)
-
-
-def _device_lines(mapping: Mapping) -> dict[str, int]:
-    """Return the line of each disk's slot and of each card (`net0`), as far as they can be read."""
-    lines: dict[str, int] = {}
-    nested = mapping.get("nested_disks")
-    for bus in nested.values() if isinstance(nested, Mapping) else ():
-        lines |= bus.lines if isinstance(bus, Mapping) else {}
-    for entry in _mappings(mapping.get("disks")):
-        lines[str(entry.get("slot"))] = entry.line
-    cards = _mappings(mapping.get("networks")) or _mappings([mapping.get("network")])
-    return lines | {f"net{number}": card.line for number, card in enumerate(cards)}
-
-
-def _mappings(value: Any) -> list[Mapping]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
+    source = Source(report.path, source_lines(document), given, defaults.source)
+    return Definition(source=source, **values)
 
 
 def _twice(definitions: list[Definition]) -> list[Problem]:

@@ -106,17 +106,23 @@ class Source:
     defaults: "Source | None" = None  # where what it inherits was read
 
     def at(self, key: str = "name") -> str:
-        """Return `file:line` of a key, or of the file's first line where the key is absent."""
-        return f"{self.path}:{self.lines.get(key, 1)}"
+        """Return `file:line` of a key, in the defaults where it is inherited.
 
-    def origin(self, key: str) -> str:
-        """Return `file:line` of a key, in the defaults where it is inherited."""
-        source = self if key in self.lines else self.defaults or self
-        return source.at(key)
+        Where the key is in neither, it is the file's first line.
+        """
+        path, line = self.place(key)
+        return f"{path}:{line}"
 
     def problem(self, key: str, sentence: str) -> Problem:
-        """Return a mistake of a key, which is the file's where the key is absent."""
-        return Problem(self.path, self.lines.get(key, 1), sentence)
+        """Return a mistake of a key, at the place that `at` names."""
+        return Problem(*self.place(key), sentence)
+
+    def place(self, key: str) -> tuple[str, int]:
+        """Return the file and the line that `at` names."""
+        inherited = self.defaults.lines if self.defaults else {}
+        if self.defaults and key not in self.lines and key in inherited:
+            return self.defaults.path, inherited[key]
+        return self.path, self.lines.get(key, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,3 +151,19 @@ def _over(defaults: Mapping, own: Mapping) -> Mapping:
     # What is inherited gets a line of this file, since a mistake must have one.
     merged.lines = dict.fromkeys(SHAPED, own.line) | own.lines
     return merged
+
+
+def source_lines(mapping: Mapping) -> dict[str, int]:
+    """Return the line of each key, and of each disk's slot and card (`net0`) that can be read."""
+    lines: dict[str, int] = {}
+    nested = mapping.get("nested_disks")
+    for bus in nested.values() if isinstance(nested, Mapping) else ():
+        lines |= bus.lines if isinstance(bus, Mapping) else {}
+    for entry in _mappings(mapping.get("disks")):
+        lines[str(entry.get("slot"))] = entry.line
+    cards = _mappings(mapping.get("networks")) or _mappings([mapping.get("network")])
+    return lines | {f"net{number}": card.line for number, card in enumerate(cards)} | mapping.lines
+
+
+def _mappings(value: Any) -> list[Mapping]:
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -57,7 +57,7 @@ def taken(network: Network, vms: Iterable[Definition], site: str) -> list[Entry]
             for each in network.ranges
         ),
         *(
-            Entry(address, address, "VM", vm.name, vm.source.path, vm.source.lines.get(key, 1))
+            Entry(address, address, "VM", vm.name, *vm.source.place(key))
             for vm in vms
             for key, address in vm_addresses(vm)
             if address in network.cidr

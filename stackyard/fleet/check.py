@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from stackyard.definitions.document import Problem
 from stackyard.definitions.hardware import CiCustom, EfiDisk, TpmState
 from stackyard.definitions.model import Definition
+from stackyard.definitions.vm_reader import CARDS
 from stackyard.fleet.addresses import vm_addresses
 from stackyard.fleet.check_addresses import (
     check_k3s,
@@ -42,13 +43,10 @@ def check_fleet(
 
 
 def _macs(vm: Definition) -> list[tuple[str, str]]:
-    macs = [nic.mac for nic in vm.networks if nic.mac]
-    return [(_given(vm, "network", "networks"), mac) for mac in macs]
-
-
-def _given(vm: Definition, one: str, other: str) -> str:
-    """Return which of two keys for the same the file has."""
-    return one if one in vm.source.lines else other
+    own, inherited = vm.source.lines, vm.source.defaults.lines if vm.source.defaults else {}
+    given = own if CARDS & own.keys() else inherited
+    key = "network" if "network" in given else "networks"
+    return [(key, nic.mac) for nic in vm.networks if nic.mac]
 
 
 def _shared(
@@ -77,24 +75,25 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
         sentence = f"unknown node {vm.target_node}: {site.path} has {', '.join(site.nodes)}"
         yield vm.source.problem("target_node", sentence)
         return
-    for slot, storage, key in _stored(vm):
+    for slot, storage in _stored(vm):
         if node.storages and storage not in node.storages:
             has = ", ".join(node.storages)
-            yield vm.source.problem(key, f"{slot} is on {storage}, but {node.name} has {has}")
+            said = f"{slot} of {vm.name} is on {storage}, but {node.name} has {has}"
+            yield vm.source.problem(slot, said)
     if vm.cores * vm.sockets > node.threads:
         asked = vm.cores * vm.sockets
         sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
         yield vm.source.problem("cores", sentence)
 
 
-def _stored(vm: Definition) -> Iterator[tuple[str, str, str]]:
-    """Yield what is to be on a storage: the slot, the storage, and the key that says so."""
+def _stored(vm: Definition) -> Iterator[tuple[str, str]]:
+    """Yield what is to be on a storage: the slot and the storage."""
     for disk in vm.disks:
         if disk.storage:
-            yield disk.slot, disk.storage, _given(vm, "disks", "nested_disks")
+            yield disk.slot, disk.storage
     for slot, device in vm.devices.items():
         if isinstance(device, EfiDisk | TpmState) and device.storage:
-            yield slot, device.storage, slot
+            yield slot, device.storage
 
 
 def _foreign_volumes(vm: Definition, site: Site) -> Iterator[Problem]:
@@ -107,7 +106,7 @@ def _foreign_volumes(vm: Definition, site: Site) -> Iterator[Problem]:
         # A path, `none` and `cdrom` are on no storage.
         if colon and not volume.startswith("/") and storage not in node.storages:
             has = ", ".join(node.storages)
-            sentence = f"{key} needs {volume}, but {node.name} has {has}"
+            sentence = f"{key} of {vm.name} needs {volume}, but {node.name} has {has}"
             yield vm.source.problem(key, f"{sentence}: {site.path} is to name all its storages")
 
 

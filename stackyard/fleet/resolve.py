@@ -26,7 +26,7 @@ def resolve(
 def _resolved(vm: Definition, environ: Mapping[str, str]) -> Definition:
     if not isinstance(vm.sshkeys, Reference):
         return vm
-    value, place = environ.get(vm.sshkeys.env, "").strip(), vm.source.origin("sshkeys")
+    value, place = environ.get(vm.sshkeys.env, "").strip(), vm.source.at("sshkeys")
     if not value:
         raise ResolveError(
             f"{place}: sshkeys of {vm.name} come from {vm.sshkeys.env}, which is"

@@ -97,10 +97,10 @@ def _groups(vms: list[Definition], hosts: Mapping[str, Host]) -> dict[str, Group
 
 
 def _blame(vms: list[Definition], group: str) -> tuple[Source, str]:
-    """Return who names a group and the key, or the host's name where the group is a parent."""
+    """Return who is in a group and the key, or the host's name where the group is a parent."""
     blamed = next((vm for vm in vms if group in groups_of(vm, role_of(vm.name))), None)
     if blamed:
-        return blamed.source, "groups"
+        return blamed.source, "groups" if group in blamed.groups else "name"
     return next((vm.source, "name") for vm in vms if vm.name == group)
 
 

@@ -70,13 +70,13 @@ NODE01 = "node01 has local-lvm: SITE is to name all its storages"
         ([vm("a", node="node9")], ["0.yaml:2: unknown node node9: SITE has node01, node02"]),
         (
             [vm("a", "disks: [{slot: scsi0, storage: data2, size: 1G}]\n")],
-            ["0.yaml:3: scsi0 is on data2, but node01 has local-lvm"],
+            ["0.yaml:3: scsi0 of a is on data2, but node01 has local-lvm"],
         ),
         (
             [vm("a", "efidisk0: {storage: data2}\ntpmstate0: {storage: data2}\n")],
             [
-                "0.yaml:3: efidisk0 is on data2, but node01 has local-lvm",
-                "0.yaml:4: tpmstate0 is on data2, but node01 has local-lvm",
+                "0.yaml:3: efidisk0 of a is on data2, but node01 has local-lvm",
+                "0.yaml:4: tpmstate0 of a is on data2, but node01 has local-lvm",
             ],
         ),
         (
@@ -93,10 +93,10 @@ NODE01 = "node01 has local-lvm: SITE is to name all its storages"
                 ),
             ],
             [
-                f"0.yaml:4: scsi0 needs nas:import/a, but {NODE01}",
-                f"0.yaml:5: ide2 needs nas:iso/talos.iso, but {NODE01}",
-                f"0.yaml:8: hookscript needs nas:snippets/hook.pl, but {NODE01}",
-                f"0.yaml:9: cicustom needs nas:snippets/user.yaml, but {NODE01}",
+                f"0.yaml:4: scsi0 of a needs nas:import/a, but {NODE01}",
+                f"0.yaml:5: ide2 of a needs nas:iso/talos.iso, but {NODE01}",
+                f"0.yaml:8: hookscript of a needs nas:snippets/hook.pl, but {NODE01}",
+                f"0.yaml:9: cicustom of a needs nas:snippets/user.yaml, but {NODE01}",
             ],
         ),
         (
@@ -378,11 +378,35 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
         f"vms/2.yaml:2: unknown node node9: {path}/inventory/site.yml has node01, node02",
         "vms/2.yaml:3: vm_state must be one of running, stopped, not 'started'",
         "vms/3.yaml:2: not valid YAML: mapping values are not allowed in this context",
-        "vms/4.yaml:3: scsi0 is on data1, but node02 has data2",
+        "vms/4.yaml:3: scsi0 of e is on data1, but node02 has data2",
         "vms/5.yaml:1: name is missing",
         "vms/6.yaml:2: a group is named like the host e",
         "vms/_defaults.yaml:2: vmid belongs to one VM, not to the defaults",
         "vms/_defaults.yaml:3: unknown key 'coers', did you mean cores?",
+    ]
+
+
+def test_a_mistake_that_is_inherited_is_told_where_it_is_written(tmp_path: Path) -> None:
+    path = site(tmp_path, "name: a\n", "name: b\n", "name: c\ntarget_node: node01\n", text=SITE)
+    defaults = (
+        "target_node: node9\n"
+        "nested_disks:\n  scsi:\n    scsi0: {disk: {storage: data2, import-from: nas:import/a}}\n"
+        "ipconfig0: ip=192.168.1.9/24\n"
+        "groups: [b]\n"
+        "network: {bridge: vmbr0, mac: bc:24:11:00:00:01}\n"
+    )
+    (path / "vms" / "_defaults.yaml").write_text(defaults)
+    so_has = f"and so has a ({path}/vms/_defaults.yaml"
+    found = [line.replace(f"{path}/inventory/site.yml", "SITE") for line in mistakes(path)]
+    assert found == [
+        "vms/_defaults.yaml:1: unknown node node9: SITE has node01, node02",
+        "vms/_defaults.yaml:4: scsi0 of c is on data2, but node01 has local-lvm",
+        f"vms/_defaults.yaml:4: scsi0 of c needs nas:import/a, but {NODE01}",
+        f"vms/_defaults.yaml:5: b has 192.168.1.9, {so_has}:5)",
+        f"vms/_defaults.yaml:5: c has 192.168.1.9, {so_has}:5)",
+        "vms/_defaults.yaml:6: a group is named like the host b",
+        f"vms/_defaults.yaml:7: b has BC:24:11:00:00:01, {so_has}:7)",
+        f"vms/_defaults.yaml:7: c has BC:24:11:00:00:01, {so_has}:7)",
     ]
 
 
