@@ -48,7 +48,7 @@ FAMILIES = (
     Family("machine", "Machine type.", hardware.Machine, (
         Key("type", "string", "The type, as q35 or pc-i440fx-9.0; a Windows guest "
             "keeps the version that it has.", longest=40,
-            pattern=_MACHINE, form="a machine type"),
+            pattern=_MACHINE, form="a machine type as q35"),
         Key("viommu", "string", "Emulated IOMMU.", choices=("intel", "virtio")),
         Key("enable-s3", "switch", "Suspend to memory."),
         Key("enable-s4", "switch", "Suspend to disk."),

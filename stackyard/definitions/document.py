@@ -25,6 +25,15 @@ RESOLVER: Any = yaml.resolver.Resolver()
 LONGEST_KEPT = 64  # characters of a scalar whose kind is remembered
 LONGEST_NUMBER = 64  # characters
 BASED_NUMBER = re.compile(r"[-+]?0[xob]_*[0-9a-fA-F][0-9a-fA-F_]*")
+_LINED_UP = ": begin the line where its neighbours do, and put a text with a colon into quotes"
+# What to look at, by what libyaml says of the usual mistakes.
+HINTS = {
+    "mapping values are not allowed in this context": _LINED_UP,
+    "did not find expected key": _LINED_UP,
+    "found character that cannot start any token": (
+        ": indent with blanks and no tab, and put such a text into quotes"
+    ),
+}
 # What a document may hold once its aliases are followed: nine short lines can ask for billions.
 MOST_VALUES = 100_000
 
@@ -90,7 +99,8 @@ def read_document(text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         # Of several documents the problem is but the second half of a sentence.
         begun = f"{error.context}, " if str(error.problem).startswith("but ") else ""
-        said = f"not valid YAML: {begun}{error.problem}{_opened(error, _line(mark))}"
+        more = _opened(error, _line(mark)) or HINTS.get(str(error.problem), "")
+        said = f"not valid YAML: {begun}{error.problem}{more}"
         raise DocumentError(_line(mark), said) from None
     except yaml.reader.ReaderError as error:
         raise DocumentError(

@@ -115,9 +115,9 @@ VM_KEYS = (
     Key("full_clone", "switch", "A full instead of a linked clone.", False),
     Key("template", "switch", "Turn the VM into a template.", False),
     Key("protection", "switch", "Protect the VM and its disks from removal."),
-    Key("boot", "string", "Boot order, as `order=scsi0;net0`.",
+    Key("boot", "string", "Boot order.",
         pattern=rf"(legacy=)?[acdn]{{1,4}}|order={BOOT_DEVICE}(;{BOOT_DEVICE})*",
-        form="a boot order"),
+        form="a boot order as order=scsi0;net0"),
     Key("bios", "string", "Firmware; ovmf wants an efidisk0.", choices=("seabios", "ovmf")),
     Key("ostype", "string", "Guest system.", choices=OS_TYPES),
     Key("acpi", "switch", "ACPI."),
@@ -237,18 +237,30 @@ NIC_KEYS = (
     Key("link_down", "switch", "Unplugged."),
 )  # fmt: skip
 
-# How Proxmox, Terraform and people call a key that has another name here.
+# How Proxmox, Terraform and people call a key that has another name here, or another place.
 OTHER_NAMES = {
     "address": "ipconfig0",
+    "bridge": "network",
     "cpu": "cpu_type",
+    "cpus": "cores",
     "dns": "nameserver",
     "gateway": "ipconfig0",
+    "gw": "ipconfig0",
     "ip": "ipconfig0",
+    "iso": "disks",
+    "mac": "network",
+    "model": "network",
     "net0": "network",
     "node": "target_node",
     "ram": "memory",
     "scsi0": "disks",
+    "size": "disks",
+    "slot": "disks",
+    "storage": "disks",
     "tag": "vlan",
+    "type": "disks",
+    "user": "ciuser",
     "username": "ciuser",
     "vcpus": "cores",
+    "vlan": "network",
 }

@@ -16,6 +16,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 PUBLIC_KEY = re.compile(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ [A-Za-z0-9+/=]+( .*)?")
 VAULT_PLACE = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)+#[A-Za-z0-9_.-]+")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+MEMORY = re.compile(r"([0-9]{1,9}) ?([MGT])i?B?", re.ASCII | re.IGNORECASE)
 UNPRINTABLE = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f\\ud800-\\udfff]")
 ANSIBLES_OWN = "__ansible_"  # its JSON marks secrets, data and types by such keys
 LONGEST_QUOTE = 60  # characters
@@ -80,7 +81,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def _integer(value: Any, key: Key) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadValueError(f"must be a whole number, not {shown(value)}{_unquoted(value)}")
+        hint = _unquoted(value) or _in_mib(value, key)
+        raise BadValueError(f"must be a whole number, not {shown(value)}{hint}")
     _check_range(value, key)
     return value
 
@@ -95,6 +97,15 @@ def _number(value: Any, key: Key) -> float:
 def _unquoted(value: Any) -> str:
     is_number = isinstance(value, str) and NUMBER.fullmatch(value)
     return ": write it without quotes" if is_number else ""
+
+
+def _in_mib(value: Any, key: Key) -> str:
+    """Say how much memory is written that has a unit: a number without one may be of any."""
+    is_memory = isinstance(value, str) and key.attribute.endswith("_mib")
+    size = MEMORY.fullmatch(value) if is_memory else None
+    if size is None:
+        return ""
+    return f": it is in MiB, write {int(size[1]) * 1024 ** 'MGT'.index(size[2].upper())}"
 
 
 def _check_range(value: float, key: Key) -> None:
