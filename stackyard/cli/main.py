@@ -71,7 +71,8 @@ def _run(leaving: leave.Leaving) -> tuple[str, int]:
     except typer.TyperException as error:
         said = error.format_message()
         is_help = said.startswith("Usage: ")  # nothing was asked for, which is no mistake to name
-        return (said if is_help else f"error: {said} (see stackyard --help)"), USAGE
+        command = getattr(getattr(error, "ctx", None), "command_path", "stackyard")
+        return (said if is_help else f"error: {said} (see {command} --help)"), USAGE
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except OSError as error:

@@ -113,6 +113,12 @@ def test_who_asks_for_nothing_is_shown_what_there_is(group: list[str]) -> None:
     assert "error" not in done.stderr
 
 
+def test_who_mistypes_an_option_is_shown_the_help_that_has_it() -> None:
+    done = stackyard("kubeconfig", "merge", "--jso")
+    assert (done.returncode, done.stderr.count("\n")) == (64, 1)
+    assert done.stderr.endswith(" kubeconfig merge --help)\n")
+
+
 def test_a_clash_of_groups_is_counted_as_every_other_mistake(tmp_path: Path) -> None:
     (tmp_path / "vms").mkdir()
     definition = tmp_path / "vms" / "web.yaml"
