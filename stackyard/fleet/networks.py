@@ -12,15 +12,17 @@ from stackyard.definitions.keys import Key
 from stackyard.definitions.values import shown
 
 IPV6 = 6
+ADDRESS = "an address"
 NETWORK_KEYS = (
-    Key("cidr", "string", "The network.", ...),
-    Key("gateway", "string", "The gateway."),
-    Key("dns", "string", "The DNS server."),
+    Key("cidr", "string", "The network.", ..., form="a CIDR as 10.0.0.0/24"),
+    Key("gateway", "string", "The gateway.", form=ADDRESS),
+    Key("dns", "string", "The DNS server.", form=ADDRESS),
 )
 CLUSTER_KEYS = (
-    Key("pods", "string", "The network of a cluster's pods."),
-    Key("services", "string", "The network of a cluster's services."),
-)
+    Key("pods", "string", "The network of a cluster's pods.", form="a CIDR as 10.42.0.0/16"),
+    Key("services", "string", "The network of a cluster's services.",
+        form="a CIDR as 10.43.0.0/16"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,8 @@ def read_network(name: str, value: Mapping, report: Report) -> Network | None:
     """Return a network; its mistakes are reported."""
     where = f" of network {name}"
     check_keys(value, (*(key.name for key in NETWORK_KEYS), "ranges", "vips"), report, where)
-    taken = {key.name: take(value, key, report, where) for key in NETWORK_KEYS}
-    try:
-        cidr = _network(taken["cidr"])
-        gateway, dns = (IPAddress(taken[k]) if taken[k] else None for k in ("gateway", "dns"))
-    except (AddrFormatError, ValueError, TypeError):
-        sentence = f"network {name} needs cidr as 10.0.0.0/24, gateway and dns as addresses"
-        report.add(value.line, sentence)
+    cidr, gateway, dns = (_parsed(value, key, report, where) for key in NETWORK_KEYS)
+    if cidr is None:
         return None
     if gateway and gateway not in cidr and not _is_next_door(gateway, cidr):
         line = value.line_of("gateway")
@@ -138,11 +135,19 @@ def read_cluster(name: str, value: Mapping, report: Report) -> Iterator[ClusterN
     where = f" of cluster {name}"
     check_keys(value, [key.name for key in CLUSTER_KEYS], report, where)
     for key in CLUSTER_KEYS:
-        text = take(value, key, report, where)
+        cidr = _parsed(value, key, report, where)
+        if cidr is not None:
+            yield ClusterNetwork(name, key.name, cidr, value.line_of(key.name))
+
+
+def _parsed(value: Mapping, key: Key, report: Report, where: str) -> Any:
+    """Return the network or the address under a key; None where it is no such, or absent."""
+    text = take(value, key, report, where)
+    if text is None:
+        return None
+    try:
+        return IPAddress(text) if key.form == ADDRESS else _network(text)
+    except (AddrFormatError, ValueError):
         line = value.line_of(key.name)
-        if text is None:
-            continue
-        try:
-            yield ClusterNetwork(name, key.name, _network(text), line)
-        except (AddrFormatError, ValueError):
-            report.add(line, f"{key.name}{where} must be a CIDR as 10.42.0.0/16, not {shown(text)}")
+        report.add(line, f"{key.name}{where} must be {key.form}, not {shown(text)}")
+        return None

@@ -372,7 +372,7 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
     (path / "vms" / "_defaults.yaml").write_text("target_node: node01\nvmid: 100\ncoers: 2\n")
     assert mistakes(path) == [
         "inventory/site.yml:2: memory of node node01 must be a whole number, not 'lots'",
-        "inventory/site.yml:6: network dmz needs cidr as 10.0.0.0/24, gateway and dns as addresses",
+        "inventory/site.yml:6: cidr of network dmz must be a CIDR as 10.0.0.0/24, not 'everywhere'",
         "vms/1.yaml:2: unknown key 'memroy', did you mean memory?",
         f"vms/1.yaml:3: b has 192.168.1.9, and so has a ({path}/vms/0.yaml:2)",
         f"vms/2.yaml:2: unknown node node9: {path}/inventory/site.yml has node01, node02",
@@ -535,7 +535,11 @@ def test_where_host_keys_are_pinned(tmp_path: Path) -> None:
         ),
         (
             "networks:\n  lan: {cidr: 10.0.5.0}\n",
-            "2: network lan needs cidr as 10.0.0.0/24, gateway and dns as addresses",
+            "2: cidr of network lan must be a CIDR as 10.0.0.0/24, not '10.0.5.0'",
+        ),
+        (
+            "networks:\n  lan:\n    cidr: 10.0.5.0/24\n    dns: dns.example.org\n",
+            "4: dns of network lan must be an address, not 'dns.example.org'",
         ),
     ],
 )
