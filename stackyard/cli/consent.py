@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stackyard.cli.options import complete_vms
+
 if TYPE_CHECKING:
     from stackyard.plan import Consent
     from stackyard.plan.consent import Extra
@@ -14,6 +16,7 @@ Replace = Annotated[
         "--replace",
         help="Destroy this VM with its disks and make it anew (may be repeated).",
         metavar="NAME",
+        autocompletion=complete_vms,
     ),
 ]
 Prune = Annotated[

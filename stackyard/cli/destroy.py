@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import HERE, Site, complete_vms
 from stackyard.cli.vms import Audit, Verbose, Yes
 
 
 def destroy(
-    name: Annotated[str, typer.Argument(help="The VM's name.", metavar="NAME")],
+    name: Annotated[
+        str, typer.Argument(help="The VM's name.", metavar="NAME", autocompletion=complete_vms)
+    ],
     site: Site = HERE,
     yes: Yes = False,
     verbose: Verbose = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackyard.cli.options import HERE, Site
+from stackyard.cli.options import HERE, Site, complete_vms
 from stackyard.cli.wholehelp import WholeHelp
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def graph(site: Site = HERE) -> None:
 
 @app.command()
 def host(
-    name: Annotated[str, typer.Argument(help="The host.", metavar="NAME")], site: Site = HERE
+    name: Annotated[
+        str, typer.Argument(help="The host.", metavar="NAME", autocompletion=complete_vms)
+    ],
+    site: Site = HERE,
 ) -> None:
     """Print the variables that vms/ gives one host, its groups' included."""
     from stackyard.inventory.templates import marked, unsafe

@@ -36,6 +36,17 @@ Site = Annotated[
     ),
 ]
 HERE = Path()
+
+
+def complete_vms(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the site's VMs that begin so, for a shell's completion."""
+    from stackyard.definitions.files import read_files
+    from stackyard.definitions.load import read_vms
+
+    definitions, _mistakes = read_vms(read_files(context.params["site"] / "vms"))
+    return [vm.name for vm in definitions if vm.name.startswith(incomplete)]
+
+
 CHANGES = 2  # the exit code where something differs: a plan, a drift, a check
 LONGEST_SECONDS = 86_400.0
 

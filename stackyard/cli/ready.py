@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import HERE, Site, check_seconds, table
+from stackyard.cli.options import HERE, Site, check_seconds, complete_vms, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,12 @@ Timeout = Annotated[
 def ready(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Only these VMs.", metavar="[NAME]…", show_default="all that run"),
+        typer.Argument(
+            help="Only these VMs.",
+            metavar="[NAME]…",
+            show_default="all that run",
+            autocompletion=complete_vms,
+        ),
     ] = None,
     site: Site = HERE,
     timeout: Timeout = 300.0,

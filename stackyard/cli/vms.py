@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stackyard.cli.options import table
+from stackyard.cli.options import complete_vms, table
 from stackyard.cli.terminal import can_ask
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ MOVED = 3
 Limit = Annotated[
     list[str] | None,
     typer.Option(
-        "--limit", help="Only VMs of these names (may be repeated).", metavar="PATTERN[,PATTERN…]"
+        "--limit",
+        help="Only VMs of these names (may be repeated).",
+        metavar="PATTERN[,PATTERN…]",
+        autocompletion=complete_vms,
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

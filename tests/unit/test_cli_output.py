@@ -142,19 +142,26 @@ def test_a_terminal_without_a_cursor_gets_a_line_for_each_step(
     assert second.endswith("starting [the lab]")
 
 
-def test_a_shell_completes_commands(tmp_path: Path) -> None:
+def test_a_shell_completes_commands_and_vms(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms" / "a.yaml").write_text("name: web\ntarget_node: node01\n")
+    (tmp_path / "vms" / "b.yaml").write_text("name: db\ntarget_nod: node01\n")
     bin_folder = Path(sys.executable).parent
     environ = {"PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     script = """
         eval "$(stackyard --show-completion)"
         COMP_WORDS=(stackyard kubeconfig ver) COMP_CWORD=2
         _stackyard_completion stackyard && echo "${COMPREPLY[@]}"
+        COMP_WORDS=(stackyard destroy --site . d) COMP_CWORD=4
+        _stackyard_completion stackyard && echo "${COMPREPLY[@]}"
         HOME=/dev/null stackyard --install-completion
         exit $?
     """
     bash = ["bash", "--norc", "-c", script]
-    done = subprocess.run(bash, env=environ, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "verify\n")
+    done = subprocess.run(
+        bash, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "verify\ndb\n")
     assert done.stderr.startswith("error: /dev/null")
     assert done.stderr.count("\n") == 1
 
