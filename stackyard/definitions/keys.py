@@ -197,7 +197,7 @@ BUSES_OF = {
 
 DISK_KEYS = (
     Key("storage", "string", "Storage.", pattern=CONFIG_ID, form="a storage's name"),
-    Key("size", "string", "Size: a number with K, M, G or T, rounded up to whole KiB.",
+    Key("size", "string", "Size: a number with K, M, G or T, or none for G; whole KiB, rounded up.",
         pattern=SIZE, form="a size as 50G"),
     Key("format", "string", "Format of the image.", choices=("raw", "qcow2", "vmdk")),
     Key("import-from", "string", "A new disk is a copy of this image.",

@@ -32,8 +32,11 @@ INTRODUCTION = """\
 One file a VM in `vms/`, named as you like, ending in `.yaml` or `.yml`. What all VMs share stands
 in `vms/_defaults.yaml`; a VM's own key replaces it as a whole, mappings and lists too. `null` is
 the same as leaving a key out, but in a VM's own file it also takes back what the defaults say.
-This page is made from the table that checks the files (`stackyard schema --markdown`);
-`stackyard schema` prints a JSON Schema for editors.
+This page is made from the table that checks the files (`stackyard schema --markdown`).
+
+`stackyard schema > vms.schema.json` makes a JSON Schema for editors. Those with
+yaml-language-server (VS Code, Neovim and others) complete and check a definition whose first line
+is `# yaml-language-server: $schema=../vms.schema.json`.
 
 A key without a default here leaves what is there, or Proxmox's own default. Some keys are for
 `root@pam` with its password alone: Proxmox refuses them from every API token, and so does the plan.
