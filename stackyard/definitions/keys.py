@@ -138,7 +138,7 @@ VM_KEYS = (
     Key("sshkeys", "keys", "Cloud-init: public ssh keys, or `{env: NAME}`."),
     Key("nameserver", "addresses", "Cloud-init: DNS servers."),
     Key("searchdomain", "string", "Cloud-init: DNS search domains.",
-        pattern=rf"{NAME}([ ,;]+{NAME})*", form="DNS names"),
+        pattern=rf"{NAME}([ ,;]+{NAME})*", form="DNS names with blanks between"),
     Key("ciupgrade", "switch", "Cloud-init: upgrade packages at the first start."),
     Key("skip_ipv6", "boolean", "Do not look for an IPv6 address.", False),
     Key("groups", "list", "More Ansible groups.",
