@@ -171,7 +171,7 @@ def _making(definition: Definition, world: World) -> _Making:
 def _from_template(definition: Definition, world: World, name: str) -> _Making:
     found = template_for(definition, name, world)
     if isinstance(found, str):
-        return _Making(problems=(f"{definition.source.at('clone')}: {found}",))
+        return _Making(problems=(f"{definition.source.at('clone')}: {definition.name}: {found}",))
     clone = clone_of(found, definition)
     config = after_clone(found.config or Config(), clone, definition.name)
     extra = world.consent.extra
