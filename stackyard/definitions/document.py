@@ -25,7 +25,7 @@ RESOLVER: Any = yaml.resolver.Resolver()
 LONGEST_KEPT = 64  # characters of a scalar whose kind is remembered
 LONGEST_NUMBER = 64  # characters
 BASED_NUMBER = re.compile(r"[-+]?0[xob]_*[0-9a-fA-F][0-9a-fA-F_]*")
-_LINED_UP = ": begin the line where its neighbours do, and put a text with a colon into quotes"
+_LINED_UP = ": begin the line where its neighbours do, and put a text with : or { in it into quotes"
 # What to look at, by what libyaml says of the usual mistakes.
 HINTS = {
     "mapping values are not allowed in this context": _LINED_UP,
@@ -190,6 +190,8 @@ class _Reader:
         if node.tag == BINARY:
             raise DocumentError(_line(node.start_mark), "binary data is no value of a definition")
         line = _line(node.start_mark)
+        if node.tag.startswith("!"):
+            raise _tagged(node)
         if node.tag == INT and len(node.value) > LONGEST_NUMBER:
             # Python neither writes one of thousands of digits nor makes a float of one of hundreds;
             # to read one as 1:59:59… takes minutes.
@@ -206,8 +208,7 @@ class _Reader:
             return self._mapping(node)
         if isinstance(node, yaml.SequenceNode) and node.tag == SEQUENCE:
             return [self.value(item) for item in node.value]
-        sentence = f"the tag {node.tag} makes no plain value: leave it out"
-        raise DocumentError(_line(node.start_mark), sentence)
+        raise _tagged(node)
 
     def _mapping(self, node: yaml.MappingNode) -> Mapping:
         result = Mapping(node.start_mark.line + 1)
@@ -221,7 +222,7 @@ class _Reader:
                 continue
             key = self.value(key_node)
             if not isinstance(key, str):
-                raise DocumentError(line, f"the key {key!r} is not a string: put it in quotes")
+                raise _no_key(line, key)
             if key in result.lines:
                 raise _twice(key, result.lines[key], line)
             result[key] = self.value(value_node)
@@ -238,6 +239,17 @@ class _Reader:
             result.update(mapping)
             result.lines |= mapping.lines
         return result
+
+
+def _no_key(line: int, key: Any) -> DocumentError:
+    if isinstance(key, Mapping):  # as in `x: {{ y }}`
+        return DocumentError(line, 'a text that begins with { needs quotes, as "{{ name }}"')
+    return DocumentError(line, f"the key {key!r} is not a string: put it in quotes")
+
+
+def _tagged(node: yaml.Node) -> DocumentError:
+    sentence = f"the tag {node.tag} makes no plain value: leave it out"
+    return DocumentError(_line(node.start_mark), sentence)
 
 
 def _twice(key: str, first: int, line: int) -> DocumentError:
