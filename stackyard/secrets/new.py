@@ -18,10 +18,12 @@ def check_new(name: str, mount: str, keys: Sequence[str], existing: Iterable[Ent
     The first part of the name is a folder of the site's alone; the rest is the path in Vault.
 
     Raises:
-        SecretsError: the name or a key cannot be used, or a file has such a key already.
+        SecretsError: the name, the mount or a key cannot be used, or a file has such a key already.
     """
     _, *path = parts = name.split("/")
-    usable = all(NAME.fullmatch(part) for part in (*parts, mount))
+    if not NAME.fullmatch(mount):
+        raise SecretsError(f"{mount!r} is no name of a mount in Vault")
+    usable = all(NAME.fullmatch(part) for part in parts)
     if not path or not usable or name.endswith((".yaml", ".yml")):
         raise SecretsError(
             f"{name} is no name: it is a folder and a path without .yaml, as"

@@ -25,6 +25,7 @@ REASONS = {
     "MAC mismatch": "it was changed past SOPS: its MAC does not match",
     "no matching creation rules": "no rule of .sops.yaml is for this file",
     "config file not found": "there is no .sops.yaml above it that says for whom to encrypt",
+    "age public key": "a recipient in .sops.yaml is no age key: age-keygen -y prints yours",
     "error loading config": "the .sops.yaml above it makes no sense or cannot be read",
     "Could not decrypt": "it was changed past SOPS: a value does not decrypt",
     "Error unmarshalling": "it is not valid YAML",

@@ -260,10 +260,16 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
 
 
 def test_a_secret_that_cannot_be_made_leaves_no_folder_behind(sops: Sops) -> None:
-    (sops.folder / ".sops.yaml").unlink()
     (sops.folder / "secrets").mkdir()
-    done = run(sops, "new", GRAFANA, "PASSWORD", given=SECRET)
-    assert (done.returncode, "there is no .sops.yaml" in done.stderr) == (1, True)
+    rules = sops.folder / ".sops.yaml"
+    rules.write_text(rules.read_text().replace(sops.recipient, "age1…"), encoding="utf-8")
+    no_key = run(sops, "new", GRAFANA, "PASSWORD", given=SECRET)
+    assert (no_key.returncode, "a recipient in .sops.yaml is no age key" in no_key.stderr) == (1, 1)
+    rules.unlink()
+    no_rules = run(sops, "new", GRAFANA, "PASSWORD", given=SECRET)
+    assert (no_rules.returncode, "there is no .sops.yaml" in no_rules.stderr) == (1, True)
+    no_mount = run(sops, "new", GRAFANA, "PASSWORD", "--mount", "k v", given=SECRET)
+    assert no_mount.stderr == "error: 'k v' is no name of a mount in Vault\n"
     assert list((sops.folder / "secrets").iterdir()) == []
 
 
