@@ -142,7 +142,7 @@ VM_KEYS = (
     Key("ciupgrade", "switch", "Cloud-init: upgrade packages at the first start."),
     Key("skip_ipv6", "boolean", "Do not look for an IPv6 address.", False),
     Key("groups", "list", "More Ansible groups.",
-        pattern=r"[A-Za-z_][A-Za-z0-9_]*", form="a group's name"),
+        pattern=r"[A-Za-z_][A-Za-z0-9_]*", form="a group's name of letters, digits and _"),
     Key("variables", "map", "Ansible variables of the host; never evaluated here."),
 )  # fmt: skip
 
