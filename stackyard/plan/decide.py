@@ -76,7 +76,7 @@ def _existing(definition: Definition, vm: ObservedVm, world: World) -> Decision:
     config, consent = vm.config or Config(), world.consent
     move = move_of(definition, vm, world.observed.shared_storages)
     if move:
-        config = after_move(config, move)
+        config = after_move(config, move, world.observed.file_storages)
     difference = compare(definition, config, extra=consent.extra)
     problems = [*_problems(definition, difference), *_cold_only(definition, difference, vm)]
     problems += unmovable(definition, vm)

@@ -188,6 +188,7 @@ class Observed:
     storages: Mapping[str, tuple[StorageRoom, ...]] = field(default_factory=dict)  # by node
     local_storages: frozenset[str] = frozenset()  # that are not shared, where somebody asked
     shared_storages: frozenset[str] = frozenset()  # the others
+    file_storages: frozenset[str] = frozenset()  # of either, whose volumes tell their format
     pools: frozenset[str] | None = None  # None: nobody asked
     taken: frozenset[int] = frozenset()  # VMIDs that somebody has whom the lists do not show
     certificates: Mapping[str, str] = field(default_factory=dict)  # by node, where it told

@@ -186,15 +186,23 @@ def _storages_of_move(
     return {before: after for before, after in mapped.items() if before in local - {after}}
 
 
-def after_move(config: Config, move: Migrate) -> Config:
-    """Predict the configuration on the other node."""
+def after_move(config: Config, move: Migrate, files: frozenset[str]) -> Config:
+    """Predict the configuration on the other node; `files` are the storages that keep files."""
     mapped = dict(pair.split(":") for pair in move.storages)
     moved = {
-        key: replace(value, storage=mapped.get(value.storage or "", value.storage))
+        key: _on_storage(value, mapped[value.storage], files)
         for key, value in config.values.items()
-        if isinstance(value, Stored)
+        if isinstance(value, Stored) and value.storage in mapped
     }
     return replace(config, values={**config.values, **moved})
+
+
+def _on_storage(stored: Stored, storage: str, files: frozenset[str]) -> Stored:
+    """Return what moves to another storage as it is there: from blocks a raw file is made."""
+    if isinstance(stored, TpmState):
+        return replace(stored, storage=storage)
+    form = (stored.format or "raw") if storage in files else None
+    return replace(stored, storage=storage, format=form)
 
 
 def restart_is_due(difference: Difference, config: Config) -> bool:

@@ -46,7 +46,7 @@ def _going_to_be(maker: Definition, world: World) -> Config | None:
         config = ours[0].config or Config()
         move = move_of(maker, ours[0], world.observed.shared_storages)
         if move:
-            config = after_move(config, move)
+            config = after_move(config, move, world.observed.file_storages)
         return _changed(maker, config, world)
     if maker.clone is None:
         return Config(values=desired_values(maker))

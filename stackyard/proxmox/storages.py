@@ -7,6 +7,8 @@ from stackyard.plan.observed import Observed, StorageRoom
 from stackyard.proxmox.client import Client
 
 _THICK = frozenset({"lvm", "iscsi", "iscsidirect"})  # types that allocate a disk's whole size
+# Types whose disks are files, with the format as the ending (pvesm(1)).
+_FILES = frozenset({"dir", "nfs", "cifs", "glusterfs", "btrfs"})
 
 
 def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -> Observed:
@@ -22,7 +24,7 @@ def observe_storages(client: Client, observed: Observed, nodes: Iterable[str]) -
 
 
 def observe_shared(client: Client, observed: Observed) -> Observed:
-    """Add which storages are shared, and of which each node has volumes of its own.
+    """Add which storages are shared, of which each node has volumes of its own, and their kinds.
 
     `GET /storage` reads the cluster's configuration and asks no storage; types that are always
     shared (nfs, cifs …) are marked there too.
@@ -33,7 +35,8 @@ def observe_shared(client: Client, observed: Observed) -> Observed:
     rows = client.get("/storage")
     shared = frozenset(str(row["storage"]) for row in rows if str(row.get("shared", 0)) == "1")
     local = frozenset(str(row["storage"]) for row in rows) - shared
-    return replace(observed, local_storages=local, shared_storages=shared)
+    files = frozenset(str(row["storage"]) for row in rows if str(row.get("type")) in _FILES)
+    return replace(observed, local_storages=local, shared_storages=shared, file_storages=files)
 
 
 def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:

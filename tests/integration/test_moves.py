@@ -36,6 +36,34 @@ def test_a_disk_of_a_shared_storage_moves_apart_from_its_vm(
     assert site.run("plan").returncode == 0
 
 
+def test_a_disk_changes_its_kind_of_storage_with_its_node(
+    proxmox_endpoint: StartEndpoint, tmp_path: Path
+) -> None:
+    storages = yaml.safe_load(EXAMPLE.read_text())["storages"]
+    storages["files"] = {"type": "dir", "size": "1T", "content": ["images"]}
+    site = make_site(tmp_path / "site", proxmox_endpoint({"storages": storages}), count=0)
+    nodes = {
+        name: node | {"storages": [*node["storages"], "files"]}
+        for name, node in SITE["nodes"].items()
+    }
+    (site.path / "inventory" / "site.yml").write_text(yaml.safe_dump({**SITE, "nodes": nodes}))
+    disk, drive = vm(0)["disks"]
+    in_a_file = disk | {"storage": "files", "format": "qcow2"}
+    site.define(vm(0) | {"disks": [in_a_file, drive]})
+    assert site.run("apply", "--yes").returncode == 0
+
+    # Blocks have no format that their names tell, and become raw files.
+    in_blocks = [disk | {"format": "raw"}, drive]
+    in_files = [in_a_file, drive | {"storage": "files"}]
+    for node, disks in (("node02", in_blocks), ("node01", in_files)):
+        site.define(vm(0) | {"target_node": node, "disks": disks})
+        moved = site.run("apply", "--yes")
+        assert moved.returncode == 0, moved.stdout + moved.stderr
+        assert site.run("plan").returncode == 0
+    assert "scsi0 moves from files to files as qcow2" in moved.stdout
+    assert ".qcow2" in site.config("k8s-0")["scsi0"]
+
+
 def test_a_vm_with_a_device_of_its_node_stays_there(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:
