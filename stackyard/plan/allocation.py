@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Disk
-from stackyard.plan.observed import Observed
+from stackyard.plan.observed import UNUSED, Observed
 from stackyard.plan.values import (
     Action,
     Clone,
@@ -65,12 +65,14 @@ def allocations(plan: Plan, observed: Observed) -> tuple[Allocation, ...]:
 
 
 def _volumes(values: Mapping[str, Value]) -> _Volumes:
-    found = ((slot, _volume(value)) for slot, value in values.items())
+    found = ((slot, _volume(slot, value)) for slot, value in values.items())
     return {slot: volume for slot, volume in found if volume}
 
 
-def _volume(value: Value) -> _Volume | None:
+def _volume(slot: str, value: Value) -> _Volume | None:
     match value:
+        case str() if slot.startswith(UNUSED):  # of a size that the configuration does not tell
+            return _Volume(value.partition(":")[0], 0)
         case Disk(media="disk"):
             size = 0 if value.import_from else value.size_bytes or 0
             return _Volume(value.storage or "", size)
@@ -111,7 +113,7 @@ def _taken(step: Step, there: _Volumes) -> Iterator[tuple[str, str, int]]:
                 yield slot, step.storage or volume.storage, volume.size_bytes
         case Create() | Configure():
             for change in step.changes:
-                made = _volume(change.after) if change.before is None else None
+                made = _volume(change.key, change.after) if change.before is None else None
                 if made:
                     yield change.key, made.storage, made.size_bytes
         case Grow() if step.slot in there:

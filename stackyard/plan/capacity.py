@@ -12,7 +12,7 @@ from stackyard.definitions.availability import POWER_OF
 from stackyard.definitions.model import Definition
 from stackyard.plan.allocation import Allocation, allocations
 from stackyard.plan.disks import size_text
-from stackyard.plan.observed import Observed, StorageRoom
+from stackyard.plan.observed import UNUSED, Observed, StorageRoom
 from stackyard.plan.values import Action, Delete, ManageHa, Plan, Shutdown, Start
 
 _GIB = 1 << 30
@@ -126,7 +126,8 @@ def _who(part: Allocation, wanted: dict[str, Definition]) -> str:
 
 def _absent(part: Allocation, rooms: dict[tuple[str, str], StorageRoom]) -> str:
     has = ", ".join(sorted(name for node, name in rooms if node == part.node))
-    return f"which {part.node} does not have for disks (it has {has or 'none'})"
+    advice = ": move or remove it in Proxmox first" if part.slot.startswith(UNUSED) else ""
+    return f"which {part.node} does not have for disks (it has {has or 'none'}){advice}"
 
 
 def _fits(parts: list[Allocation], room: StorageRoom, where: str) -> tuple[str, str]:

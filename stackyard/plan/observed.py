@@ -22,6 +22,7 @@ SYSTEM_TAGS = frozenset({TAG, UNCONFIGURED, RESTART})
 # cloud-init data it is pending until the guest can have read them, whoever restarts the VM.
 MARK = "freeze"
 BOOT_DISK = "bootdisk"  # an option of Proxmox that says what a boot order of letters boots from
+UNUSED = "unused"  # options of Proxmox, unused0 and so on: disks that left their slots
 SNAPSHOT = "parent"  # an option of Proxmox, the last of the snapshots where a VM has any
 BEING_MADE = frozenset({"clone", "create"})  # values of `lock` while Proxmox makes a VM
 

@@ -16,7 +16,7 @@ from stackyard.definitions.hardware import Device
 from stackyard.definitions.keys import OPTION_KEYS
 from stackyard.definitions.model import Disk, IpConfig, Nic
 from stackyard.plan.hotplug import DEFAULT
-from stackyard.plan.observed import BOOT_DISK, MARK, SNAPSHOT, Config
+from stackyard.plan.observed import BOOT_DISK, MARK, SNAPSHOT, UNUSED, Config
 from stackyard.plan.values import Change, Value
 from stackyard.proxmox import devices, hardware, properties
 from stackyard.proxmox.devices import Decoded
@@ -26,6 +26,7 @@ Decoder = Callable[[str, str], Decoded]
 
 _NAMES = {key.name: key.option for key in OPTION_KEYS if key.option and key.name != "cpu_flags"}
 _OURS = {wire: name for name, wire in _NAMES.items()}
+_MOST_UNUSED = 256
 _IDENTITY = ("smbios1", "meta")  # Proxmox gives them to each VM when it makes it
 _NETWORK = re.compile(r"net\d+")
 _IPCONFIG = re.compile(r"ipconfig\d+")
@@ -173,6 +174,7 @@ _DECODERS: Mapping[str, Decoder] = {
     MARK: _decode_plain(properties.as_flag),
     BOOT_DISK: _decode_plain(str),
     SNAPSHOT: _decode_plain(str),
+    **{f"{UNUSED}{number}": _decode_plain(str) for number in range(_MOST_UNUSED)},
     "memory": _decode_first("current", int),
     "cpu_type": hardware.decode_cpu,
     "agent": _decode_first("enabled", properties.as_flag),

@@ -64,6 +64,29 @@ def test_a_disk_changes_its_kind_of_storage_with_its_node(
     assert ".qcow2" in site.config("k8s-0")["scsi0"]
 
 
+def test_an_unused_disk_moves_with_its_vm(proxmox_endpoint: StartEndpoint, tmp_path: Path) -> None:
+    site = make_site(tmp_path / "site", proxmox_endpoint(), count=0)
+    for number, storage in ((0, "slowdata"), (3, "local-lvm")):
+        second = {"slot": "scsi1", "storage": storage, "size": "2G"}
+        site.define(vm(number) | {"disks": [*vm(number)["disks"], second]})
+    assert site.run("apply", "--yes").returncode == 0
+    site.define(vm(0), vm(3))
+    assert site.run("apply", "--yes", "--detach").returncode == 0
+    assert site.config("k8s-0")["unused0"].startswith("slowdata:")
+
+    site.define(*(vm(number) | {"target_node": "node02"} for number in (0, 3)))
+    site.endpoint.forget_requests()
+    refused = site.run("apply", "--yes")
+    assert (refused.returncode, site.writes()) == (1, [])
+    why = "k8s-0 is to have unused0 on slowdata, which node02 does not have for disks"
+    assert f"{why} (it has local-lvm): move or remove it in Proxmox first" in refused.stdout
+
+    moved = site.run("apply", "--yes", "--limit", "k8s-3")
+    assert moved.returncode == 0, moved.stdout + moved.stderr
+    there = site.endpoint.call("GET", "/nodes/node02/storage/local-lvm/content")
+    assert site.config("k8s-3")["unused0"] in {volume["volid"] for volume in there}
+
+
 def test_a_vm_with_a_device_of_its_node_stays_there(
     proxmox_endpoint: StartEndpoint, tmp_path: Path
 ) -> None:

@@ -106,11 +106,11 @@ def _local_devices(vm: Vm, *, live: bool) -> list[str]:
 
 
 def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:
-    """Give a VM its disks on the other node, and then to that node."""
+    """Give a VM its disks on the other node, unused ones too, and then to that node."""
     volumes = call.cluster.volumes
     mapped = _pairs(call.params.get("targetstorage", ""))
     moved: dict[str, str] = {}
-    for slot, drive in vm.drives():
+    for slot, drive in (*vm.drives(), *vm.unused()):
         volume = volumes.get(vm.node, drive["file"])
         if volume is None or volumes.storages[volume.storage].shared:
             continue
@@ -123,7 +123,8 @@ def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:
             copy = volumes.allocate_cloudinit(target, storage, vm.vmid)
         else:
             copy = volumes.allocate(target, storage, vm.vmid, volume.size, volume.format)
-        moved[slot] = print_drive(drive | {"file": copy.volid, "size": format_size(copy.size)})
+        size = {} if indexed(slot)[0] == "unused" else {"size": format_size(copy.size)}
+        moved[slot] = print_drive(drive | {"file": copy.volid} | size)
     for slot, text in moved.items():
         volumes.remove(vm.node, parse_drive(slot, vm.config[slot])["file"])
         vm.config[slot] = text
