@@ -112,6 +112,29 @@ def test_of_two_writes_with_one_digest_one_wins(proxmox_endpoint: StartEndpoint)
     assert ends == ["OK", "checksum mismatch (file change by other user?)"]
 
 
+def test_of_two_moves_at_once_one_is_made_and_a_failed_one_leaves_nothing(
+    proxmox_endpoint: StartEndpoint,
+) -> None:
+    lab = proxmox_endpoint()
+    vm = clone(lab, 150, "vm")
+    lab.call("PUT", f"{vm}/config", scsi1="data2:1")
+    failed = lab.call("POST", f"{vm}/migrate", target="node02")
+    assert lab.task(failed) == "storage 'data2' is not available on node 'node02'"
+    volumes, lock = lab.endpoint.cluster.volumes, lab.endpoint.cluster.vms[150].flock
+    assert volumes.owned(150, "node02") == []
+
+    lab.run(lock.acquire())
+    form = {"target": "node02", "targetstorage": "data2:local-lvm"}
+    begun = [lab.call("POST", f"{vm}/migrate", **form) for _ in range(2)]
+    lab.loop.call_soon_threadsafe(lock.release)
+    ends = sorted(map(lab.task, begun))
+    gone = "Configuration file 'nodes/node03/qemu-server/150.conf' does not exist"
+    assert ends == [gone, "OK"]
+    config = lab.call("GET", "/nodes/node02/qemu/150/config")
+    held = {config[slot].partition(",")[0] for slot in ("scsi0", "scsi1", "ide2")}
+    assert {volume.volid for volume in volumes.owned(150, "node02")} == held
+
+
 def test_the_machine_gets_what_cloud_init_needs(proxmox_endpoint: StartEndpoint) -> None:
     machines = Watched()
     lab = proxmox_endpoint(machines=machines)

@@ -14,8 +14,16 @@ from stackyard.lab.api.faults import ApiError, invalid
 from stackyard.lab.api.hardware import reserved
 from stackyard.lab.api.options import indexed
 from stackyard.lab.api.tasks import Task, Worker
-from stackyard.lab.api.vm import Vm, format_size, is_cloudinit, parse_drive, print_drive
+from stackyard.lab.api.vm import (
+    Properties,
+    Vm,
+    format_size,
+    is_cloudinit,
+    parse_drive,
+    print_drive,
+)
 from stackyard.lab.api.volumes import Volume
+from stackyard.lab.platform import Storage
 
 
 async def move_disk(call: Call) -> str:
@@ -75,7 +83,9 @@ async def migrate(call: Call) -> str:
             task.log(f"ERROR: can't migrate VM which uses local devices: {', '.join(local)}")
             raise ApiError("migration aborted")
         async with cluster.locked(vm):
-            _take_along(call, vm, target, live=running)
+            moved = call.vm()  # another move may have been quicker
+            moved.check_lock()
+            _take_along(call, moved, target, live=running)
 
     if not cluster.kept_by_ha(vm.vmid):
         return call.start_task("qmigrate", worker)
@@ -109,7 +119,7 @@ def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:
     """Give a VM its disks on the other node, unused ones too, and then to that node."""
     volumes = call.cluster.volumes
     mapped = _pairs(call.params.get("targetstorage", ""))
-    moved: dict[str, str] = {}
+    taken: list[tuple[str, Properties, Volume, Storage]] = []
     for slot, drive in (*vm.drives(), *vm.unused()):
         volume = volumes.get(vm.node, drive["file"])
         if volume is None or volumes.storages[volume.storage].shared:
@@ -119,6 +129,9 @@ def _take_along(call: Call, vm: Vm, target: str, *, live: bool) -> None:
         ):
             raise ApiError("migration aborted")
         storage = volumes.for_images(mapped.get(volume.storage, volume.storage), target)
+        taken.append((slot, drive, volume, storage))
+    moved: dict[str, str] = {}
+    for slot, drive, volume, storage in taken:
         if is_cloudinit(drive):
             copy = volumes.allocate_cloudinit(target, storage, vm.vmid)
         else:
