@@ -39,12 +39,14 @@ def _takes_vmid(action: Action, other: Action) -> bool:
 def _needs_template(action: Action, other: Action) -> bool:
     """A template is as it is going to be before it is cloned, and goes after that."""
     if action.verb == "destroy":
-        return action.vmid in _cloned(other)
-    return other.verb != "destroy" and other.vmid in _cloned(action)
+        return (action.vmid, action.name) in _cloned(other)
+    return other.verb != "destroy" and (other.vmid, other.name) in _cloned(action)
 
 
-def _cloned(action: Action) -> set[int]:
-    return {step.template_vmid for step in action.steps if isinstance(step, Clone)}
+def _cloned(action: Action) -> set[tuple[int, str]]:
+    """Return VMID and name of what is cloned: a template may get the VMID that another gives up."""
+    steps = (step for step in action.steps if isinstance(step, Clone))
+    return {(step.template_vmid, step.template) for step in steps}
 
 
 def taken_by(action: Action) -> set[str]:
