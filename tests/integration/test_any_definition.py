@@ -48,7 +48,12 @@ def fitted(document: dict[str, Any], name: str) -> Definition:
     keys = {key: value for key, value in document.items() if key not in NOT_HERE}
     keys |= {"name": name, "target_node": "node03", "memory": min(keys.get("memory", 16), 4096)}
     keys |= {key: min(keys.get(key, 1), 4) for key in ("cores", "sockets")}
-    there = {"storage": "data2", "import-from": "local:import/a.qcow2", "size": "1G"}
+    there = {
+        "storage": "data2",
+        "import-from": "local:import/a.qcow2",
+        "size": "1G",
+        "format": "raw",
+    }
     there |= {"iso": "local:iso/talos.iso", "bridge": "vmbr0"}
     holders = [
         *keys["disks"],

@@ -205,6 +205,15 @@ def test_a_second_cloud_init_drive_is_refused(proxmox_endpoint: StartEndpoint) -
     assert not [name for name in config if name.startswith("unused")]
 
 
+def test_a_thin_storage_makes_raw_disks_alone(proxmox_endpoint: StartEndpoint) -> None:
+    lab = proxmox_endpoint({"files": {"local:import/a.qcow2": {"size": "1M"}}})
+    form: dict[str, str | int] = {"vmid": 150, "scsi0": "local-lvm:1,format=qcow2"}
+    refused = lab.task(lab.call("POST", "/nodes/node03/qemu", **form))
+    assert refused.startswith("unable to create VM 150 - unsupported format 'qcow2' at ")
+    form["scsi0"] = "local-lvm:0,format=qcow2,import-from=local:import/a.qcow2"
+    assert lab.task(lab.call("POST", "/nodes/node03/qemu", **form)) == "OK"
+
+
 def test_a_template_on_thin_storage_outlives_its_linked_clones_or_not(
     proxmox_endpoint: StartEndpoint,
 ) -> None:

@@ -32,6 +32,7 @@ _NEEDED = {
     **{f"iops{way}_max_length": f"iops{way}_max" for way in ("", *_ONE_WAY)},
 }
 _LIMITS = {*_NEEDED, *_NEEDED.values(), *(f"iops{way}" for way in ("", *_ONE_WAY))}
+_THIN = "/usr/share/perl5/PVE/Storage/LvmThinPlugin.pm line 87."
 _ROOT_ONLY = (
     "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651."
 )
@@ -110,6 +111,9 @@ def _new_volume(
     size = math.ceil(float(new["size"]) * GIB / 1024) * 1024  # asked for in GiB, made by the KiB
     if "import-from" in drive:
         size = _import_source(volumes, place.node, drive["import-from"]).size
+    elif storage.type == "lvmthin" and drive.get("format", "raw") != "raw":
+        # Of what is copied (a clone, an import, a move) such a format is passed over.
+        raise ApiError(f"unsupported format '{drive['format']}' at {_THIN}")
     elif slot in _OWN_SIZE:
         size = _OWN_SIZE[slot]
     return volumes.allocate(place.node, storage, place.vmid, size, drive.get("format"))
