@@ -9,11 +9,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from stackyard.definitions.availability import POWER_OF
-from stackyard.definitions.model import Definition
+from stackyard.definitions.hardware import EfiDisk
+from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.allocation import Allocation, allocations
 from stackyard.plan.disks import size_text
 from stackyard.plan.observed import UNUSED, Observed, StorageRoom
 from stackyard.plan.values import Action, Delete, ManageHa, Plan, Shutdown, Start
+from stackyard.plan.waves import changes_of
 
 _GIB = 1 << 30
 
@@ -32,6 +34,12 @@ def capacity_problems(
         *(p for a in plan.actions if a.name in wanted for p in _one(a, wanted[a.name], observed)),
         *_memory(plan, wanted, observed),
         *dict.fromkeys(problem for problem, _note in _storages(plan, wanted, observed) if problem),
+        *(
+            p
+            for a in plan.actions
+            if a.name in wanted
+            for p in _formats(a, wanted[a.name], observed)
+        ),
     )
 
 
@@ -116,6 +124,22 @@ def _storages(
             yield f"{asks} on {where}, which has {_gib(found.total_bytes)} GiB in all", ""
         else:
             yield _fits(parts, found, where)
+
+
+def _formats(action: Action, definition: Definition, observed: Observed) -> Iterator[str]:
+    """Yield why new disks cannot be made; of one that is copied Proxmox chooses the format."""
+    rooms = observed.storages.get(action.final_node, ())
+    raw_only = {room.name for room in rooms if room.raw_only}
+    for change in changes_of(action):
+        disk = change.after
+        if change.before is not None or not isinstance(disk, Disk | EfiDisk):
+            continue
+        is_copied = isinstance(disk, Disk) and disk.import_from
+        if disk.format not in (None, "raw") and not is_copied and disk.storage in raw_only:
+            yield (
+                f"{definition.source.at(change.key)}: {action.name} is to have {change.key} as "
+                f"{disk.format}, but {disk.storage} keeps raw disks alone: leave the format out"
+            )
 
 
 def _who(part: Allocation, wanted: dict[str, Definition]) -> str:

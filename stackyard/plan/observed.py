@@ -177,6 +177,7 @@ class StorageRoom:
     total_bytes: int
     thin: bool = False  # allocates what is written, so more can be promised than it has
     shared: bool = False
+    raw_only: bool = False  # makes no disk of another format
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from stackyard.plan.observed import Observed, StorageRoom
 from stackyard.proxmox.client import Client
 
 _THICK = frozenset({"lvm", "iscsi", "iscsidirect"})  # types that allocate a disk's whole size
+_RAW = frozenset({"lvmthin", "zfspool", "zfs"})  # types that refuse to make any other disk
 # Types whose disks are files, with the format as the ending (pvesm(1)).
 _FILES = frozenset({"dir", "nfs", "cifs", "glusterfs", "btrfs"})
 
@@ -48,4 +49,5 @@ def _rooms(client: Client, node: str) -> Iterator[StorageRoom]:
                 total_bytes=int(row["total"]),
                 thin=str(row.get("type")) not in _THICK,
                 shared=str(row.get("shared", 0)) == "1",
+                raw_only=str(row.get("type")) in _RAW,
             )

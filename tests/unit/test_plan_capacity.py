@@ -94,6 +94,18 @@ def test_a_thin_storage_may_promise_more_but_no_disk_larger_than_itself() -> Non
     )
 
 
+def test_a_storage_of_raw_disks_makes_no_other_ones() -> None:
+    blocks = world(pool=replace(room(free=30), raw_only=True))
+    qcow2 = {**disk("8G"), "format": "qcow2"}
+    assert problems(blocks, {"name": "a", "disks": [qcow2]}) == (
+        "vms/a.yaml:1: a is to have scsi0 as qcow2, but pool keeps raw disks alone: leave the "
+        "format out"
+    )
+    assert problems(world(pool=room(free=30)), {"name": "a", "disks": [qcow2]}) == ""
+    for good in ({"import_from": "local:import/debian.qcow2"}, {"format": "raw"}):
+        assert problems(blocks, {"name": "a", "disks": [{**qcow2, **good}]}) == ""
+
+
 def test_growth_counts_and_what_is_destroyed_gives_back() -> None:
     old = ours(101, "stopped", memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
     pool = {"pool": room(free=10)}
