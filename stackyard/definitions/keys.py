@@ -83,7 +83,7 @@ VM_KEYS = (
     Key("tags", "list", "Tags in Proxmox and groups in the inventory.",
         pattern=r"[A-Za-z0-9_][A-Za-z0-9_+.-]*", form="a tag of letters, digits, _, +, . and -"),
     Key("pool", "string", "Resource pool, which has to exist.",
-        pattern=r"[A-Za-z0-9_.-]+", form="a pool's name"),
+        pattern=r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+){0,2}", form="a pool's name"),
     Key("cores", "integer", "CPU cores of each socket.", 1, minimum=1),
     Key("sockets", "integer", "CPU sockets.", 1, minimum=1),
     Key("cpu_type", "string", "Emulated CPU.", "host", option="cpu",

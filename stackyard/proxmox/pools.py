@@ -10,16 +10,12 @@ from stackyard.proxmox.client import Client
 def observe_pools(client: Client, observed: Observed, wanted: Iterable[str]) -> Observed:
     """Add the pools that exist, and to the VMs in the wanted ones where they are.
 
-    A call for the list, and one for each wanted pool.
-
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
     """
     pools = frozenset(str(row["poolid"]) for row in client.get("/pools"))
-    inside: dict[int, str] = {}
-    for pool in sorted(pools.intersection(wanted)):
-        members = client.get(f"/pools/{pool}").get("members", [])
-        inside.update({int(m["vmid"]): pool for m in members if "vmid" in m})
+    known = pools.intersection(wanted)
+    inside = {vmid: pool for vmid, pool in _pools_of_vms(client).items() if pool in known}
     vms = tuple(in_pool(vm, inside.get(vm.vmid)) for vm in observed.vms)
     return replace(observed, vms=vms, pools=pools)
 
@@ -27,14 +23,20 @@ def observe_pools(client: Client, observed: Observed, wanted: Iterable[str]) -> 
 def find_pool(client: Client, vmid: int) -> str | None:
     """Return the pool that a VM is in; None where it is in none, or in one we are not shown.
 
-    One call, however many pools there are: `GET /cluster/resources`, which is late with what a VM
-    does, but not with its pool.
-
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
     """
+    return _pools_of_vms(client).get(vmid)
+
+
+def _pools_of_vms(client: Client) -> dict[int, str]:
+    """Return by VMID the pools that VMs are in.
+
+    One call, however many pools there are: `GET /cluster/resources`, which is late with what a VM
+    does, but not with its pool.
+    """
     rows = client.get("/cluster/resources", type="vm")
-    return next((row.get("pool") for row in rows if row.get("vmid") == vmid), None)
+    return {int(row["vmid"]): str(row["pool"]) for row in rows if row.get("pool")}
 
 
 def in_pool(vm: ObservedVm, pool: str | None) -> ObservedVm:
@@ -50,4 +52,6 @@ def put_into_pool(client: Client, vmid: int, pool: str) -> None:
     Raises:
         ProxmoxError: Proxmox refused or did not answer.
     """
-    client.put(f"/pools/{pool}", vms=str(vmid), **{"allow-move": True})
+    # No path names a pool inside another one; releases without such pools know nothing but paths.
+    path, name = ("/pools", {"poolid": pool}) if "/" in pool else (f"/pools/{pool}", {})
+    client.put(path, vms=str(vmid), **name, **{"allow-move": True})

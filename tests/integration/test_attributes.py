@@ -19,7 +19,7 @@ PLATFORM: dict[str, Any] = {
         "local:iso/talos.iso": {"size": "96M"},
         "local:iso/cloudinit.iso": {"size": "1M"},
     },
-    "pools": ["k8s", "other"],
+    "pools": ["k8s", "k8s/dev", "other"],
 }
 
 
@@ -213,6 +213,17 @@ def test_a_clone_gets_devices_a_pool_and_a_password_with_a_token(site: Site) -> 
     site.endpoint.forget_requests()
     assert site.run("apply", "--yes").stdout == "Nothing to do: 1 VM as wanted.\n"
     assert site.writes() == []
+
+
+def test_a_pool_may_be_inside_another_one(site: Site) -> None:
+    (site.path / "vms" / "everything.yaml").unlink()
+    pools = site.endpoint.endpoint.cluster.pools
+    for pool in ("k8s/dev", "other", "k8s/dev"):  # made in it, moved out of it, and back
+        site.define({**vm(0), "pool": pool})
+        done = site.run("apply", "--yes")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert [name for name, found in pools.items() if found.vmids] == [pool]
+    assert site.run("plan").returncode == 0
 
 
 def test_more_cpu_units_than_the_node_can_give_are_the_most_it_can(site: Site) -> None:

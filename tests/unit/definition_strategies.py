@@ -51,7 +51,7 @@ SAMPLES = {
     "clone": ["ubuntu24-template", "t"],
     "searchdomain": ["example.lan", "a.b,c.d", "lan example.lan; x"],
     "boot": ["order=scsi0;net0", "cdn", "legacy=c", "order=hostpci15;usb13;net31;scsi30"],
-    "pool": ["k8s", "k8s_x.y-z"],
+    "pool": ["k8s", "k8s_x.y-z", "k8s/dev/x"],
 }
 
 

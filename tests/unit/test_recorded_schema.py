@@ -51,7 +51,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     "pve-configid": ("1a", "a b", "-a", "a,b"),
     "pve-cpuset": ("x", "0-", "1,,2", "0-3;8"),
     "pve-hotplug-features": ("x", ["network", "x"]),
-    "pve-poolid": ("a b", "a,b", "ü"),
+    "pve-poolid": ("a b", "a,b", "ü", "a//b", "/a", "a/b/c/d"),
     "pve-qm-boot": ("x", "order=", "order=foo0", "order=scsi31", "cdrom"),
     "pve-qm-cicustom": ("x", {"user": "novolume"}, {"other": "local:snippets/a"}),
     "pve-qm-hostpci": ("x", {"host": "01"}, {"pcie": True}, {"mapping": "gpu", "vendor-id": "1"}),

@@ -27,8 +27,13 @@ async def permissions(call: Call) -> Body:
     return {call.params.get("path", "/"): dict.fromkeys(PRIVILEGES, 1)}
 
 
+def _name(call: Call) -> str:
+    """Return the name of a pool: of one inside another (`a/b`) it is a parameter."""
+    return call.path.get("poolid") or call.params["poolid"]
+
+
 def _pool(call: Call) -> Pool:
-    name = call.path["poolid"]
+    name = _name(call)
     if name not in call.cluster.pools:
         raise ApiError(f"pool '{name}' does not exist")
     return call.cluster.pools[name]
@@ -66,7 +71,7 @@ async def add_pool(call: Call) -> None:
 
 
 async def change_pool(call: Call) -> None:
-    """PUT /pools/P: adds members, or takes them out with delete=1."""
+    """PUT /pools/P, or PUT /pools: adds members, or takes them out with delete=1."""
     found = _pool(call)
     found.comment = call.params.get("comment", found.comment)
     for text in split_list(call.params.get("vms", "")):
@@ -80,7 +85,7 @@ def _change_vm(call: Call, found: Pool, vmid: int) -> None:
         found.vmids.discard(vmid)
         return
     owner = call.cluster.pool_of(vmid)
-    if owner and owner != call.path["poolid"]:
+    if owner and owner != _name(call):
         if not call.flag("allow-move"):
             raise ApiError(
                 f"update pools failed: VM {vmid} belongs already to pool '{owner}' "

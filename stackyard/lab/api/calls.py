@@ -105,6 +105,7 @@ ROUTES = (
     Route("GET", "/pools", access.pools, p.POOL_FILTER, None),
     Route("POST", "/pools", access.add_pool, p.ADD_POOL, "Pool.Allocate"),
     Route("GET", "/pools/{poolid}", access.pool, p.POOL_FILTER, "Pool.Audit"),
+    Route("PUT", "/pools", access.change_pool, p.CHANGE_ANY_POOL, "Pool.Allocate"),
     Route("PUT", "/pools/{poolid}", access.change_pool, p.CHANGE_POOL, "Pool.Allocate"),
     Route("DELETE", "/pools/{poolid}", access.delete_pool, p.NONE, "Pool.Allocate"),
 )  # fmt: skip

@@ -159,6 +159,7 @@ CHANGE_POOL: Table = {
     "storage": TEXT,
     "vms": TEXT,
 }
+CHANGE_ANY_POOL: Table = CHANGE_POOL | {"poolid": Rule(optional=False, format=v.pool_id)}
 NETWORKS: Table = {"type": TEXT}
 NONE: Table = {}
 
