@@ -14,7 +14,7 @@ from stackyard.definitions.model import Definition, Disk
 from stackyard.plan.allocation import Allocation, allocations
 from stackyard.plan.disks import size_text
 from stackyard.plan.observed import UNUSED, Observed, StorageRoom
-from stackyard.plan.values import Action, Delete, ManageHa, Plan, Shutdown, Start
+from stackyard.plan.values import Action, Delete, ManageHa, MoveDisk, Plan, Shutdown, Start
 from stackyard.plan.waves import changes_of
 
 _GIB = 1 << 30
@@ -127,19 +127,30 @@ def _storages(
 
 
 def _formats(action: Action, definition: Definition, observed: Observed) -> Iterator[str]:
-    """Yield why new disks cannot be made; of one that is copied Proxmox chooses the format."""
+    """Yield why disks cannot have their format."""
     rooms = observed.storages.get(action.final_node, ())
     raw_only = {room.name for room in rooms if room.raw_only}
+    for slot, form, storage in _formatted(action):
+        if form not in (None, "raw") and storage in raw_only:
+            yield (
+                f"{definition.source.at(slot)}: {action.name} is to have {slot} as {form}, but "
+                f"{storage} keeps raw disks alone: leave the format out"
+            )
+
+
+def _formatted(action: Action) -> Iterator[tuple[str, str | None, str | None]]:
+    """Yield slot, format and storage of new disks, and of those that only change their format.
+
+    Of one that is copied to a storage Proxmox itself chooses a format that this has.
+    """
     for change in changes_of(action):
         disk = change.after
-        if change.before is not None or not isinstance(disk, Disk | EfiDisk):
-            continue
         is_copied = isinstance(disk, Disk) and disk.import_from
-        if disk.format not in (None, "raw") and not is_copied and disk.storage in raw_only:
-            yield (
-                f"{definition.source.at(change.key)}: {action.name} is to have {change.key} as "
-                f"{disk.format}, but {disk.storage} keeps raw disks alone: leave the format out"
-            )
+        if change.before is None and isinstance(disk, Disk | EfiDisk) and not is_copied:
+            yield change.key, disk.format, disk.storage
+    for step in action.steps:
+        if isinstance(step, MoveDisk) and step.before == step.storage:
+            yield step.slot, step.format, step.storage
 
 
 def _who(part: Allocation, wanted: dict[str, Definition]) -> str:

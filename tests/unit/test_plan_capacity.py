@@ -105,6 +105,14 @@ def test_a_storage_of_raw_disks_makes_no_other_ones() -> None:
     for good in ({"import_from": "local:import/debian.qcow2"}, {"format": "raw"}):
         assert problems(blocks, {"name": "a", "disks": [{**qcow2, **good}]}) == ""
 
+    volumes = {f"scsi{n}": f"pool:base-900-disk-{n},size=4G" for n in range(2)}
+    template = {"vmid": 900, "node": "node01", "name": "base", "template": True}
+    template["config"] = {"name": "base", **volumes}
+    there = world(template, pool=replace(room(free=30), raw_only=True))
+    copies = [{**disk("8G"), "format": "raw"}, {**disk("8G", "scsi1"), "format": "qcow2"}]
+    clone = {"name": "a", "clone": "base", "full_clone": True, "disks": copies}
+    assert "a is to have scsi1 as qcow2" in problems(there, clone)
+
 
 def test_growth_counts_and_what_is_destroyed_gives_back() -> None:
     old = ours(101, "stopped", memory="1024", scsi0="pool:vm-101-disk-0,size=20G")
