@@ -48,7 +48,9 @@ def definition_keys(vm: ObservedVm, inherited: Iterable[str] = ()) -> Written:
     keys.update(_ipconfigs(config, notes))
     notes += _drop_cardless(keys)
     keys.update(_devices(config, notes))
-    if vm.ha is not None:
+    if vm.ha is not None and vm.template:
+        notes.append(f"{HA.name} is for VMs that run, and this template has a resource")
+    elif vm.ha is not None:
         keys[HA.name] = _fields(HA.name, vm.ha, HA.keys, notes)
         if vm.ha.state in POWER_OF:  # it is the wanted power
             keys.pop("vm_state", None)

@@ -9,9 +9,11 @@ from plan_world import SITE, after
 from test_plan_properties import definitions, worlds
 
 from stackyard.definitions.files import read_files
-from stackyard.definitions.load import load_vms
+from stackyard.definitions.hardware import Ha
+from stackyard.definitions.load import load_vms, parse_vm
 from stackyard.definitions.model import Definition
 from stackyard.plan import Observed, ObservedVm, make_plan, render_text
+from stackyard.plan.observed import Config
 from stackyard.plan.written import definition_keys
 
 DEFAULTS = {
@@ -45,6 +47,21 @@ def test_a_definition_that_was_written_from_a_vm_changes_nothing(
 
     then = make_plan([written], there, SITE)
     assert then.is_empty, render_text(then)
+
+
+def test_a_template_keeps_a_resource_of_high_availability_that_no_definition_says() -> None:
+    config = Config(values={"name": "base", "tags": ("stackyard",)})
+    kept = Ha(state="stopped")
+    vm = ObservedVm(
+        900, "node01", "base", template=True, tags=("stackyard",), config=config, ha=kept
+    )
+
+    written = definition_keys(vm)
+
+    assert "ha" not in written.keys
+    assert written.notes == ("ha is for VMs that run, and this template has a resource",)
+    definition = parse_vm(yaml.safe_dump(written.keys))
+    assert make_plan([definition], Observed({"node01": True}, (vm,)), SITE).is_empty
 
 
 def test_what_nothing_in_proxmox_tells_is_inherited() -> None:
