@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 # What is heard unless whoever started us said otherwise, as nohup does.
 USUAL = {
@@ -16,6 +17,10 @@ def main() -> None:
     heard = {number: usual for number, usual in USUAL.items() if signal.getsignal(number) == usual}
     for number in heard:
         signal.signal(number, _leave)
+    try:
+        Path.home()
+    except RuntimeError:  # a user that the system does not know, as jobs of CI may run as
+        os.environ["HOME"] = "/"  # what container engines set then; Nornir does not load without
     from stackyard.cli.main import main as run
 
     for number, usual in heard.items():
