@@ -370,7 +370,7 @@ def begin_a_long_play(stage: Stage) -> "tuple[subprocess.Popen[str], int]":
     play = stage.site / "plays/k3s.yml"
     play.write_text(play.read_text().rstrip() + LONG.format(sleeper=sleeper))
     stage.commit("feat: a cluster [ansible k8s-a]")
-    process = stage.started("run", "--commit", "HEAD")
+    process = stage.started("run", "--commit", "HEAD", ANSIBLE_LOCAL_TEMP=f"{stage.site}/temp")
     until(lambda: sleeper.exists() or process.poll() is not None)
     assert process.poll() is None, process.communicate()
     return process, int(sleeper.read_text())
@@ -413,6 +413,7 @@ def test_a_signal_in_a_play_ends_it_and_tells_what_was_reached(
     assert said.splitlines()[-1] == "interrupted"
     assert "Traceback" not in said
     assert stage.journal()[-1]["step"] == "interrupted"
+    assert list((stage.site / "temp").iterdir()) == []
     until(lambda: has_ended(sleeper))
 
 

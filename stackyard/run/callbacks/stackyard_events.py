@@ -13,7 +13,9 @@ import signal
 import sys
 from typing import Any
 
+from ansible import constants
 from ansible.plugins.callback import CallbackBase
+from ansible.utils.path import cleanup_tmp_file
 
 DOCUMENTATION = """
 name: stackyard_events
@@ -79,6 +81,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc] # ansible has no type 
         self._is_ending = True
         for worker in multiprocessing.active_children():
             worker.terminate()
+        cleanup_tmp_file(constants.DEFAULT_LOCAL_TMP)  # as Ansible itself does when it exits
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)
 
