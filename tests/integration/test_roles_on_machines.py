@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -337,6 +338,29 @@ def test_the_load_balancer_notices_a_server_that_is_gone_and_back(site: Site) ->
     script = f"until curl -skm1 -o /dev/null https://{BALANCER}:7443/readyz; do sleep 0.5; done"
     site.lab.run(["timeout", "30", "sh", "-c", script])
     assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
+def test_a_cluster_whose_name_does_not_resolve_yet_is_no_matter_of_the_others(site: Site) -> None:
+    names = {"role": SERVER, "named": "k8s-named"}
+    servers = {n: [{"name": f"k8s-{n}", "address": to, "port": 6443}] for n, to in names.items()}
+    frontends = [
+        {"name": "role", "port": 7443, "servers": servers["role"]},
+        {"name": "named", "port": 7444, "servers": servers["named"]},
+    ]
+    version = ["curl", "-sko", "/dev/null", f"https://{BALANCER}:7444/version"]
+
+    first = site.play("haproxy.yml", haproxy_frontends=frontends)
+    assert changed(first)["balancer"] > 0
+    assert "HAProxy goes on without k8s-named: no address is found" in first.stdout
+    assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+    assert changed(site.play("haproxy.yml", haproxy_frontends=frontends)) == {"balancer": 0}
+
+    site.lab.ssh(BALANCER, f"echo {SERVER} k8s-named | sudo tee -a /etc/hosts")
+    assert changed(site.play("haproxy.yml", haproxy_frontends=frontends))["balancer"] > 0
+    site.lab.run(["timeout", "30", "sh", "-c", f"until {shlex.join(version)}; do sleep 0.5; done"])
+    assert changed(site.play("haproxy.yml", haproxy_frontends=frontends)) == {"balancer": 0}
+
+    assert changed(site.play("haproxy.yml"))["balancer"] > 0
 
 
 def test_a_wrong_checksum_changes_nothing(site: Site) -> None:

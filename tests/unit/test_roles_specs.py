@@ -15,7 +15,7 @@ PLAYS = sorted((ROOT / "plays").glob("*.yml"))
 SECRETS = ("token", "kubeconfig_file", "service.env", "config.yaml.j2")
 
 READ_ONLY = re.compile(
-    r"timeout {{ first_boot_timeout }} cloud-init status|journalctl|stat|systemctl show"
+    r"timeout {{ first_boot_timeout }} cloud-init status|journalctl|stat|systemctl show|getent"
     r"|{{ k3s_binary }} (--version|kubectl get) ?"
 )
 
