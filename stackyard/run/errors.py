@@ -2,7 +2,8 @@
 
 from stackyard.errors import StackyardError
 
-_LONGEST = 400  # characters of a message in a sentence
+# Characters of a message in a sentence: its beginning says what failed, its end why.
+_BEGINNING, _END = 100, 500
 
 
 class RunError(StackyardError):
@@ -33,4 +34,4 @@ def short(text: str) -> str:
     """Return foreign text as a sentence may quote it: one line, and not too long."""
     # Bytes of a host that are no UTF-8 come as halves of characters, which no file takes.
     line = " ".join(text.split()).encode(errors="replace").decode()
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+    return line if len(line) <= _BEGINNING + _END else f"{line[:_BEGINNING]} … {line[-_END:]}"

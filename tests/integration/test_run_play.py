@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_venv import ansible_venv
 
 from stackyard.run.controller import Controller
@@ -217,6 +218,17 @@ def test_a_failure_in_bytes_that_are_no_utf8_can_be_written_down(site: Path) -> 
     result, _events = play(site, "latin", "one")
     where = f"(see {site / 'play.log'})"
     assert result.failure == f"plays/latin.yml failed on one in 'Repeat': it says caf? {where}"
+
+
+def test_the_end_of_a_long_message_is_told_for_it_says_why(site: Path) -> None:
+    told = f"K3s did not become ready: {'Stopped k3s.service. ' * 90}level=fatal msg=no token"
+    fail = {"name": "Say why", "ansible.builtin.fail": {"msg": told}}
+    long = {"hosts": "one", "gather_facts": False, "tasks": [fail]}
+    (site / "plays/long.yml").write_text(yaml.safe_dump([long]))
+    failure = str(play(site, "long", "one")[0].failure)
+    assert "'Say why': K3s did not become ready: Stopped" in failure
+    assert "level=fatal msg=no token (see " in failure
+    assert len(failure) < len(told)
 
 
 def test_no_secret_leaves_by_events_log_or_argv(site: Path) -> None:
