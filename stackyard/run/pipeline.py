@@ -55,6 +55,7 @@ def carry_out(request: Request, means: Means) -> Report:
         run.configure_following(routes, observed)
     except StackyardError as error:
         journal.write("failed", report.named, str(error))
+        _tell_notes(report, means)
         sentence = _sentence(str(error), journal.failure, report.reached())
         raise RunError(sentence, error.exit_code) from error
     except OSError as error:  # nobody listens any more, so that nothing more is begun
@@ -62,11 +63,19 @@ def carry_out(request: Request, means: Means) -> Report:
         raise
     except KeyboardInterrupt:
         journal.write("interrupted", report.named, "interrupted")
+        _tell_notes(report, means)
         with suppress(OSError):  # the terminal may be what has gone
             means.listener.step(_sentence("interrupted", journal.failure, report.reached()))
         raise
     report.failure = journal.failure
     return report
+
+
+def _tell_notes(report: Report, means: Means) -> None:
+    """Tell what the report would have: of a run that fails or is interrupted nobody gets one."""
+    with suppress(OSError):  # the terminal may be what has gone
+        for note in report.notes:
+            means.listener.step(f"note: {note}")
 
 
 def _running(observed: Observed) -> set[str]:

@@ -284,6 +284,14 @@ def test_a_leftover_that_still_fails_is_a_note_and_stops_nobody(stage: Stage) ->
     assert "did not run on haproxy, which is not running" in later.stderr
     assert "stackyard-unconfigured" in stage.tags()["k8s-b"]
 
+    # Where the run fails later on, it is no less a note.
+    stage.commit("feat: a load balancer too [ansible k8s-a haproxy]")
+    failed = stage.run("run", "--commit", "HEAD", BROKEN="broken-k8s-b broken-haproxy")
+    assert failed.returncode == 1
+    note, error = failed.stderr.splitlines()[-2:]
+    assert note.startswith("note: still to be configured: plays/k3s.yml failed on k8s-b")
+    assert error.startswith("error: plays/haproxy.yml failed on haproxy")
+
 
 def test_without_a_journal_nothing_is_begun(stage: Stage) -> None:
     stage.commit("feat: a cluster [ansible k8s-a]")
