@@ -124,7 +124,8 @@ def test_a_token_of_ansible_vault_is_written_in_clear_for_k3s(tmp_path: Path) ->
 
 def test_a_token_that_looks_like_a_number_stays_the_text_that_it_is(tmp_path: Path) -> None:
     template, written = ROOT / "roles/k3s/templates/config.yaml.j2", tmp_path / "config.yaml"
-    texts = {"token": "0o17", "agent-token": "12E-3", "node-label": ["y", "a=1e3", "n", "089"]}
+    odd = ["y", "a=1e3", "n", "089", "0X1F", ".5e3", "1_000", "::", "# no", "'", '"', "null", "ü"]
+    texts = {"token": "0O17", "agent-token": "12E-3", "node-label": odd}
     play = {
         "hosts": "localhost",
         "gather_facts": False,
@@ -138,7 +139,8 @@ def test_a_token_that_looks_like_a_number_stays_the_text_that_it_is(tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     # As Go reads YAML, kubectl and K3s alike.
     assert read_yaml(written.read_text()) == {"https-listen-port": 6443, "none": 0, **texts}
-    assert '"089"' in written.read_text()
+    for text in ("0O17", "12E-3", "y", "089", "0X1F", ".5e3", "null", "ü"):
+        assert f'"{text}"' in written.read_text()
 
 
 def test_an_environment_beyond_ascii_reaches_k3s_as_it_is(tmp_path: Path) -> None:

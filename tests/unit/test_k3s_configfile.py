@@ -1,5 +1,6 @@
 """The stand-in's reader of config.yaml agrees with a real YAML library on what it accepts."""
 
+import json
 import string
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_reads_what_a_yaml_library_writes(settings: dict[str, str | list[str]], file: Path) -> None:
     file.write_text(yaml.safe_dump(settings, width=1000))
 
+    assert configfile.read(file) == settings
+
+    # As the role writes it.
+    file.write_text("".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items()))
     assert configfile.read(file) == settings
 
 

@@ -15,7 +15,9 @@ Value = str | list[str]
 KEY = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_.-]*\+?)\s*:(?:\s+(.*))?$")
 ITEM = re.compile(r"^\s*-(?:\s+(.*))?$")
 OCTAL = re.compile(r"^0[0-7]+$")
-QUOTED = re.compile(r"""^("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\s*(?:#.*)?$""")
+_QUOTES = r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
+QUOTED = re.compile(rf"^{_QUOTES}\s*(?:#.*)?$")
+LISTED = re.compile(rf"(?:{_QUOTES}|[^,])+")  # what stands between the commas of a list
 UNSUPPORTED = ("{", "&", "*", "!", "|", ">", "%", "@", "`")
 
 
@@ -54,7 +56,7 @@ def _value(text: str, where: str) -> Value:
         if not text.endswith("]"):
             raise FatalError(f"{where}: yaml: a list that does not end on its line")
         inner = text[1:-1].strip()
-        return [_scalar(part.strip(), where) for part in inner.split(",")] if inner else []
+        return [_scalar(part[0].strip(), where) for part in LISTED.finditer(inner)]
     return _scalar(text, where)
 
 
