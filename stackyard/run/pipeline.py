@@ -54,7 +54,7 @@ def carry_out(request: Request, means: Means) -> Report:
             run.configure(route, observed)
         run.configure_following(routes, observed)
     except StackyardError as error:
-        journal.write("failed", report.named, str(error))
+        journal.write("failed", report.named, _sentence(str(error), report.reached()))
         _tell_notes(report, means)
         sentence = _sentence(str(error), journal.failure, report.reached())
         raise RunError(sentence, error.exit_code) from error
@@ -62,7 +62,7 @@ def carry_out(request: Request, means: Means) -> Report:
         journal.write("failed", report.named, f"halted, for {error.strerror or error}")
         raise
     except KeyboardInterrupt:
-        journal.write("interrupted", report.named, "interrupted")
+        journal.write("interrupted", report.named, _sentence("interrupted", report.reached()))
         _tell_notes(report, means)
         with suppress(OSError):  # the terminal may be what has gone
             means.listener.step(_sentence("interrupted", journal.failure, report.reached()))

@@ -224,6 +224,7 @@ def test_a_play_that_fails_keeps_what_was_reached_and_names_it(stage: Stage) -> 
     assert "stackyard-unconfigured" in stage.tags()["k8s-b"]
     assert stage.tags()["k8s-a"] == {"stackyard"}
     assert stage.journal()[-1]["step"] == "failed"
+    assert stage.journal()[-1]["result"] == error.removeprefix("error: ")
 
     # Another commit finishes what this one left, by the VM's own tag.
     stage.commit("feat: the first again [ansible k8s-a]")
@@ -420,7 +421,8 @@ def test_a_signal_in_a_play_ends_it_and_tells_what_was_reached(
     assert "interrupted; created k8s-a; ready: k8s-a; not configured: k8s-a; run again" in said
     assert said.splitlines()[-1] == "interrupted"
     assert "Traceback" not in said
-    assert stage.journal()[-1]["step"] == "interrupted"
+    last = stage.journal()[-1]
+    assert (last["step"], last["result"]) == ("interrupted", said.splitlines()[-2])
     assert list((stage.site / "temp").iterdir()) == []
     until(lambda: has_ended(sleeper))
 
