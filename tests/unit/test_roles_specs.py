@@ -101,6 +101,18 @@ def test_no_question_to_an_api_that_never_answers_waits_for_ever() -> None:
     assert [argv for argv in asked if "--request-timeout=10s" not in argv] == []
 
 
+def test_packages_wait_for_the_upgrades_of_a_new_machine() -> None:
+    asked = [
+        task["ansible.builtin.apt"]
+        for role in ROLES
+        for task in all_tasks(role)
+        if "ansible.builtin.apt" in task
+    ]
+
+    assert asked
+    assert [apt for apt in asked if apt.get("lock_timeout", 60) < 300] == []
+
+
 def test_secret_files_have_mode_0600() -> None:
     written = {
         task["ansible.builtin.template"]["src"]: task["ansible.builtin.template"]["mode"]
