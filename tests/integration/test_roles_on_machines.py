@@ -386,6 +386,15 @@ def test_a_setting_that_k3s_refuses_ends_the_play_with_k3ss_words(site: Site) ->
     assert changed(site.play("k3s.yml", k3s_version=NEWER))["k8s-role"] > 0
 
 
+def test_an_installation_in_which_the_machine_lost_its_power_is_finished(site: Site) -> None:
+    site.lab.ssh(BALANCER, "sudo apt-get -y purge haproxy && sudo touch /var/lib/dpkg/updates/0000")
+
+    assert changed(site.play("haproxy.yml"))["balancer"] > 0
+
+    assert changed(site.play("haproxy.yml")) == {"balancer": 0}
+    assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
+
+
 def backends(config: str) -> dict[str, tuple[str, list[str]]]:
     """Return each frontend's bind and the servers behind it."""
     found: dict[str, tuple[str, list[str]]] = {}
