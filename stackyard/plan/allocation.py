@@ -88,7 +88,8 @@ def _of_action(
     node = action.node
     for step in action.steps:
         if isinstance(step, Clone):  # where those of a linked one stay
-            there.update(volumes.get(step.template_vmid, {}))
+            copied = volumes.get(step.template_vmid, {})
+            there.update({s: v for s, v in copied.items() if not s.startswith(UNUSED)})
         elif isinstance(step, Migrate):
             node = step.target
         for slot, storage, size in tuple(_taken(step, there)):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from stackyard.definitions.hardware import EfiDisk, TpmState
 from stackyard.definitions.model import Definition, Disk
-from stackyard.plan.observed import Config, ObservedVm, marker
+from stackyard.plan.observed import UNUSED, Config, ObservedVm, marker
 from stackyard.plan.values import Clone
 
 
@@ -25,8 +25,11 @@ def clone_of(template: ObservedVm, definition: Definition) -> Clone:
 
 
 def after_clone(template: Config, clone: Clone, name: str) -> Config:
-    """Predict the clone: Proxmox keeps everything but names, MAC addresses and storages."""
-    values = dict(template.values)
+    """Predict the clone: Proxmox keeps everything but names, MAC addresses and storages.
+
+    Unused disks are not copied.
+    """
+    values = {key: v for key, v in template.values.items() if not key.startswith(UNUSED)}
     for slot, disk in template.disks().items():
         if disk.media in ("disk", "cloudinit"):
             storage = clone.storage or disk.storage

@@ -45,6 +45,13 @@ def room(free: int, total: int = 100, thin: bool = False, shared: bool = False) 
     return StorageRoom("pool", free * GIB, total * GIB, thin, shared)
 
 
+def test_a_clone_has_no_unused_disk_of_its_template() -> None:
+    template = ours(9000, "stopped", name="base", template=1, unused0="old:vm-9000-disk-1")
+    clone = {"name": "a", "clone": "base", "full_clone": True}
+    kept = {"name": "base", "template": True, "vmid": 9000}
+    assert problems(world({**template, "name": "base"}, pool=room(free=30)), kept, clone) == ""
+
+
 def test_a_vm_larger_than_its_node() -> None:
     said = problems(world(), {"name": "a", "cores": 3, "sockets": 3, "memory_mib": 17000})
     assert said.splitlines() == [
