@@ -164,8 +164,9 @@ def _switch(value: Any, _key: Key) -> bool:
 def _list(value: Any, key: Key) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else value
     if isinstance(value, str) and re.search("[,;]", value):
-        parts = filter(None, re.split("[,; ]+", value[:LONGEST_QUOTE]))
-        raise BadValueError(f"must be a list, as [{', '.join(parts)}], not {shown(value)}")
+        parts = list(filter(None, re.split("[,; ]+", value)))
+        written = f", as [{', '.join(parts)}]" if parts and len(value) <= LONGEST_QUOTE else ""
+        raise BadValueError(f"must be a list{written}, not {shown(value)}")
     if not isinstance(items, list):
         raise BadValueError(f"must be a list, not {shown(value)}")
     return tuple(_string(item, key) for item in items)
