@@ -83,7 +83,8 @@ def _placement(vm: Definition, site: Site) -> Iterator[Problem]:
     if vm.cores * vm.sockets > node.threads:
         asked = vm.cores * vm.sockets
         sentence = f"{vm.name} asks for {asked} CPUs, but {node.name} has {node.threads} threads"
-        yield vm.source.problem("cores", sentence)
+        given = [key for key in ("cores", "sockets") if key in vm.source.lines]
+        yield vm.source.problem(next(iter(given), "cores"), sentence)
 
 
 def _stored(vm: Definition) -> Iterator[tuple[str, str]]:

@@ -386,6 +386,12 @@ def test_a_mistake_in_one_file_hides_none_of_another(tmp_path: Path) -> None:
     ]
 
 
+def test_too_many_cpus_are_told_at_the_key_that_a_vm_itself_has(tmp_path: Path) -> None:
+    path = site(tmp_path, "name: a\nsockets: 9\n", text=SITE)
+    (path / "vms" / "_defaults.yaml").write_text("target_node: node01\ncores: 2\n")
+    assert mistakes(path) == ["vms/0.yaml:2: a asks for 18 CPUs, but node01 has 8 threads"]
+
+
 def test_a_mistake_that_is_inherited_is_told_where_it_is_written(tmp_path: Path) -> None:
     path = site(tmp_path, "name: a\n", "name: b\n", "name: c\ntarget_node: node01\n", text=SITE)
     defaults = (
