@@ -15,6 +15,8 @@ from urllib3.exceptions import (
 from stackyard.proxmox.errors import ConnectionFailedError
 
 TIMEOUT_SECONDS = 60.0  # pveproxy itself gives up on another node after about 30 s
+# Debian 12's own Python, 3.11.2, calls by the second name what later ones call by the first.
+_HUNG_UP = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def was_broken(error: BaseException | None) -> bool:
 
 def _was_hung_up(error: BaseException | None) -> bool:
     """Tell whether TLS ended without a word, as a balancer whose servers are gone ends it."""
-    return error is not None and any(isinstance(c, ssl.SSLEOFError) for c in _causes(error))
+    return error is not None and any(isinstance(c, _HUNG_UP) for c in _causes(error))
 
 
 def was_refused(error: BaseException) -> bool:
