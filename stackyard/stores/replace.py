@@ -7,7 +7,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIX = ".new"
@@ -16,24 +16,18 @@ MADE = "[a-z0-9_]{8}"  # what mkstemp puts between
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file's folder, which is made where it is missing, and stays if it is used.
+    """Hold the lock of a file's folder, which is made where it is missing.
 
     The folder itself is locked, so that no lock file is left beside the document.
 
     Raises:
         OSError: the folder cannot be made or opened.
     """
-    missing = [folder for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         yield
-    except BaseException:
-        with suppress(OSError):  # somebody else has a file there
-            for made in missing:
-                made.rmdir()
-        raise
     finally:
         os.close(folder)
 

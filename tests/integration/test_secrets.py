@@ -259,8 +259,7 @@ def test_a_secret_from_making_to_editing(sops: Sops) -> None:
     assert in_clear(sops) == []
 
 
-def test_a_secret_that_cannot_be_made_leaves_no_folder_behind(sops: Sops) -> None:
-    (sops.folder / "secrets").mkdir()
+def test_a_secret_that_cannot_be_made_leaves_nothing(sops: Sops) -> None:
     rules = sops.folder / ".sops.yaml"
     rules.write_text(rules.read_text().replace(sops.recipient, "age1…"), encoding="utf-8")
     no_key = run(sops, "new", GRAFANA, "PASSWORD", given=SECRET)
@@ -270,7 +269,7 @@ def test_a_secret_that_cannot_be_made_leaves_no_folder_behind(sops: Sops) -> Non
     assert (no_rules.returncode, "there is no .sops.yaml" in no_rules.stderr) == (1, True)
     no_mount = run(sops, "new", GRAFANA, "PASSWORD", "--mount", "k v", given=SECRET)
     assert no_mount.stderr == "error: 'k v' is no name of a mount in Vault\n"
-    assert list((sops.folder / "secrets").iterdir()) == []
+    assert not list(sops.folder.rglob("*.yaml"))
 
 
 def test_an_edit_that_is_ended_leaves_nothing(sops: Sops) -> None:
