@@ -56,7 +56,7 @@ def test_the_collection_holds_the_product_and_nothing_of_a_site(tarball: Path) -
     tops = {name.partition("/")[0] for name in names}
     assert tops == {
         "FILES.json", "MANIFEST.json", "README.md",
-        "meta", "plays", "plugins", "roles", "stackyard",
+        "docs", "meta", "plays", "plugins", "roles", "stackyard",
     }  # fmt: skip
     assert not [name for name in names if name.startswith(("stackyard/lab/", "stackyard/cli/"))]
     assert {"roles/k3s/tasks/main.yml", "roles/haproxy/templates/haproxy.cfg.j2"} <= names
