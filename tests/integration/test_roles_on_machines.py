@@ -351,7 +351,7 @@ def test_a_cluster_whose_name_does_not_resolve_yet_is_no_matter_of_the_others(si
 
     first = site.play("haproxy.yml", haproxy_frontends=frontends)
     assert changed(first)["balancer"] > 0
-    assert "HAProxy goes on without k8s-named: no address is found" in first.stdout
+    assert "HAProxy goes on without named,k8s-named (FRONTEND,SERVER): no address" in first.stdout
     assert site.kubectl("get", "--raw", "/readyz").stdout == "ok"
     assert changed(site.play("haproxy.yml", haproxy_frontends=frontends)) == {"balancer": 0}
 
@@ -359,6 +359,14 @@ def test_a_cluster_whose_name_does_not_resolve_yet_is_no_matter_of_the_others(si
     assert changed(site.play("haproxy.yml", haproxy_frontends=frontends))["balancer"] > 0
     site.lab.run(["timeout", "30", "sh", "-c", f"until {shlex.join(version)}; do sleep 0.5; done"])
     assert changed(site.play("haproxy.yml", haproxy_frontends=frontends)) == {"balancer": 0}
+
+    # While names are not to be looked up, HAProxy would lose at a reload what it has.
+    site.lab.ssh(BALANCER, "sudo sed -i '/ k8s-named$/d' /etc/hosts")
+    more = [*frontends, {"name": "more", "port": 7445, "servers": servers["role"]}]
+    refused = site.play("haproxy.yml", haproxy_frontends=more)
+    assert refused.returncode != 0
+    assert "No address is found now for a name behind named,k8s-named" in refused.stdout
+    site.lab.run(version)
 
     assert changed(site.play("haproxy.yml"))["balancer"] > 0
 
